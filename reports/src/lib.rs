@@ -1,1 +1,7 @@
-//! Skeleton.
+//! What it means: the result model, statistics, verdicts and renderers.
+
+pub mod distribution;
+pub mod run;
+
+pub use distribution::Distribution;
+pub use run::Run;

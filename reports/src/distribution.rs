@@ -1,0 +1,84 @@
+//! A distribution of times in nanoseconds, as an HDR histogram that travels as text.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
+use serde::{Deserialize, Serialize, de, ser};
+
+/// Times in nanoseconds, 1 ns to 1 h, three significant digits. As JSON it is the base64 of
+/// HdrHistogram's compressed V2 encoding, which HdrHistogram's own tools read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Distribution(pub Histogram<u64>);
+
+/// Longest recordable time: one hour, in nanoseconds. Longer ones saturate.
+pub const LONGEST_NS: u64 = 3_600_000_000_000;
+
+impl Default for Distribution {
+    fn default() -> Self {
+        Self(Histogram::new_with_bounds(1, LONGEST_NS, 3).expect("the bounds are valid"))
+    }
+}
+
+impl Distribution {
+    pub fn record(&mut self, nanoseconds: u64) {
+        self.0.saturating_record(nanoseconds);
+    }
+
+    /// Adds every recorded time of `other`: exact, bin by bin.
+    pub fn merge(&mut self, other: &Distribution) {
+        self.0.add(&other.0).expect("all distributions have the same bounds");
+    }
+
+    /// Quantile `q` (0 to 1) in microseconds; `None` where nothing was recorded.
+    pub fn quantile_us(&self, q: f64) -> Option<f64> {
+        (!self.0.is_empty()).then(|| self.0.value_at_quantile(q) as f64 / 1_000.0)
+    }
+
+    pub fn count(&self) -> u64 {
+        self.0.len()
+    }
+}
+
+impl Serialize for Distribution {
+    fn serialize<S: ser::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut bytes = Vec::new();
+        V2DeflateSerializer::new().serialize(&self.0, &mut bytes).map_err(ser::Error::custom)?;
+        serializer.serialize_str(&STANDARD.encode(bytes))
+    }
+}
+
+impl<'de> Deserialize<'de> for Distribution {
+    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes = STANDARD.decode(text).map_err(de::Error::custom)?;
+        Deserializer::new().deserialize(&mut bytes.as_slice()).map(Self).map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn travels_as_text_without_loss() {
+        let mut distribution = Distribution::default();
+        for time in [1, 999, 1_000_000, LONGEST_NS, LONGEST_NS * 2] {
+            distribution.record(time);
+        }
+        let text = serde_json::to_string(&distribution).unwrap();
+        assert_eq!(serde_json::from_str::<Distribution>(&text).unwrap(), distribution);
+    }
+
+    #[test]
+    fn merging_equals_recording_in_one() {
+        let (mut a, mut b, mut both) =
+            (Distribution::default(), Distribution::default(), Distribution::default());
+        for time in 1..10_000u64 {
+            if time % 3 == 0 { &mut a } else { &mut b }.record(time * 977);
+            both.record(time * 977);
+        }
+        a.merge(&b);
+        assert_eq!(a, both);
+    }
+}

@@ -1,0 +1,198 @@
+//! A run: what was measured, as it is written to `run.json` and judged from it.
+
+use std::collections::BTreeMap;
+
+use proofload_scenarios::{Claim, Scenario};
+use serde::{Deserialize, Serialize};
+
+use crate::distribution::Distribution;
+
+/// Version of the format. A reader refuses a newer one.
+pub const VERSION: u32 = 1;
+
+/// All that one invocation measured, and what it was asked. Judging needs nothing else.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Format version, first in the file.
+    pub version: u32,
+    /// `check`, `run`, `selftest`, …
+    pub verb: String,
+    /// What a shell needs to do it again.
+    pub command: Vec<String>,
+    /// `quick`, `full`, or empty.
+    pub profile: String,
+    /// Start in milliseconds since 1970, UTC.
+    pub started_unix_ms: u64,
+    pub duration_s: f64,
+    pub environment: Environment,
+    /// The claims under test, as they stood.
+    pub claims: Vec<Claim>,
+    pub measurements: Vec<Measurement>,
+    /// Why the whole run cannot be trusted: interrupted, target died.
+    #[serde(default)]
+    pub invalid: Vec<String>,
+    /// The generator's own error on this machine, where a selftest is known.
+    #[serde(default)]
+    pub generator_error: Option<GeneratorError>,
+}
+
+/// The machine and the builds that the numbers belong to.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Environment {
+    pub tool_version: String,
+    pub host_cores: u32,
+    pub cpu_model: String,
+    pub kernel: String,
+    pub memory_mb: u64,
+    /// `server on core 0, generator on core 1`, or why not.
+    pub pinning: String,
+    /// Versions of the backends: `sqlite 3.50`, `PostgreSQL 15.18`.
+    pub backends: Vec<String>,
+}
+
+/// What the generator's own lateness was in its last selftest on this machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GeneratorError {
+    pub measured_unix_ms: u64,
+    pub send_delay_p50_us: f64,
+    pub send_delay_p99_us: f64,
+    /// Largest relative error of a reported quantile against a known truth.
+    pub quantile_error: f64,
+}
+
+/// One scenario, run once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Measurement {
+    pub scenario: Scenario,
+    pub model: Model,
+    /// What else decided the numbers and the scenario does not say: rates found, capacities, codes.
+    pub settings: BTreeMap<String, String>,
+    /// Best hit rate (0 to 1) that any cache of that size could reach on this workload.
+    #[serde(default)]
+    pub ceiling: Option<f64>,
+    pub series: Vec<Series>,
+    /// Single numbers that a claim may ask for.
+    #[serde(default)]
+    pub facts: BTreeMap<String, f64>,
+    #[serde(default)]
+    pub ledger: Option<Ledger>,
+    /// What each witness is: `server` → `self-reported: …`.
+    pub witnesses: BTreeMap<String, Witness>,
+    /// Why its latencies cannot be trusted; counts that the ledger reconciles still stand.
+    #[serde(default)]
+    pub invalid_latency: Vec<String>,
+    /// Why none of it can be trusted.
+    #[serde(default)]
+    pub invalid: Vec<String>,
+    /// What a reader should know: skipped lines, what a phase did.
+    #[serde(default)]
+    pub remarks: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Model {
+    Open,
+    Closed,
+    Journeys,
+}
+
+/// Where a counter comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Witness {
+    pub standing: Standing,
+    /// `the server's /metrics`, `pg_stat_statements`.
+    pub source: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// The client's own count of what it sent and got.
+    Client,
+    /// The system under test says so itself.
+    SelfReported,
+    /// Neither the client nor the system under test counts it.
+    Independent,
+}
+
+/// What one variant of the server did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Series {
+    pub variant: String,
+    /// The slices of the measurement, in time order.
+    pub slices: Vec<Slice>,
+    /// The measurement's merged times by name: `response`, `service`, `send-delay`, `written`,
+    /// `first-byte`, and `service/<operation>`. A closed run has no `response`.
+    pub times: BTreeMap<String, Distribution>,
+    /// Counters before the measurement began: creating, restarting, warming up.
+    #[serde(default)]
+    pub before_measurement: BTreeMap<String, u64>,
+}
+
+/// A stretch of the measurement: differences of counters, and the times within it.
+///
+/// Counters are named `witness.counter`: `client.sent`, `client.ok`, `client.wrong`, `client.timeout`,
+/// `client.error`, `client.dropped`, `client.created`; `server.*` from the server's metrics;
+/// `postgres.*`, `redis.*`; `cpu.server_us`, `cpu.generator_us`, `machine.steal_us`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Slice {
+    /// Seconds since the measurement began.
+    pub start_s: f64,
+    pub duration_s: f64,
+    /// Which ABBA block it belongs to, where variants are interleaved.
+    #[serde(default)]
+    pub block: u32,
+    pub counters: BTreeMap<String, u64>,
+    /// Response times in an open run, service times in a closed one.
+    #[serde(default)]
+    pub latency: Distribution,
+}
+
+/// What the store held of the creates that the client saw acknowledged.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    pub acknowledged: u64,
+    /// Creates whose answer never came: they may or may not be stored.
+    pub indeterminate: u64,
+    pub present: u64,
+    pub missing: u64,
+    /// Present, but with another URL.
+    pub wrong: u64,
+    /// Codes acknowledged more than once.
+    pub duplicates: u64,
+    /// Stored links that nobody asked for.
+    #[serde(default)]
+    pub strangers: u64,
+    /// How it was read back.
+    pub source: String,
+}
+
+impl Slice {
+    /// The sum of the named counters; a name that ends in `*` stands for all that begin so.
+    pub fn sum(&self, names: &[String]) -> u64 {
+        names.iter().map(|name| self.counter(name)).sum()
+    }
+
+    fn counter(&self, name: &str) -> u64 {
+        match name.strip_suffix('*') {
+            None => self.counters.get(name).copied().unwrap_or(0),
+            Some(prefix) => self
+                .counters
+                .range(prefix.to_owned()..)
+                .take_while(|(key, _)| key.starts_with(prefix))
+                .map(|(_, count)| count)
+                .sum(),
+        }
+    }
+}
+
+impl Measurement {
+    /// The series of `variant`, or the only one where none is named.
+    pub fn series(&self, variant: Option<&str>) -> Option<&Series> {
+        match variant {
+            Some(name) => self.series.iter().find(|series| series.variant == name),
+            None => self.series.first(),
+        }
+    }
+}
