@@ -1,0 +1,189 @@
+//! Creating links: one door over the switches of how codes are made and how rows are inserted.
+
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use crate::blocks::BlockCounters;
+use crate::codes::{Codec, CustomCodeError};
+use crate::keygen::Leases;
+use crate::store::{Link, Store};
+
+/// How codes are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum CodeDesign {
+    /// Draw at random, ask the database whether it is free: the published design before.
+    Checked,
+    /// Take the next of a leased block: unique without asking.
+    Blocks,
+    /// The broken design, for demonstration: leased counters straight to base62, so that stacks collide.
+    Unpartitioned,
+}
+
+/// How rows are inserted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum InsertDesign {
+    /// One statement a row.
+    Single,
+    /// One statement for all rows that wait.
+    Coalesced,
+}
+
+/// The switches and limits of creating.
+#[derive(Debug, Clone)]
+pub struct CreatorOptions {
+    pub codes: CodeDesign,
+    pub insert: InsertDesign,
+    /// Codes kept ready ahead of use; 0 turns the pool off.
+    pub pool: usize,
+    /// The least time between the starts of two insert statements, unless [`CreatorOptions::eager_rows`] wait.
+    pub spacing: Duration,
+    /// So many waiting rows start a statement at once.
+    pub eager_rows: usize,
+    /// The most rows in one statement.
+    pub batch_rows: usize,
+    /// The most rows that wait; more are refused with [`CreateError::Busy`].
+    pub queue_rows: usize,
+    /// The most insert statements under way at once.
+    pub writers: usize,
+    /// The first block's size, and the least.
+    pub block_size: u64,
+}
+
+impl Default for CreatorOptions {
+    fn default() -> CreatorOptions {
+        CreatorOptions {
+            codes: CodeDesign::Blocks,
+            insert: InsertDesign::Coalesced,
+            pool: 2_000,
+            spacing: Duration::from_millis(5),
+            eager_rows: 24,
+            batch_rows: 1_000,
+            queue_rows: 20_000,
+            writers: 4,
+            block_size: 10_000,
+        }
+    }
+}
+
+/// A link to be created. `url` has been checked by the caller for scheme and form; length and NUL are checked again.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NewLink {
+    pub url: String,
+    /// A custom code, where one is wanted.
+    pub custom: Option<String>,
+    /// Unix seconds.
+    pub expires: Option<i64>,
+    pub clicks: u64,
+    pub idempotency: Option<Idempotency>,
+}
+
+/// The client's `Idempotency-Key` and a digest of its request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Idempotency {
+    pub key: String,
+    /// Any stable digest of the request body: the same key with another digest is refused.
+    pub fingerprint: u64,
+}
+
+/// A created link and its code as text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Created {
+    pub code: String,
+    pub link: Link,
+    /// The link had been created before, under the same `Idempotency-Key`.
+    pub replayed: bool,
+}
+
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CreateError {
+    /// 422: not a custom code.
+    #[error("{0}")]
+    Custom(#[from] CustomCodeError),
+    /// 409: the custom code is taken.
+    #[error("this code is taken")]
+    Taken,
+    /// 422: the URL cannot be stored.
+    #[error("the URL cannot be stored: {0}")]
+    Url(&'static str),
+    /// 422: the `Idempotency-Key` was used for another request.
+    #[error("this Idempotency-Key was used for another request")]
+    IdempotencyMismatch,
+    /// 503 with `Retry-After`: nothing was stored.
+    #[error("too many creates are waiting")]
+    Busy,
+    /// 503: no ids could be leased; nothing was stored.
+    #[error("no ids can be leased: {0}")]
+    NoIds(String),
+    /// 503: the database failed before it took the row.
+    #[error("the database refused: {0}")]
+    Store(String),
+    /// 503: the database failed while it took the row; whether the link exists is unknown.
+    #[error("the database failed, and the link may or may not have been stored: {0}")]
+    Indeterminate(String),
+    /// 500: no free code after many tries.
+    #[error("no free code after {0} tries")]
+    Collisions(u32),
+}
+
+/// What was done so far. All counts are exact.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CreatorCounters {
+    /// Links acknowledged (replays not counted).
+    pub created: u64,
+    /// Creates that failed, of any kind.
+    pub failed: u64,
+    /// Generated codes that were found taken, by the uniqueness check or by the insert.
+    pub conflicts: u64,
+    /// Generated codes refused by the primary key itself: with partitioned codes this stays 0.
+    pub violations: u64,
+    /// Insert statements that carried rows for creates, and those rows.
+    pub batches: u64,
+    pub rows: u64,
+    /// Creates refused because the queue was full.
+    pub busy: u64,
+    /// Rows that a batch was split for.
+    pub poisoned: u64,
+    /// Rows waiting now.
+    pub queued: u64,
+    /// Codes taken from the pool, and creates that found it empty.
+    pub pool_served: u64,
+    pub pool_dry: u64,
+    pub blocks: BlockCounters,
+}
+
+/// Creates links. Lives on the runtime of the `handle` it is given; may be called from any.
+#[derive(Clone)]
+pub struct Creator {}
+
+impl Creator {
+    /// Starts the tasks that lease blocks and insert rows, on `handle`.
+    pub fn start(
+        _store: Store,
+        _codec: Codec,
+        _leases: Leases,
+        _options: CreatorOptions,
+        _handle: &Handle,
+    ) -> Creator {
+        todo!()
+    }
+
+    /// Creates one link; returns after it is committed. Dropping the future does not stop a create under way.
+    pub async fn create(&self, _new: NewLink) -> Result<Created, CreateError> {
+        todo!()
+    }
+
+    /// Creates many links, answers in the order asked; each succeeds or fails by itself.
+    pub async fn create_many(&self, _new: Vec<NewLink>) -> Vec<Result<Created, CreateError>> {
+        todo!()
+    }
+
+    pub fn counters(&self) -> CreatorCounters {
+        todo!()
+    }
+
+    /// Waits until all accepted creates are answered; later ones are refused as busy.
+    pub async fn drain(&self) {
+        todo!()
+    }
+}
