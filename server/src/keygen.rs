@@ -48,10 +48,9 @@ impl std::str::FromStr for Stack {
     fn from_str(text: &str) -> anyhow::Result<Stack> {
         anyhow::ensure!(
             (1..=32).contains(&text.len())
-                && text.bytes().all(|b| b.is_ascii_lowercase()
-                    || b.is_ascii_digit()
-                    || b == b'-'
-                    || b == b'_'),
+                && text
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_'),
             "a stack is 1 to 32 lower-case letters, digits, '-' or '_'"
         );
         Ok(Stack(text.to_owned()))

@@ -48,10 +48,7 @@ impl fmt::Debug for Key128 {
 pub struct Codec(Scheme);
 
 #[derive(Clone)]
-#[allow(
-    clippy::large_enum_variant,
-    reason = "one codec lives as long as the process"
-)]
+#[allow(clippy::large_enum_variant, reason = "one codec lives as long as the process")]
 enum Scheme {
     Partitioned(Feistel),
     /// The counter itself in base62, as the published summary has it: stacks collide. Kept to show that the
@@ -168,21 +165,14 @@ mod tests {
             let ids: Vec<u64> = (0..count).map(|n| codec.id(n * 977, Slot(3))).collect();
             let mut codes = Vec::new();
             codec.encode_all(&ids, &mut codes);
-            assert_eq!(
-                codes,
-                ids.iter().map(|&id| codec.encode(id)).collect::<Vec<_>>()
-            );
+            assert_eq!(codes, ids.iter().map(|&id| codec.encode(id)).collect::<Vec<_>>());
         }
     }
 
     #[test]
     fn two_stacks_never_meet_unless_unpartitioned() {
         let overlap = |codec: &Codec| {
-            let codes = |slot| {
-                (0..10_000)
-                    .map(|n| codec.encode(codec.id(n, slot)))
-                    .collect::<HashSet<_>>()
-            };
+            let codes = |slot| (0..10_000).map(|n| codec.encode(codec.id(n, slot))).collect::<HashSet<_>>();
             codes(Slot(0)).intersection(&codes(Slot(1))).count()
         };
         assert_eq!(overlap(&Codec::new(&PUBLIC_DEFAULT_KEY)), 0);
@@ -192,10 +182,7 @@ mod tests {
     #[test]
     fn a_segment_names_a_generated_link_a_custom_one_or_none() {
         let codec = Codec::new(&PUBLIC_DEFAULT_KEY);
-        assert_eq!(
-            codec.key(codec.encode(77).as_str()),
-            Some(Key::Generated(77))
-        );
+        assert_eq!(codec.key(codec.encode(77).as_str()), Some(Key::Generated(77)));
         assert_eq!(codec.key("my-link"), Some(Key::Custom("my-link".into())));
         assert_eq!(codec.key("health"), None);
         assert_eq!(codec.key("a b c"), None);
@@ -203,19 +190,8 @@ mod tests {
 
     #[test]
     fn keys_are_thirty_two_hexadecimal_digits() {
-        assert_eq!(
-            "00000000000000000000000000000001"
-                .parse::<Key128>()
-                .unwrap()
-                .0[15],
-            1
-        );
-        for text in [
-            "",
-            "1",
-            "+0000000000000000000000000000001",
-            "0000000000000000000000000000000g",
-        ] {
+        assert_eq!("00000000000000000000000000000001".parse::<Key128>().unwrap().0[15], 1);
+        for text in ["", "1", "+0000000000000000000000000000001", "0000000000000000000000000000000g"] {
             assert_eq!(text.parse::<Key128>(), Err(KeyError), "{text:?}");
         }
     }

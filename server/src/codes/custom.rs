@@ -30,9 +30,7 @@ pub enum CustomCodeError {
     Length,
     #[error("a custom code is made of letters, digits, '-' and '_'")]
     Character,
-    #[error(
-        "eight letters and digits are kept for generated codes: add a '-' or '_', or use another length"
-    )]
+    #[error("eight letters and digits are kept for generated codes: add a '-' or '_', or use another length")]
     LooksGenerated,
     #[error("this word is reserved by the server")]
     Reserved,
@@ -49,10 +47,7 @@ pub fn check_custom(text: &str) -> Result<(), CustomCodeError> {
     if !(SHORTEST..=LONGEST).contains(&text.len()) {
         return Err(CustomCodeError::Length);
     }
-    if !text
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || is_mark(b))
-    {
+    if !text.bytes().all(|b| b.is_ascii_alphanumeric() || is_mark(b)) {
         return Err(CustomCodeError::Character);
     }
     if text.len() == GENERATED && !text.bytes().any(is_mark) {
@@ -99,19 +94,8 @@ mod tests {
 
     #[test]
     fn no_text_is_both_custom_and_generated() {
-        for text in [
-            "abcdefgh",
-            "12345678",
-            "ABCDEFGH",
-            "abcd_fgh",
-            "abc-efgh",
-            "abc",
-            "abcdefghi",
-        ] {
-            assert!(
-                !(is_custom(text) && Code::parse(text.as_bytes()).is_some()),
-                "{text:?}"
-            );
+        for text in ["abcdefgh", "12345678", "ABCDEFGH", "abcd_fgh", "abc-efgh", "abc", "abcdefghi"] {
+            assert!(!(is_custom(text) && Code::parse(text.as_bytes()).is_some()), "{text:?}");
         }
     }
 }

@@ -39,14 +39,8 @@ pub struct Feistel {
 impl Feistel {
     /// A permutation of `[0, half^2)`; `half` is at least 2.
     pub fn new(key: &[u8; 16], half: u32) -> Feistel {
-        assert!(
-            half >= 2,
-            "a Feistel network needs two halves of at least two values"
-        );
-        Feistel {
-            cipher: Aes128::new(&Array::from(*key)),
-            half,
-        }
+        assert!(half >= 2, "a Feistel network needs two halves of at least two values");
+        Feistel { cipher: Aes128::new(&Array::from(*key)), half }
     }
 
     /// How many numbers are permuted.
@@ -131,15 +125,12 @@ mod tests {
     #[test]
     fn small_domains_are_permuted_whole() {
         for key in KEYS {
-            for half in [2, 3, 5, 16, 31, 62, 256, 1000] {
+            for half in [2, 3, 5, 16, 31, 62, 100] {
                 let feistel = Feistel::new(&key, half);
                 let mut seen = vec![false; feistel.domain() as usize];
                 for x in 0..feistel.domain() {
                     let y = feistel.permute(x);
-                    assert!(
-                        !std::mem::replace(&mut seen[y as usize], true),
-                        "{y} twice, half {half}"
-                    );
+                    assert!(!std::mem::replace(&mut seen[y as usize], true), "{y} twice, half {half}");
                     assert_eq!(feistel.invert(y), x);
                 }
                 assert!(seen.into_iter().all(|hit| hit));
@@ -158,10 +149,7 @@ mod tests {
             }
             feistel.permute_lanes(&mut left, &mut right);
             for i in 0..LANES {
-                assert_eq!(
-                    feistel.joined(left[i], right[i]),
-                    feistel.permute(start + i as u64)
-                );
+                assert_eq!(feistel.joined(left[i], right[i]), feistel.permute(start + i as u64));
             }
         }
     }
@@ -169,9 +157,7 @@ mod tests {
     #[test]
     fn different_keys_give_different_permutations() {
         let [a, b, _] = KEYS.map(|key| Feistel::new(&key, 62u32.pow(4)));
-        let equal = (0..10_000)
-            .filter(|&x| a.permute(x) == b.permute(x))
-            .count();
+        let equal = (0..10_000).filter(|&x| a.permute(x) == b.permute(x)).count();
         assert_eq!(equal, 0);
     }
 }

@@ -24,9 +24,7 @@ impl Code {
 
     /// The number the digits stand for, below 62^8: a cheap, unique key for a cache, needing no decoding.
     pub fn value(self) -> u64 {
-        self.0
-            .iter()
-            .fold(0, |value, &d| value * 62 + u64::from(VALUES[d as usize]))
+        self.0.iter().fold(0, |value, &d| value * 62 + u64::from(VALUES[d as usize]))
     }
 
     /// The code that stands for `value`, which must be below 62^8.
@@ -106,17 +104,7 @@ mod tests {
 
     #[test]
     fn text_and_value_are_inverse() {
-        for value in [
-            0,
-            1,
-            61,
-            62,
-            3843,
-            3844,
-            14_776_335,
-            14_776_336,
-            CODE_SPACE - 1,
-        ] {
+        for value in [0, 1, 61, 62, 3843, 3844, 14_776_335, 14_776_336, CODE_SPACE - 1] {
             let code = Code::from_value(value);
             assert_eq!(code.value(), value);
             assert_eq!(code.as_str().parse::<Code>(), Ok(code));
@@ -127,16 +115,7 @@ mod tests {
 
     #[test]
     fn only_eight_base62_digits_are_a_code() {
-        for text in [
-            "",
-            "abcdefg",
-            "abcdefghi",
-            "abcd-fgh",
-            "abcd_fgh",
-            "abcdefg ",
-            "abcdéfg",
-            "abc/efgh",
-        ] {
+        for text in ["", "abcdefg", "abcdefghi", "abcd-fgh", "abcd_fgh", "abcdefg ", "abcdéfg", "abc/efgh"] {
             assert_eq!(text.parse::<Code>(), Err(NotACode), "{text:?}");
         }
     }
