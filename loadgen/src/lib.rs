@@ -1,1 +1,3 @@
-//! Skeleton.
+//! How it is measured: drivers, witnesses, services.
+
+pub mod services;
