@@ -1,9 +1,13 @@
 //! What it means: the result model, statistics, verdicts and renderers.
 
 pub mod distribution;
+pub mod file;
+pub mod render;
 pub mod run;
 pub mod verdict;
 
 pub use distribution::Distribution;
+pub use file::{ReportError, read};
+pub use render::{junit, markdown, table, write};
 pub use run::Run;
 pub use verdict::{CheckVerdict, ClaimVerdict, Interval, Verdict, exit_code, judge, judge_all};

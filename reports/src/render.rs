@@ -1,0 +1,87 @@
+//! A report: every file that a run is rendered to.
+
+pub mod figure;
+mod junit;
+mod markdown;
+mod means;
+mod rates;
+mod table;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use junit::junit;
+pub use markdown::markdown;
+pub use table::table;
+
+use crate::file::{self, ReportError};
+use crate::run::Run;
+use crate::verdict::ClaimVerdict;
+
+/// Writes the report of a run into `dir`, which is made where it does not exist.
+///
+/// All files are rendered and written aside first, then moved: no reader and no failure ever sees half
+/// a report. `run.json` comes last, so that a directory that holds one holds all.
+///
+/// # Errors
+/// A directory that cannot be made or written.
+pub fn write(dir: &Path, run: &Run, verdicts: &[ClaimVerdict]) -> Result<(), ReportError> {
+    let files = files(run, verdicts)?;
+    place(dir, &files).map_err(|source| ReportError::Unwritable { dir: dir.to_owned(), source })
+}
+
+/// A file of the report: its name and its bytes.
+type File = (String, Vec<u8>);
+
+fn files(run: &Run, verdicts: &[ClaimVerdict]) -> Result<Vec<File>, ReportError> {
+    let mut files: Vec<File> = Vec::new();
+    let mut add = |name: &str, text: String| files.push((name.to_owned(), text.into_bytes()));
+    add("report.md", markdown(run, verdicts));
+    add("junit.xml", junit(run, verdicts));
+    add(file::NAME, file::text(run));
+    Ok(files)
+}
+
+/// A directory of our own appears at once; into one that exists the files are moved one by one.
+fn place(dir: &Path, files: &[File]) -> io::Result<()> {
+    let fresh = !dir.exists();
+    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if fresh {
+        fs::create_dir_all(parent)?;
+    }
+    let aside = Aside::new(if fresh { parent } else { dir })?;
+    for (name, bytes) in files {
+        let path = aside.0.join(name);
+        fs::create_dir_all(path.parent().expect("it lies in the directory aside"))?;
+        fs::write(path, bytes)?;
+    }
+    if fresh {
+        return fs::rename(&aside.0, dir);
+    }
+    for (name, _) in files {
+        let path = dir.join(name);
+        fs::create_dir_all(path.parent().expect("it lies in the report's directory"))?;
+        fs::rename(aside.0.join(name), path)?;
+    }
+    Ok(())
+}
+
+/// A directory beside the report, removed with all it holds unless it became the report.
+struct Aside(PathBuf);
+
+impl Aside {
+    fn new(parent: &Path) -> io::Result<Aside> {
+        let path = parent.join(format!(".proofload-{}.part", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir(&path)?;
+        Ok(Aside(path))
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        // Gone already where it became the report.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}

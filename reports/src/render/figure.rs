@@ -1,0 +1,229 @@
+//! How a measured value is written for people: with its unit, and no more digits than it bears.
+
+use proofload_scenarios::{Bound, Check, Metric};
+
+use crate::verdict::CheckVerdict;
+
+/// The measured value of a check with its interval: `99.2 % (99.0 to 99.4)`.
+pub fn measured(verdict: &CheckVerdict) -> String {
+    let Some(estimate) = verdict.estimate else { return "–".to_owned() };
+    let unit = Unit::of(&verdict.check);
+    match verdict.interval {
+        Some(interval) if interval.low != interval.high => {
+            let digits = digits_that_differ(unit.scaled(interval.low), unit.scaled(interval.high));
+            format!(
+                "{} ({} to {})",
+                unit.write(estimate, digits),
+                unit.bare(interval.low, digits),
+                unit.bare(interval.high, digits)
+            )
+        }
+        _ => unit.write(estimate, 2),
+    }
+}
+
+/// The bound of a check in the unit of its metric: `≥ 99 %`.
+pub fn bound(check: &Check) -> String {
+    let unit = Unit::of(check);
+    let sign = match check.bound {
+        Bound::AtLeast(_) => "≥",
+        Bound::AtMost(_) => "≤",
+    };
+    format!("{sign} {}", unit.exact(check.bound.value()))
+}
+
+/// The unit in which a metric is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// A share of one, read as percent.
+    Percent,
+    /// How many times one is of the other.
+    Times,
+    /// Microseconds, read in the unit that suits their size.
+    Microseconds,
+    Seconds,
+    /// A count or a number of no unit.
+    Plain,
+}
+
+impl Unit {
+    /// A ratio is a share where it is bounded from below by at most one: hit rates, success rates.
+    /// Statements per create are a ratio, too, but bounded from above.
+    pub fn of(check: &Check) -> Unit {
+        match &check.metric {
+            Metric::Ratio { of_ceiling: true, .. } => Unit::Percent,
+            Metric::Ratio { .. } if matches!(check.bound, Bound::AtLeast(bound) if bound <= 1.0) => {
+                Unit::Percent
+            }
+            Metric::Versus { .. } => Unit::Times,
+            Metric::Response { .. } | Metric::Service { .. } => Unit::Microseconds,
+            Metric::Fact { name } => Unit::of_fact(name),
+            Metric::Ratio { .. } | Metric::Count { .. } => Unit::Plain,
+        }
+    }
+
+    /// Facts bear their unit as a suffix.
+    pub fn of_fact(name: &str) -> Unit {
+        match name.rsplit('_').next() {
+            Some("us") => Unit::Microseconds,
+            Some("s") => Unit::Seconds,
+            Some("ratio" | "times") => Unit::Times,
+            Some("share" | "rate") => Unit::Percent,
+            _ => Unit::Plain,
+        }
+    }
+
+    fn scaled(self, value: f64) -> f64 {
+        if self == Unit::Percent { value * 100.0 } else { value }
+    }
+
+    /// With its unit, `digits` after the point where the value is not a count or a time.
+    pub fn write(self, value: f64, digits: usize) -> String {
+        match self {
+            Unit::Microseconds => time_us(value),
+            Unit::Seconds => time_us(value * 1e6),
+            Unit::Percent => format!("{} %", self.bare(value, digits)),
+            Unit::Times => format!("{} ×", self.bare(value, digits)),
+            Unit::Plain => self.bare(value, digits),
+        }
+    }
+
+    fn bare(self, value: f64, digits: usize) -> String {
+        match self {
+            Unit::Microseconds | Unit::Seconds => self.write(value, digits),
+            _ if value.fract() == 0.0 && self == Unit::Plain => grouped(value),
+            _ => fixed(self.scaled(value), digits),
+        }
+    }
+
+    /// As precisely as it was given, for bounds.
+    pub fn exact(self, value: f64) -> String {
+        match self {
+            Unit::Microseconds | Unit::Seconds => self.write(value, 0),
+            Unit::Plain if value.fract() == 0.0 => grouped(value),
+            _ => {
+                // Bounds have few digits; this undoes what scaling by 100 adds to them.
+                let number = (self.scaled(value) * 1e9).round() / 1e9;
+                let mark = match self {
+                    Unit::Percent => " %",
+                    Unit::Times => " ×",
+                    _ => "",
+                };
+                format!("{number}{mark}")
+            }
+        }
+    }
+}
+
+/// Microseconds in the unit that suits their size, three significant digits.
+pub fn time_us(us: f64) -> String {
+    match us {
+        _ if us < 0.9995 => format!("{} ns", significant(us * 1e3)),
+        _ if us < 999.5 => format!("{} µs", significant(us)),
+        _ if us < 999_500.0 => format!("{} ms", significant(us / 1e3)),
+        _ if us < 120e6 => format!("{} s", significant(us / 1e6)),
+        _ => format!("{} min", significant(us / 60e6)),
+    }
+}
+
+/// Three significant digits, no trailing zeros after the point.
+pub fn significant(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return format!("{value}");
+    }
+    let digits = (2 - value.abs().log10().floor() as i32).clamp(0, 9) as usize;
+    if value.abs() >= 1_000.0 {
+        return grouped(value);
+    }
+    let text = format!("{value:.digits$}");
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text,
+    }
+}
+
+/// A whole number with its thousands set apart: `12,345`.
+pub fn grouped(value: f64) -> String {
+    let digits = format!("{:.0}", value.abs());
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3 + 1);
+    if value < 0.0 && digits != "0" {
+        text.push('-');
+    }
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Date and time in UTC to the second: `2026-03-01 14:05:59 UTC`.
+pub fn moment(unix_ms: u64) -> String {
+    let (days, seconds) = (unix_ms / 86_400_000, unix_ms / 1000 % 86_400);
+    let (year, month, day) = civil(days as i64);
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
+}
+
+/// The Gregorian date of a day since 1970: the era is 400 years, the year begins in March.
+fn civil(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    (year, month, day)
+}
+
+fn fixed(value: f64, digits: usize) -> String {
+    if value.abs() >= 10_000.0 { grouped(value) } else { format!("{value:.digits$}") }
+}
+
+/// Digits after the point that an interval needs so that its ends read apart: two digits of its width.
+fn digits_that_differ(low: f64, high: f64) -> usize {
+    let width = (high - low).abs();
+    if width == 0.0 || !width.is_finite() {
+        return 2;
+    }
+    (1 - width.log10().floor() as i32).clamp(0, 6) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_choose_their_unit() {
+        let written = [0.4, 1.0, 12.34, 999.9, 1_000.0, 45_678.0, 1_500_000.0, 600e6].map(time_us);
+        assert_eq!(written, ["400 ns", "1 µs", "12.3 µs", "1 ms", "1 ms", "45.7 ms", "1.5 s", "10 min"]);
+    }
+
+    #[test]
+    fn thousands_are_set_apart() {
+        assert_eq!(
+            [0.0, 999.0, 1000.0, 1234567.0, -5000.0].map(grouped),
+            ["0", "999", "1,000", "1,234,567", "-5,000"]
+        );
+    }
+
+    #[test]
+    fn moments_follow_the_calendar() {
+        assert_eq!(moment(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(moment(951_782_400_000), "2000-02-29 00:00:00 UTC");
+        assert_eq!(moment(1_772_373_959_000), "2026-03-01 14:05:59 UTC");
+    }
+
+    #[test]
+    fn bounds_bear_the_unit_of_their_metric() {
+        assert_eq!(Unit::Percent.exact(0.99), "99 %");
+        assert_eq!(Unit::Percent.exact(0.999), "99.9 %");
+        assert_eq!(Unit::Times.exact(20.0), "20 ×");
+        assert_eq!(Unit::Plain.exact(0.05), "0.05");
+        assert_eq!(Unit::Microseconds.exact(5_000.0), "5 ms");
+    }
+}

@@ -1,0 +1,82 @@
+//! `junit.xml`: one test case a claim, named by the claim's id.
+
+use std::time::Duration;
+
+use proofload_scenarios::Kind;
+use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
+
+use crate::render::{figure, table};
+use crate::run::Run;
+use crate::verdict::{CheckVerdict, ClaimVerdict, Verdict};
+
+/// A claim that fails is a `<failure>`, an invalid one an `<error>`, an inconclusive one `<skipped>`.
+///
+/// The bound that is upheld decides, as it decides the exit code, so that a test summary and the exit
+/// code never disagree. What became of the published bound stands in the case's properties and output.
+pub fn junit(run: &Run, verdicts: &[ClaimVerdict]) -> String {
+    let mut suite = TestSuite::new("claims");
+    suite.set_time(Duration::from_secs_f64(run.duration_s.max(0.0)));
+    suite.add_test_cases(verdicts.iter().map(case));
+    if !run.invalid.is_empty() {
+        let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+        status.set_message(run.invalid.join("; ")).set_type("invalid");
+        suite.add_test_case(TestCase::new("run", status));
+    }
+    let mut report = Report::new("proofload");
+    report.add_test_suite(suite);
+    report.to_string().expect("a report of text serializes to text")
+}
+
+fn case(claim: &ClaimVerdict) -> TestCase {
+    let mut case = TestCase::new(claim.claim.id.clone(), status(claim));
+    case.set_classname("proofload");
+    case.add_properties(claim.checks.iter().enumerate().map(|(index, check)| {
+        Property::new(format!("{}.{}", table::kind(check), index + 1), in_short(check))
+    }));
+    case.set_system_out(claim.checks.iter().map(evidence).collect::<Vec<_>>().join("\n\n"));
+    case
+}
+
+fn status(claim: &ClaimVerdict) -> TestCaseStatus {
+    let (verdict, kind) = match claim.upheld {
+        Some(verdict) => (verdict, Kind::Upheld),
+        None => (claim.stated.unwrap_or(Verdict::Invalid), Kind::Stated),
+    };
+    let mut status = match verdict {
+        Verdict::Holds => return TestCaseStatus::success(),
+        Verdict::Fails => TestCaseStatus::non_success(NonSuccessKind::Failure),
+        Verdict::Invalid => TestCaseStatus::non_success(NonSuccessKind::Error),
+        Verdict::Inconclusive => TestCaseStatus::skipped(),
+    };
+    let deciding = claim.checks.iter().filter(|it| it.check.kind == kind && it.verdict == verdict);
+    status.set_message(deciding.map(message).collect::<Vec<_>>().join(" | "));
+    if matches!(status, TestCaseStatus::NonSuccess { .. }) {
+        status.set_type(verdict.name());
+    }
+    status
+}
+
+fn message(check: &CheckVerdict) -> String {
+    match check.reasons.is_empty() {
+        true => in_short(check),
+        false => format!("{}: {}", in_short(check), check.reasons.join("; ")),
+    }
+}
+
+fn in_short(check: &CheckVerdict) -> String {
+    let (measured, bound) = (figure::measured(check), figure::bound(&check.check));
+    format!("{}: {}, measured {measured}, bound {bound}", check.verdict, check.check.title)
+}
+
+fn evidence(check: &CheckVerdict) -> String {
+    let mut lines = vec![
+        format!("{} {}", table::kind(check), in_short(check)),
+        format!(
+            "  confidence {}, {} effective samples, {}",
+            check.check.confidence, check.samples, check.method
+        ),
+    ];
+    lines.extend(check.reasons.iter().map(|it| format!("  because {it}")));
+    lines.extend(check.rests_on.iter().map(|it| format!("  rests on {it}")));
+    lines.join("\n")
+}

@@ -1,0 +1,151 @@
+//! The means by which a run was measured, in words: environment, settings, command, bias.
+
+use crate::render::figure;
+use crate::run::{Measurement, Run};
+use crate::verdict::{ClaimVerdict, Verdict};
+
+/// One sentence that a person would say aloud.
+pub fn headline(run: &Run, verdicts: &[ClaimVerdict]) -> String {
+    if !run.invalid.is_empty() {
+        return format!("the run cannot be trusted: {}", run.invalid[0]);
+    }
+    if verdicts.is_empty() {
+        return match run.measurements.len() {
+            1 => format!("one measurement, {}, and no claim to judge", run.measurements[0].scenario.name),
+            n => format!("{n} measurements and no claim to judge"),
+        };
+    }
+    let upheld = verdicts.iter().filter_map(|it| it.upheld);
+    let outcome = match upheld.max() {
+        Some(Verdict::Holds) => upheld_in_all(verdicts),
+        Some(worst) => format!("{} {}", named(verdicts, worst), verb(worst, verdicts)),
+        None => "no claim has a bound that is upheld".to_owned(),
+    };
+    let as_published: Vec<_> = verdicts
+        .iter()
+        .filter(|it| it.stated == Some(Verdict::Fails))
+        .map(|it| it.claim.id.as_str())
+        .collect();
+    match as_published.len() {
+        0 => outcome,
+        _ => format!("{outcome}; as published, {} does not hold", as_published.join(" and ")),
+    }
+}
+
+/// Name and value of what the numbers belong to.
+pub fn environment(run: &Run) -> Vec<(&'static str, String)> {
+    let environment = &run.environment;
+    let mut rows = vec![
+        ("measured", figure::moment(run.started_unix_ms)),
+        ("took", figure::time_us(run.duration_s * 1e6)),
+        ("proofload", environment.tool_version.clone()),
+        (
+            "machine",
+            format!(
+                "{} cores, {}, {} MB",
+                environment.host_cores, environment.cpu_model, environment.memory_mb
+            ),
+        ),
+        ("kernel", environment.kernel.clone()),
+        ("pinning", environment.pinning.clone()),
+        ("backends", environment.backends.join(", ")),
+    ];
+    if !run.profile.is_empty() {
+        rows.insert(2, ("profile", run.profile.clone()));
+    }
+    if let Some(error) = &run.generator_error {
+        rows.push((
+            "generator's own error",
+            format!(
+                "send delay p50 {}, p99 {}; quantiles within {:.2} %; selftest of {}",
+                figure::time_us(error.send_delay_p50_us),
+                figure::time_us(error.send_delay_p99_us),
+                error.quantile_error * 100.0,
+                figure::moment(error.measured_unix_ms)
+            ),
+        ));
+    }
+    rows.retain(|(_, value)| !value.is_empty());
+    rows
+}
+
+/// The command that does it again, quoted for a shell.
+pub fn command(run: &Run) -> String {
+    run.command.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+}
+
+/// Scenario parameters and settings of a measurement, flat: path and value.
+pub fn settings(measurement: &Measurement) -> Vec<(String, String)> {
+    let mut rows = Vec::new();
+    let scenario = serde_json::to_value(&measurement.scenario).expect("a scenario has string keys only");
+    flatten("", &scenario, &mut rows);
+    rows.retain(|(name, _)| name != "name" && name != "about");
+    rows.extend(measurement.settings.iter().map(|(name, value)| (name.clone(), value.clone())));
+    if let Some(ceiling) = measurement.ceiling {
+        rows.push(("ceiling of the hit rate".to_owned(), format!("{:.2} %", ceiling * 100.0)));
+    }
+    rows
+}
+
+/// What leans which way, said before a reader asks.
+pub const BIAS: &[&str] = &[
+    "Generator and server share one machine: they compete for caches, memory bandwidth and the kernel even \
+     where they are pinned to cores of their own. Ratios between variants suffer less from it than absolute times do.",
+    "The network is the loopback device: real networks add latency and loss that no figure here contains.",
+    "The reference server and this tool come from the same people. Hence the independent witnesses, the ledger and \
+     the raw data: do not take our word.",
+    "The published design (before) is run as published, with the same server, database and client as the other side.",
+    "Keys follow a fixed Zipf popularity. Real traffic drifts; hit rates under drift are lower.",
+];
+
+fn upheld_in_all(verdicts: &[ClaimVerdict]) -> String {
+    match verdicts {
+        [one] => format!("{} holds in the bounds upheld", one.claim.id),
+        _ => format!("all {} claims hold in the bounds upheld", verdicts.len()),
+    }
+}
+
+fn named(verdicts: &[ClaimVerdict], worst: Verdict) -> String {
+    let ids: Vec<_> =
+        verdicts.iter().filter(|it| it.upheld == Some(worst)).map(|it| it.claim.id.as_str()).collect();
+    ids.join(" and ")
+}
+
+fn verb(worst: Verdict, verdicts: &[ClaimVerdict]) -> &'static str {
+    let several = verdicts.iter().filter(|it| it.upheld == Some(worst)).count() > 1;
+    match (worst, several) {
+        (Verdict::Holds, false) => "holds",
+        (Verdict::Holds, true) => "hold",
+        (Verdict::Fails, false) => "fails",
+        (Verdict::Fails, true) => "fail",
+        (Verdict::Inconclusive, false) => "is inconclusive",
+        (Verdict::Inconclusive, true) => "are inconclusive",
+        (Verdict::Invalid, false) => "is invalid: its measurement cannot be trusted",
+        (Verdict::Invalid, true) => "are invalid: their measurements cannot be trusted",
+    }
+}
+
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
+fn flatten(path: &str, value: &serde_json::Value, rows: &mut Vec<(String, String)>) {
+    use serde_json::Value;
+    let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    match value {
+        Value::Null => {}
+        Value::Object(members) => members.iter().for_each(|(name, value)| flatten(&below(name), value, rows)),
+        Value::Array(items) => {
+            items
+                .iter()
+                .enumerate()
+                .for_each(|(index, value)| flatten(&below(&(index + 1).to_string()), value, rows));
+        }
+        Value::String(text) => rows.push((path.to_owned(), text.clone())),
+        other => rows.push((path.to_owned(), other.to_string())),
+    }
+}
