@@ -108,10 +108,9 @@ pub struct Links {
 
 /// What `proofload serve` is started with; a field that is absent leaves the server's default.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(transparent)]
 pub struct ServerSettings {
     /// Flags of `proofload serve`, without the dashes: `design = "after"`, `cache-entries = 27000`.
-    #[serde(flatten)]
     pub flags: BTreeMap<String, toml::Value>,
 }
 
