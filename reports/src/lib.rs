@@ -4,6 +4,7 @@ pub mod distribution;
 pub mod file;
 pub mod render;
 pub mod run;
+pub mod statistics;
 pub mod verdict;
 
 pub use distribution::Distribution;
