@@ -1,11 +1,17 @@
 //! A verdict: what the evidence of a run says about each bound of a claim.
 
+mod measure;
+mod sentence;
+mod validity;
+pub mod words;
+
 use std::fmt;
 
-use proofload_scenarios::{Check, Claim, Kind};
+use proofload_scenarios::{Bound, Check, Claim, Kind};
 use serde::{Deserialize, Serialize};
 
-use crate::run::Run;
+use crate::run::{Measurement, Run};
+use measure::Measured;
 
 /// What the evidence says about a bound.
 ///
@@ -23,12 +29,15 @@ pub enum Verdict {
     Invalid,
 }
 
-/// A two-sided confidence interval, for display. The decision uses one-sided bounds.
+/// A confidence interval whose ends are the one-sided bounds that decide, so that what is shown and
+/// what was decided cannot contradict each other: one-sided 0.95 each makes an interval of 0.90.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     pub low: f64,
+    /// Infinite where the data give no upper bound; `null` in JSON.
+    #[serde(with = "infinite_as_null")]
     pub high: f64,
-    /// Confidence of the interval as a whole: 0.95.
+    /// Confidence of the interval as a whole: 0.90.
     pub confidence: f64,
 }
 
@@ -36,7 +45,8 @@ pub struct Interval {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CheckVerdict {
     pub check: Check,
-    /// The metric's point value: a share (0 to 1), a ratio, a count, microseconds; none if invalid.
+    /// The metric's point value: a share (0 to 1), a ratio, a count, microseconds; none where it is
+    /// invalid or infinite.
     pub estimate: Option<f64>,
     pub interval: Option<Interval>,
     pub verdict: Verdict,
@@ -73,7 +83,7 @@ pub fn judge_all(run: &Run) -> Vec<ClaimVerdict> {
 /// Judges one claim by what the run measured. Pure: the same run gives the same verdict.
 pub fn judge(claim: &Claim, run: &Run) -> ClaimVerdict {
     let checks: Vec<_> = claim.checks.iter().map(|check| judge_check(check, run)).collect();
-    let sentence = String::new();
+    let sentence = sentence::sentence(claim, &checks, run);
     ClaimVerdict {
         claim: claim.clone(),
         stated: worst(&checks, Kind::Stated),
@@ -104,17 +114,96 @@ pub fn exit_code(run: &Run, verdicts: &[ClaimVerdict]) -> u8 {
     }
 }
 
-fn judge_check(check: &Check, _run: &Run) -> CheckVerdict {
+fn judge_check(check: &Check, run: &Run) -> CheckVerdict {
+    let measurement = match validity::measurement(check, run) {
+        Ok(measurement) => measurement,
+        Err(reason) => return invalid(check, None, [run.invalid.clone(), vec![reason]].concat()),
+    };
+    let series = match validity::series(check, measurement) {
+        Ok(series) => series,
+        Err(reason) => {
+            let reasons = [&run.invalid[..], &measurement.invalid, &[reason]].concat();
+            return invalid(check, Some(measurement), reasons);
+        }
+    };
+    let objections = validity::objections(check, run, measurement, &series);
+    if !objections.is_empty() {
+        return invalid(check, Some(measurement), objections);
+    }
+    match measure::measure(check, measurement, &series) {
+        Ok(measured) => decided(check, measurement, measured),
+        Err(reason) => invalid(check, Some(measurement), vec![reason]),
+    }
+}
+
+fn invalid(check: &Check, measurement: Option<&Measurement>, mut reasons: Vec<String>) -> CheckVerdict {
+    let mut seen = std::collections::BTreeSet::new();
+    reasons.retain(|reason| seen.insert(reason.clone()));
     CheckVerdict {
         check: check.clone(),
         estimate: None,
         interval: None,
         verdict: Verdict::Invalid,
-        reasons: vec!["this metric cannot be judged".to_owned()],
+        reasons,
         samples: 0,
         needed: None,
-        rests_on: Vec::new(),
+        rests_on: measurement.map(|it| validity::rests_on(check, it)).unwrap_or_default(),
         method: String::new(),
+    }
+}
+
+/// A bound is met only when the confidence bound meets it, and failed only when the opposite one does.
+fn decided(check: &Check, measurement: &Measurement, measured: Measured) -> CheckVerdict {
+    let Measured { estimate, needed, doubts, notes } = measured;
+    let verdict = match doubts.is_empty() {
+        true => decide(check.bound, estimate.low, estimate.high),
+        false => Verdict::Inconclusive,
+    };
+    let confidence = 2.0 * check.confidence - 1.0;
+    let mut verdict = CheckVerdict {
+        check: check.clone(),
+        estimate: Some(estimate.value).filter(|it| it.is_finite()),
+        interval: Some(Interval { low: estimate.low, high: estimate.high, confidence }),
+        verdict,
+        reasons: Vec::new(),
+        samples: estimate.samples as u64,
+        needed: needed.filter(|_| verdict == Verdict::Inconclusive),
+        rests_on: validity::rests_on(check, measurement),
+        method: estimate.method,
+    };
+    verdict.reasons = [doubts.clone(), why(&verdict, doubts.is_empty()), notes].concat();
+    verdict
+}
+
+fn decide(bound: Bound, low: f64, high: f64) -> Verdict {
+    match bound {
+        _ if low.is_nan() || high.is_nan() => Verdict::Inconclusive,
+        Bound::AtLeast(bound) if low >= bound => Verdict::Holds,
+        Bound::AtLeast(bound) if high < bound => Verdict::Fails,
+        Bound::AtMost(bound) if high <= bound => Verdict::Holds,
+        Bound::AtMost(bound) if low > bound => Verdict::Fails,
+        Bound::AtLeast(_) | Bound::AtMost(_) => Verdict::Inconclusive,
+    }
+}
+
+/// Why a verdict is not `Holds`, in words; `conclusive` where only the bounds stand in the way.
+fn why(verdict: &CheckVerdict, conclusive: bool) -> Vec<String> {
+    let bound = words::bound(&verdict.check);
+    let interval = verdict.interval.map(|it| words::interval(&verdict.check, verdict.estimate, it));
+    let interval = interval.unwrap_or_default();
+    match verdict.verdict {
+        Verdict::Fails => {
+            vec![format!("{} lies beyond {bound}", words::estimate(verdict).unwrap_or(interval))]
+        }
+        Verdict::Inconclusive if conclusive => {
+            let samples = words::count(verdict.samples);
+            let needed = verdict.needed.map(words::count);
+            let enough = needed.map_or_else(String::new, |needed| format!(", about {needed} should"));
+            vec![format!(
+                "{interval} does not settle {bound}: {samples} effective samples do not suffice{enough}"
+            )]
+        }
+        Verdict::Holds | Verdict::Inconclusive | Verdict::Invalid => Vec::new(),
     }
 }
 
@@ -136,5 +225,17 @@ impl Verdict {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
+    }
+}
+
+mod infinite_as_null {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        value.is_finite().then_some(*value).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        Ok(Option::deserialize(deserializer)?.unwrap_or(f64::INFINITY))
     }
 }

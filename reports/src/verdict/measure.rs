@@ -1,0 +1,315 @@
+//! What a metric comes to: an estimate with bounds, or why there is none.
+
+use std::collections::BTreeMap;
+
+use proofload_scenarios::{Check, Compare, Metric};
+
+use super::validity::{is_of_ledger, of_ledger, total};
+use super::words;
+use crate::run::{Measurement, Series};
+use crate::statistics::bootstrap::{self, FEWEST_BLOCKS, FEWEST_SLICES, RESAMPLES};
+use crate::statistics::{Estimate, proportion, quantile, rare};
+
+/// An estimate, and what else decides how it may be used.
+pub(super) struct Measured {
+    pub estimate: Estimate,
+    /// Effective samples that would decide, were the estimate the truth.
+    pub needed: Option<u64>,
+    /// Why it cannot be conclusive, whatever its bounds.
+    pub doubts: Vec<String>,
+    /// What qualifies it.
+    pub notes: Vec<String>,
+}
+
+/// How far above the ceiling a hit rate may lie before ceiling or hits must be miscounted.
+const CEILING_TOLERANCE: f64 = 0.005;
+
+pub(super) fn measure(
+    check: &Check,
+    measurement: &Measurement,
+    series: &[&Series],
+) -> Result<Measured, String> {
+    match &check.metric {
+        Metric::Ratio { sum, per, of_ceiling, .. } => {
+            let scale = if *of_ceiling { ceiling(measurement)? } else { 1.0 };
+            let found = ratio(check, sum, per, series[0], scale)?;
+            if *of_ceiling && found.estimate.low > 1.0 + CEILING_TOLERANCE {
+                return Err(format!(
+                    "the hit rate lies {:.1} % above what any cache could reach: hits or ceiling are miscounted",
+                    (found.estimate.value - 1.0) * 100.0
+                ));
+            }
+            Ok(found)
+        }
+        Metric::Versus { sum, per, compare } => versus(check, sum, per, compare, series),
+        Metric::Count { sum, .. } => count(check, sum, measurement, series),
+        Metric::Response { quantile, .. } => time(check, "response", *quantile, series[0]),
+        Metric::Service { quantile, .. } => time(check, "service", *quantile, series[0]),
+        Metric::Fact { name } => fact(name, measurement),
+    }
+}
+
+fn ceiling(measurement: &Measurement) -> Result<f64, String> {
+    match measurement.ceiling {
+        None => Err("the workload's ceiling was not computed".to_owned()),
+        Some(ceiling) if ceiling > 0.0 && ceiling <= 1.0 => Ok(ceiling),
+        Some(ceiling) => Err(format!("a ceiling of {ceiling} is none: it must lie above 0 and up to 1")),
+    }
+}
+
+/// Σ over Σ, divided by `scale`.
+fn ratio(
+    check: &Check,
+    sum: &[String],
+    per: &[String],
+    series: &Series,
+    scale: f64,
+) -> Result<Measured, String> {
+    let slices: Vec<(f64, f64)> =
+        series.slices.iter().map(|slice| (slice.sum(sum) as f64, slice.sum(per) as f64)).collect();
+    let (events, trials) = slices.iter().fold((0.0, 0.0), |(x, y), slice| (x + slice.0, y + slice.1));
+    if trials == 0.0 {
+        return Err(format!("{} counted nothing: there is nothing to divide by", per.join(" + ")));
+    }
+    let bound = check.bound.value() * scale;
+    let (estimate, doubts) = match slices.len() >= FEWEST_SLICES {
+        true => (resampled_ratio(check, &slices, events, trials), Vec::new()),
+        false => (best_case_ratio(check, events, trials), vec![too_few_slices(slices.len())]),
+    };
+    let unanswered = unanswered(series);
+    let estimate = if events <= trials {
+        let (low, high) = (estimate.low - unanswered, estimate.high + unanswered);
+        estimate.widened_to(low.max(0.0), high.min(1.0))
+    } else {
+        estimate
+    };
+    let needed = match events <= trials && bound > 0.0 && bound < 1.0 {
+        true => proportion::trials_needed(estimate.value, bound, check.confidence),
+        false => needed(&estimate, bound),
+    };
+    let notes = (unanswered > 0.0)
+        .then(|| format!("widened for the {:.3} % of requests whose answer never came", unanswered * 100.0));
+    Ok(Measured { estimate: estimate.divided_by(scale), needed, doubts, notes: notes.into_iter().collect() })
+}
+
+fn resampled_ratio(check: &Check, slices: &[(f64, f64)], events: f64, trials: f64) -> Estimate {
+    let found = bootstrap::ratio_of_sums(slices, check.confidence, RESAMPLES);
+    let method = format!(
+        "moving-block bootstrap over {} slices, runs of {}, {} resamples",
+        slices.len(),
+        found.block_length,
+        words::count(RESAMPLES as u64)
+    );
+    let runs = slices.len() as f64 / found.block_length as f64;
+    let estimate = Estimate { value: found.value, low: found.low, high: found.high, samples: runs, method };
+    if events <= trials {
+        let effect = quantile::design_effect_of(&found, trials);
+        return widened_to_exact(estimate, events, trials, effect, check.confidence);
+    }
+    if events < rare::FEW as f64 {
+        let (low, high) = rare::poisson(events as u64, check.confidence);
+        return estimate.widened_to(low / trials, high / trials);
+    }
+    estimate
+}
+
+/// A share is never known better than from as many independent trials. Resampling alone would promise
+/// certainty where no miss was seen.
+fn widened_to_exact(estimate: Estimate, events: f64, trials: f64, effect: f64, confidence: f64) -> Estimate {
+    let samples = trials / effect;
+    let (low, high) = proportion::clopper_pearson(events / effect, samples, confidence);
+    let method = format!(
+        "{}, no narrower than Clopper–Pearson on {} effective of {}",
+        estimate.method,
+        words::count(samples as u64),
+        words::count(trials as u64)
+    );
+    Estimate { samples, method, ..estimate }.widened_to(low, high)
+}
+
+fn best_case_ratio(check: &Check, events: f64, trials: f64) -> Estimate {
+    let value = events / trials;
+    let (low, high) = match events <= trials {
+        true => proportion::clopper_pearson(events, trials, check.confidence),
+        false => {
+            let (low, high) = rare::poisson(events as u64, check.confidence);
+            (low / trials, high / trials)
+        }
+    };
+    let method = "the best case, as if all were independent".to_owned();
+    Estimate { value, low, high, samples: trials, method }
+}
+
+fn too_few_slices(slices: usize) -> String {
+    format!("{slices} slices do not show how they depend on each other: {FEWEST_SLICES} are needed")
+}
+
+/// The share of requests that were sent and whose answer never came: they may have been anything.
+fn unanswered(series: &Series) -> f64 {
+    let lost = total("client.timeout", &[series]) + total("client.error", &[series]);
+    match total("client.sent", &[series]) {
+        0 => 0.0,
+        sent => (lost as f64 / sent as f64).min(1.0),
+    }
+}
+
+/// The ratio of one variant over that of another, paired by interleaved block.
+fn versus(
+    check: &Check,
+    sum: &[String],
+    per: &[String],
+    compare: &Compare,
+    series: &[&Series],
+) -> Result<Measured, String> {
+    let sides = [series[0], series[1]].map(|series| {
+        series.slices.iter().map(|slice| (slice.block, (slice.sum(sum), slice.sum(per)))).collect::<Vec<_>>()
+    });
+    let totals =
+        [0, 1].map(|side: usize| sides[side].iter().fold((0, 0), |(x, y), (_, it)| (x + it.0, y + it.1)));
+    for (name, (_, trials)) in [&compare.of, &compare.over].into_iter().zip(totals) {
+        if trials == 0 {
+            return Err(format!("{} counted nothing for variant `{name}`", per.join(" + ")));
+        }
+    }
+    if totals[0].0 + totals[1].0 == 0 {
+        return Err(format!("neither variant had any {}: there is no ratio", words::noun(sum)));
+    }
+    let (blocks, left_out) = paired(&sides);
+    let enough = blocks.len() >= FEWEST_BLOCKS;
+    let estimate = ratio_of_variants(check, &blocks, totals);
+    let mut doubts = Vec::new();
+    if !enough {
+        doubts.push(format!(
+            "{} interleaved blocks do not show how they scatter: {FEWEST_BLOCKS} are needed",
+            blocks.len()
+        ));
+    }
+    let notes = (left_out > 0).then(|| format!("{left_out} blocks lack one side and were left out"));
+    let needed = if enough { needed(&estimate, check.bound.value()) } else { Some(FEWEST_BLOCKS as u64) };
+    Ok(Measured { estimate, needed, doubts, notes: notes.into_iter().collect() })
+}
+
+type Sums = (u64, u64);
+type Block = [(f64, f64); 2];
+
+/// The blocks that hold both sides, and how many do not.
+fn paired(sides: &[Vec<(u32, Sums)>; 2]) -> (Vec<Block>, usize) {
+    let mut blocks: BTreeMap<u32, Block> = BTreeMap::new();
+    for (side, slices) in sides.iter().enumerate() {
+        for (block, (events, trials)) in slices {
+            let sums = &mut blocks.entry(*block).or_default()[side];
+            *sums = (sums.0 + *events as f64, sums.1 + *trials as f64);
+        }
+    }
+    let all = blocks.len();
+    let whole: Vec<Block> = blocks.into_values().filter(|it| it[0].1 > 0.0 && it[1].1 > 0.0).collect();
+    let left_out = all - whole.len();
+    (whole, left_out)
+}
+
+fn ratio_of_variants(check: &Check, blocks: &[Block], totals: [Sums; 2]) -> Estimate {
+    let exact = rare::ratio_of_rates(
+        (totals[0].0, totals[0].1 as f64),
+        (totals[1].0, totals[1].1 as f64),
+        check.confidence,
+    );
+    let few = totals[0].0.min(totals[1].0) < rare::FEW;
+    let samples = blocks.len() as f64;
+    if blocks.len() < FEWEST_BLOCKS {
+        let rate = |(events, trials): Sums| events as f64 / trials as f64;
+        let value = rate(totals[0]) / rate(totals[1]);
+        let method = "the best case: exact for two Poisson counts".to_owned();
+        return Estimate { value, low: exact.0, high: exact.1, samples, method };
+    }
+    let found = bootstrap::ratio_of_ratios(blocks, check.confidence, RESAMPLES);
+    let method = format!(
+        "bootstrap of the log ratio over {} interleaved blocks, {} resamples{}",
+        blocks.len(),
+        words::count(RESAMPLES as u64),
+        if few { ", no narrower than exact for two Poisson counts" } else { "" }
+    );
+    let estimate = Estimate { value: found.value, low: found.low, high: found.high, samples, method };
+    if few { estimate.widened_to(exact.0, exact.1) } else { estimate }
+}
+
+/// How many samples bring the nearer bound onto the wanted side, were the estimate the truth: widths
+/// shrink with the root of the number.
+fn needed(estimate: &Estimate, bound: f64) -> Option<u64> {
+    let side = if estimate.value >= bound { estimate.low } else { estimate.high };
+    let factor = ((estimate.value - side) / (estimate.value - bound)).powi(2);
+    let samples = estimate.samples * factor;
+    samples.is_finite().then(|| samples.ceil().max(estimate.samples) as u64)
+}
+
+/// A sum as it stands. It has no interval; how much zero proves is told beside it.
+fn count(
+    check: &Check,
+    sum: &[String],
+    measurement: &Measurement,
+    series: &[&Series],
+) -> Result<Measured, String> {
+    let ledger = measurement.ledger.as_ref();
+    let events: u64 = sum
+        .iter()
+        .map(|name| match ledger.and_then(|ledger| of_ledger(name, ledger)) {
+            Some(count) => count,
+            None => total(name, series),
+        })
+        .sum();
+    let of_ledger_alone = sum.iter().all(|name| is_of_ledger(name));
+    let (trials, what) = match ledger {
+        Some(ledger) if of_ledger_alone => (ledger.acknowledged, "acknowledged creates"),
+        _ => (total("client.sent", series), "requests"),
+    };
+    if trials == 0 && check.bound.admits(0.0) {
+        return Err(format!("no {what}: that none went wrong proves nothing"));
+    }
+    let value = events as f64;
+    let method = format!("counted over {} {what}", words::count(trials));
+    let estimate = Estimate { value, low: value, high: value, samples: trials as f64, method };
+    let notes = (events == 0 && trials > 0).then(|| {
+        format!(
+            "none in {}: at {} % confidence at most one in {} of them",
+            words::count(trials),
+            check.confidence * 100.0,
+            words::count((1.0 / rare::none_in(trials as f64, check.confidence)) as u64)
+        )
+    });
+    Ok(Measured { estimate, needed: None, doubts: Vec::new(), notes: notes.into_iter().collect() })
+}
+
+/// A quantile of the response or service times.
+fn time(check: &Check, kind: &str, q: f64, series: &Series) -> Result<Measured, String> {
+    let times = series.times.get(kind).ok_or_else(|| format!("no {kind} times were recorded"))?;
+    let dropped = if kind == "response" { total("client.dropped", &[series]) } else { 0 };
+    let unseen = (total("client.sent", &[series]) + dropped).saturating_sub(times.count());
+    let slices: Vec<_> = series.slices.iter().map(|slice| &slice.latency).collect();
+    let filled = slices.iter().filter(|slice| slice.count() > 0).count();
+    let enough = filled >= FEWEST_SLICES;
+    let effect = if enough { quantile::design_effect(&slices, q) } else { 1.0 };
+    let estimate = quantile::estimate(times, unseen, q, effect, check.confidence)
+        .ok_or_else(|| format!("no {kind} times were recorded"))?;
+    let doubts = if enough { Vec::new() } else { vec![too_few_slices(filled)] };
+    let within = quantile::share_within(times, unseen, check.bound.value());
+    let needed = proportion::trials_needed(within, q, check.confidence);
+    let notes = (unseen > 0)
+        .then(|| format!("{} requests have no {kind} time and count as slowest", words::count(unseen)));
+    Ok(Measured { estimate, needed, doubts, notes: notes.into_iter().collect() })
+}
+
+/// A number that the run recorded, with bounds where it recorded those: `name.low` and `name.high`.
+fn fact(name: &str, measurement: &Measurement) -> Result<Measured, String> {
+    let read = |name: &str| measurement.facts.get(name).copied();
+    let value = read(name).ok_or_else(|| format!("`{name}` was not recorded"))?;
+    if !value.is_finite() {
+        return Err(format!("`{name}` is {value}: no number"));
+    }
+    let bounds = read(&format!("{name}.low")).zip(read(&format!("{name}.high")));
+    let (low, high) = bounds.unwrap_or((value, value));
+    let method = match bounds {
+        Some(_) => "recorded with its own bounds",
+        None => "a single value without an interval",
+    };
+    let estimate = Estimate { value, low, high, samples: 1.0, method: method.to_owned() };
+    Ok(Measured { estimate, needed: None, doubts: Vec::new(), notes: Vec::new() })
+}

@@ -1,0 +1,167 @@
+//! The sentence that a person would say aloud about a judged claim.
+
+use proofload_scenarios::{Check, Claim, Kind, Metric};
+
+use super::{CheckVerdict, Interval, Verdict, words};
+use crate::run::{Measurement, Run};
+
+/// Tells the check that decides, then what became of the published bound.
+pub(super) fn sentence(claim: &Claim, checks: &[CheckVerdict], run: &Run) -> String {
+    let upheld = of_kind(checks, Kind::Upheld);
+    let stated = of_kind(checks, Kind::Stated);
+    let Some(headline) = worst(&upheld).or_else(|| worst(&stated)) else {
+        return format!("Nothing was checked of {}.", claim.id);
+    };
+    let mut text = told(headline, measurement(headline, run));
+    if upheld.len() > 1 {
+        text.push_str(&format!(" ({} upheld bounds hold)", tally(&upheld)));
+    }
+    if let Some(published) = worst(&stated).filter(|it| it.check.kind != headline.check.kind) {
+        text.push_str("; ");
+        text.push_str(&published_bound(published, measurement(published, run)));
+    }
+    text.push('.');
+    text
+}
+
+fn of_kind(checks: &[CheckVerdict], kind: Kind) -> Vec<&CheckVerdict> {
+    checks.iter().filter(|it| it.check.kind == kind).collect()
+}
+
+/// The worst, and the first of those that are equally bad.
+fn worst<'a>(checks: &[&'a CheckVerdict]) -> Option<&'a CheckVerdict> {
+    checks.iter().rev().max_by_key(|it| it.verdict).copied()
+}
+
+/// `all 3`, `2 of 3`, `none of 3`.
+fn tally(checks: &[&CheckVerdict]) -> String {
+    let all = checks.len();
+    match checks.iter().filter(|it| it.verdict == Verdict::Holds).count() {
+        hold if hold == all => format!("all {all}"),
+        0 => format!("none of {all}"),
+        hold => format!("{hold} of {all}"),
+    }
+}
+
+fn measurement<'a>(verdict: &CheckVerdict, run: &'a Run) -> Option<&'a Measurement> {
+    run.measurements.iter().find(|it| it.scenario.name == verdict.check.scenario)
+}
+
+/// What was measured, and what that says of the bound.
+fn told(verdict: &CheckVerdict, measurement: Option<&Measurement>) -> String {
+    let check = &verdict.check;
+    let bound = words::bound(check);
+    let title = &check.title;
+    if verdict.verdict == Verdict::Invalid {
+        let reason = verdict.reasons.first().map_or("the evidence is missing", String::as_str);
+        return format!("Nothing can be said about “{title}”: {reason}");
+    }
+    let measured = measured(verdict, measurement);
+    match verdict.verdict {
+        Verdict::Holds => format!("{measured}: {bound} holds"),
+        Verdict::Fails => format!("{measured}: {bound} fails"),
+        Verdict::Inconclusive | Verdict::Invalid => {
+            let enough = match verdict.needed {
+                Some(needed) if needed > verdict.samples => {
+                    format!(", about {} effective samples would", words::count(needed))
+                }
+                _ => String::new(),
+            };
+            format!("{measured}: that does not settle {bound}{enough}")
+        }
+    }
+}
+
+fn measured(verdict: &CheckVerdict, measurement: Option<&Measurement>) -> String {
+    let check = &verdict.check;
+    let value = words::estimate(verdict).unwrap_or_else(|| "no finite value".to_owned());
+    match &check.metric {
+        Metric::Ratio { sum, per, of_ceiling, .. } if is_of_hits(sum) => {
+            let whole = words::unit_of(per);
+            let share = format!("{value} of what any cache{} could", size(check, measurement));
+            match measurement.and_then(|it| it.ceiling).filter(|_| *of_ceiling) {
+                Some(ceiling) => {
+                    format!("The cache answered {} of {whole}s: {share}", unscaled(verdict, ceiling))
+                }
+                None if *of_ceiling => format!("The cache answered {share}"),
+                None => format!("The cache{} answered {value} of {whole}s", size(check, measurement)),
+            }
+        }
+        Metric::Ratio { sum, per, .. } => {
+            format!("It took {value} {} per {}", words::noun(sum), words::unit_of(per))
+        }
+        Metric::Versus { sum, per, compare } => format!(
+            "`{}` took {value} as many {} per {} as `{}`",
+            compare.of,
+            words::noun(sum),
+            words::unit_of(per),
+            compare.over
+        ),
+        Metric::Count { sum, .. } => {
+            let trials = words::count(verdict.samples);
+            let value = if verdict.estimate == Some(0.0) { "no".to_owned() } else { value };
+            format!("There were {value} {} in {trials}", words::noun(sum))
+        }
+        Metric::Response { quantile, .. } => {
+            format!("{} of responses took at most {value}", percent(*quantile))
+        }
+        Metric::Service { quantile, .. } => {
+            format!("{} of requests were served within {value}", percent(*quantile))
+        }
+        Metric::Fact { name } => format!("{} came to {value}", name.replace(['_', '-'], " ")),
+    }
+}
+
+/// What became of the bound as it was published.
+fn published_bound(verdict: &CheckVerdict, measurement: Option<&Measurement>) -> String {
+    let (check, bound) = (&verdict.check, words::bound(&verdict.check));
+    let attainable = measurement.and_then(|it| it.ceiling).unwrap_or(1.0);
+    let out_of_reach = matches!(&check.metric, Metric::Ratio { sum, of_ceiling: false, .. } if is_of_hits(sum))
+        && check.bound.value() > attainable;
+    match verdict.verdict {
+        Verdict::Holds => format!("the stated {bound} holds"),
+        Verdict::Fails if out_of_reach => {
+            format!("the stated {} cannot be reached there", words::bound_value(check))
+        }
+        Verdict::Fails => {
+            let value = words::estimate(verdict).map_or_else(String::new, |value| format!(" at {value}"));
+            format!("the stated {bound} fails{value}")
+        }
+        Verdict::Inconclusive => format!("the stated {bound} is not settled"),
+        Verdict::Invalid => format!("the stated {bound} cannot be judged"),
+    }
+}
+
+fn is_of_hits(sum: &[String]) -> bool {
+    sum.iter().all(|name| name.contains("hit"))
+}
+
+/// ` of 27,000 entries`, where the variant's settings say so.
+fn size(check: &Check, measurement: Option<&Measurement>) -> String {
+    let Metric::Ratio { variant, .. } = &check.metric else { return String::new() };
+    let entries = measurement.and_then(|it| {
+        let variants = &it.scenario.variants;
+        let settings = match variant {
+            Some(name) => variants.get(name),
+            None => variants.values().next(),
+        };
+        settings?.flags.get("cache-entries")?.as_integer()
+    });
+    entries
+        .map_or_else(String::new, |entries| format!(" of {} entries", words::count(entries.unsigned_abs())))
+}
+
+/// The hit rate itself, of a check that judges its share of the ceiling.
+fn unscaled(verdict: &CheckVerdict, ceiling: f64) -> String {
+    let interval =
+        verdict.interval.map(|it| Interval { low: it.low * ceiling, high: it.high * ceiling, ..it });
+    let mut plain = verdict.clone();
+    plain.estimate = verdict.estimate.map(|it| it * ceiling);
+    plain.interval = interval;
+    words::estimate(&plain).unwrap_or_else(|| "some".to_owned())
+}
+
+fn percent(quantile: f64) -> String {
+    let shown = format!("{:.6}", quantile * 100.0);
+    format!("{} %", shown.trim_end_matches('0').trim_end_matches('.'))
+}

@@ -1,0 +1,268 @@
+//! Validity: every reason why a measurement cannot answer a check.
+
+use proofload_scenarios::claim::Agreement;
+use proofload_scenarios::{Check, Metric};
+
+use super::words;
+use crate::run::{Ledger, Measurement, Model, Run, Series, Standing};
+
+/// The measurement of the check's scenario.
+pub(super) fn measurement<'a>(check: &Check, run: &'a Run) -> Result<&'a Measurement, String> {
+    let mut found = run.measurements.iter().filter(|it| it.scenario.name == check.scenario);
+    match (found.next(), found.next()) {
+        (Some(only), None) => Ok(only),
+        (None, _) => Err(format!("the scenario `{}` was not measured", check.scenario)),
+        (Some(_), Some(_)) => Err(format!(
+            "the scenario `{}` was measured more than once; which one counts is not said",
+            check.scenario
+        )),
+    }
+}
+
+/// The series that the check reads.
+pub(super) fn series<'a>(check: &Check, measurement: &'a Measurement) -> Result<Vec<&'a Series>, String> {
+    match &check.metric {
+        Metric::Versus { compare, .. } => {
+            [&compare.of, &compare.over].into_iter().map(|name| one_series(measurement, Some(name))).collect()
+        }
+        Metric::Ratio { variant, .. }
+        | Metric::Response { variant, .. }
+        | Metric::Service { variant, .. } => Ok(vec![one_series(measurement, variant.as_deref())?]),
+        Metric::Count { sum, .. } if sum.iter().all(|name| is_of_ledger(name)) => Ok(Vec::new()),
+        Metric::Count { variant, .. } => Ok(vec![one_series(measurement, variant.as_deref())?]),
+        Metric::Fact { .. } => Ok(Vec::new()),
+    }
+}
+
+fn one_series<'a>(measurement: &'a Measurement, variant: Option<&str>) -> Result<&'a Series, String> {
+    if variant.is_none() && measurement.series.len() > 1 {
+        return Err("the scenario has several variants and the check names none".to_owned());
+    }
+    let wanted = variant.map_or("any variant".to_owned(), |name| format!("the variant `{name}`"));
+    match measurement.series(variant) {
+        Some(series) if series.slices.is_empty() => Err(format!("nothing was measured of {wanted}")),
+        Some(series) => Ok(series),
+        None => Err(format!("{wanted} was not measured")),
+    }
+}
+
+/// All that speaks against the measurement as evidence for this check.
+pub(super) fn objections(
+    check: &Check,
+    run: &Run,
+    measurement: &Measurement,
+    series: &[&Series],
+) -> Vec<String> {
+    let mut found = run.invalid.clone();
+    found.extend(measurement.invalid.iter().cloned());
+    found.extend(against_latency(check, measurement));
+    found.extend(counters(&check.metric).iter().flat_map(|name| absent(name, measurement, series)));
+    found.extend(wrong_answers(check, series));
+    found.extend(against_creates(check, measurement));
+    found.extend(check.agree.iter().flat_map(|pair| disagreement(pair, measurement, series)));
+    found
+}
+
+/// The counters that the metric is computed from.
+pub(super) fn counters(metric: &Metric) -> Vec<String> {
+    match metric {
+        Metric::Ratio { sum, per, .. } | Metric::Versus { sum, per, .. } => [&sum[..], per].concat(),
+        Metric::Count { sum, .. } => sum.clone(),
+        Metric::Response { .. } | Metric::Service { .. } | Metric::Fact { .. } => Vec::new(),
+    }
+}
+
+/// What each counter rests on, one line each.
+pub(super) fn rests_on(check: &Check, measurement: &Measurement) -> Vec<String> {
+    let mut lines: Vec<String> = counters(&check.metric)
+        .iter()
+        .map(|name| format!("{name}: {}", standing(name, measurement)))
+        .collect();
+    for Agreement { counters: (one, other), within } in &check.agree {
+        let line = match [one, other].into_iter().find(|name| !is_witnessed(name, measurement)) {
+            Some(unseen) => {
+                format!("{one} was not checked against {other}: no witness `{}` in this run", witness(unseen))
+            }
+            None => format!(
+                "{one} agrees with {other} ({}) within {} %",
+                standing(other, measurement),
+                within * 100.0
+            ),
+        };
+        lines.push(line);
+    }
+    match &check.metric {
+        Metric::Ratio { of_ceiling: true, .. } => {
+            lines.push("ceiling: computed from the workload and the cache's size".to_owned());
+        }
+        Metric::Response { .. } => {
+            lines
+                .push("response times: recorded by the client, from the moment a request was due".to_owned());
+        }
+        Metric::Service { .. } => {
+            lines
+                .push("service times: recorded by the client, from the moment a request was sent".to_owned());
+        }
+        Metric::Fact { name } => lines.push(format!("{name}: a single number that the run recorded")),
+        _ => {}
+    }
+    lines.dedup();
+    lines
+}
+
+pub(super) fn is_of_ledger(name: &str) -> bool {
+    name.starts_with("ledger.")
+}
+
+/// A number of the ledger by its name: `ledger.missing`.
+pub(super) fn of_ledger(name: &str, ledger: &Ledger) -> Option<u64> {
+    match name.strip_prefix("ledger.")? {
+        "acknowledged" => Some(ledger.acknowledged),
+        "indeterminate" => Some(ledger.indeterminate),
+        "present" => Some(ledger.present),
+        "missing" => Some(ledger.missing),
+        "wrong" => Some(ledger.wrong),
+        "duplicates" => Some(ledger.duplicates),
+        "strangers" => Some(ledger.strangers),
+        _ => None,
+    }
+}
+
+fn standing(name: &str, measurement: &Measurement) -> String {
+    if is_of_ledger(name) {
+        let source = measurement.ledger.as_ref().map_or("missing", |ledger| ledger.source.as_str());
+        return format!("the ledger ({source})");
+    }
+    match measurement.witnesses.get(witness(name)) {
+        None => "of unknown origin".to_owned(),
+        Some(witness) => {
+            let standing = match witness.standing {
+                Standing::Client => "counted by the client",
+                Standing::SelfReported => "self-reported",
+                Standing::Independent => "independent witness",
+            };
+            format!("{standing} ({})", witness.source)
+        }
+    }
+}
+
+fn witness(name: &str) -> &str {
+    name.split('.').next().unwrap_or(name)
+}
+
+fn is_witnessed(name: &str, measurement: &Measurement) -> bool {
+    measurement.witnesses.contains_key(witness(name))
+}
+
+fn against_latency(check: &Check, measurement: &Measurement) -> Vec<String> {
+    let is_latency = match &check.metric {
+        Metric::Response { .. } | Metric::Service { .. } => true,
+        Metric::Fact { name } => name.contains("latency") || name.ends_with("_us"),
+        _ => false,
+    };
+    let mut found = if is_latency { measurement.invalid_latency.clone() } else { Vec::new() };
+    if matches!(check.metric, Metric::Response { .. }) && measurement.model != Model::Open {
+        found.push("closed runs have no response time: their arrivals wait for answers".to_owned());
+    }
+    found
+}
+
+/// A counter that no slice has, or that some lack: to read it as zero would flatter.
+fn absent(name: &str, measurement: &Measurement, series: &[&Series]) -> Option<String> {
+    if is_of_ledger(name) {
+        return match &measurement.ledger {
+            None => Some(format!("{name}: the creates were not read back, there is no ledger")),
+            Some(ledger) => of_ledger(name, ledger).is_none().then(|| format!("the ledger has no `{name}`")),
+        };
+    }
+    series.iter().find_map(|series| {
+        let without = series.slices.iter().filter(|slice| !has(&slice.counters, name)).count();
+        let all = series.slices.len();
+        let variant = &series.variant;
+        match without {
+            0 => None,
+            _ if without == all => Some(format!("`{name}` was not counted for variant `{variant}`")),
+            _ => Some(format!("`{name}` is missing from {without} of {all} slices of variant `{variant}`")),
+        }
+    })
+}
+
+fn has(counters: &std::collections::BTreeMap<String, u64>, name: &str) -> bool {
+    match name.strip_suffix('*') {
+        None => counters.contains_key(name),
+        Some(prefix) => {
+            counters.range(prefix.to_owned()..).next().is_some_and(|(key, _)| key.starts_with(prefix))
+        }
+    }
+}
+
+/// A wrong answer did something else than what is claimed, and often faster.
+fn wrong_answers(check: &Check, series: &[&Series]) -> Option<String> {
+    let excused = matches!(check.metric, Metric::Count { .. } | Metric::Fact { .. })
+        || counters(&check.metric).iter().any(|name| name == "client.wrong");
+    let wrong = total("client.wrong", series);
+    let sent = total("client.sent", series);
+    (!excused && wrong > 0)
+        .then(|| format!("{} of {} answers were wrong", words::count(wrong), words::count(sent)))
+}
+
+/// Creates that the store does not confirm are no creates.
+fn against_creates(check: &Check, measurement: &Measurement) -> Option<String> {
+    let names = counters(&check.metric);
+    let about_creates = names.iter().any(|name| name.contains("create"));
+    let ledger =
+        measurement.ledger.as_ref().filter(|_| about_creates && !names.iter().any(|it| is_of_ledger(it)))?;
+    let faults: Vec<String> = [
+        (ledger.missing, "missing"),
+        (ledger.wrong, "stored with another URL"),
+        (ledger.duplicates, "acknowledged twice"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, fault)| format!("{} {fault}", words::count(count)))
+    .collect();
+    let acknowledged = words::count(ledger.acknowledged);
+    (!faults.is_empty()).then(|| {
+        format!(
+            "the store does not confirm the creates: of {acknowledged} acknowledged {}",
+            faults.join(", ")
+        )
+    })
+}
+
+/// Two witnesses that tell different things. A witness that was no part of the run cannot disagree;
+/// [`rests_on`] says so.
+fn disagreement(pair: &Agreement, measurement: &Measurement, series: &[&Series]) -> Vec<String> {
+    let (one, other) = &pair.counters;
+    if !is_witnessed(one, measurement) || !is_witnessed(other, measurement) {
+        return Vec::new();
+    }
+    let missing: Vec<String> =
+        [one, other].into_iter().filter_map(|name| absent(name, measurement, series)).collect();
+    if !missing.is_empty() {
+        return missing;
+    }
+    series.iter().filter_map(|series| apart(pair, series)).collect()
+}
+
+fn apart(pair: &Agreement, series: &Series) -> Option<String> {
+    let (one, other) = &pair.counters;
+    let (left, right) = (total(one, &[series]), total(other, &[series]));
+    let apart = left.abs_diff(right) as f64 / left.max(right).max(1) as f64;
+    (apart > pair.within).then(|| {
+        format!(
+            "the witnesses disagree on variant `{}`: {one} says {}, {other} says {}; {:.1} % apart, {} % allowed",
+            series.variant,
+            words::count(left),
+            words::count(right),
+            apart * 100.0,
+            pair.within * 100.0
+        )
+    })
+}
+
+/// The sum of a counter over all slices of the series.
+pub(super) fn total(name: &str, series: &[&Series]) -> u64 {
+    let names = [name.to_owned()];
+    series.iter().flat_map(|series| &series.slices).map(|slice| slice.sum(&names)).sum()
+}

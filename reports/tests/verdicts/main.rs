@@ -1,0 +1,9 @@
+//! Every verdict can turn: hand-made runs in which one broken thing decides.
+
+mod made;
+mod ratios;
+mod runs;
+mod sentences;
+mod times;
+mod variants;
+mod witnesses;

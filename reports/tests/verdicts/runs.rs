@@ -1,0 +1,61 @@
+//! Facts, whole runs and their exit codes.
+
+use proofload_reports::{Verdict, exit_code, judge_all};
+use proofload_scenarios::{Bound, Check, Kind, Metric};
+
+use crate::made::*;
+
+#[test]
+fn a_fact_is_judged_by_its_bounds_where_it_has_some() {
+    let fact = Metric::Fact { name: "speedup".to_owned() };
+    let with = |facts: &[(&str, f64)]| {
+        let mut made = measurement(Vec::new());
+        made.facts = facts.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
+        judged(check(fact.clone(), Bound::AtLeast(10.0)), made)
+    };
+    assert_holds(&with(&[("speedup", 12.0)]));
+    assert_verdict(&with(&[("speedup", 8.0)]), Verdict::Fails, "lies beyond");
+    let wide = [("speedup", 12.0), ("speedup.low", 9.0), ("speedup.high", 16.0)];
+    assert_verdict(&with(&wide), Verdict::Inconclusive, "does not settle");
+    assert_verdict(&with(&[]), Verdict::Invalid, "`speedup` was not recorded");
+    assert_verdict(&with(&[("speedup", f64::NAN)]), Verdict::Invalid, "no number");
+}
+
+#[test]
+fn an_interrupted_run_is_invalid_throughout() {
+    let good = check(hit_rate(false), Bound::AtLeast(0.99));
+    let mut interrupted = run(vec![good.clone()], measurement(vec![redirects(999)]));
+    assert_eq!(exit_code(&interrupted, &judge_all(&interrupted)), 0);
+    interrupted.invalid = vec!["interrupted".to_owned()];
+    let verdicts = judge_all(&interrupted);
+    assert_verdict(&verdicts[0].checks[0], Verdict::Invalid, "interrupted");
+    assert_eq!(exit_code(&interrupted, &verdicts), 4);
+
+    let mut died = measurement(vec![redirects(999)]);
+    died.invalid = vec!["the target died".to_owned()];
+    assert_verdict(&judged(good, died), Verdict::Invalid, "the target died");
+}
+
+#[test]
+fn the_exit_code_is_that_of_the_worst_upheld_check() {
+    let of = |kind, bound: f64| Check { kind, ..check(hit_rate(false), Bound::AtLeast(bound)) };
+    let code = |checks: Vec<Check>| {
+        let run = run(checks, measurement(vec![redirects(990)]));
+        exit_code(&run, &judge_all(&run))
+    };
+    assert_eq!(code(vec![of(Kind::Upheld, 0.9), of(Kind::Stated, 0.999)]), 0);
+    assert_eq!(code(vec![of(Kind::Upheld, 0.999), of(Kind::Stated, 0.9)]), 1);
+    assert_eq!(code(vec![of(Kind::Upheld, 0.99), of(Kind::Upheld, 0.9)]), 3);
+    assert_eq!(code(vec![of(Kind::Upheld, 0.99), of(Kind::Upheld, 0.999)]), 1);
+    let lost = Check { scenario: "lost".to_owned(), ..of(Kind::Upheld, 0.9) };
+    assert_eq!(code(vec![lost, of(Kind::Upheld, 0.999)]), 4);
+}
+
+#[test]
+fn a_run_without_claims_is_judged_by_its_validity() {
+    let mut adhoc = run(Vec::new(), measurement(vec![redirects(999)]));
+    adhoc.claims.clear();
+    assert_eq!(exit_code(&adhoc, &[]), 0);
+    adhoc.measurements[0].invalid_latency = vec!["the generator lagged".to_owned()];
+    assert_eq!(exit_code(&adhoc, &[]), 4);
+}

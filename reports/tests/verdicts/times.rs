@@ -1,0 +1,63 @@
+//! Quantiles of response and service times.
+
+use proofload_reports::Verdict;
+use proofload_reports::run::Model;
+use proofload_scenarios::{Bound, Metric};
+
+use crate::made::*;
+
+#[test]
+fn a_quantile_holds_fails_or_is_not_settled() {
+    // 2 % take 5 ms, evenly spread.
+    let spread = || responses(|_, request| if request % 50 == 0 { 5_000_000 } else { 1_000_000 });
+    let at_most = |q, bound| judged(check(response(q), Bound::AtMost(bound)), measurement(vec![spread()]));
+    assert_holds(&at_most(0.9, 1_100.0));
+    assert_verdict(&at_most(0.99, 4_000.0), Verdict::Fails, "lies beyond");
+    assert_verdict(&at_most(0.9999, 4_000.0), Verdict::Fails, "lies beyond");
+    let found = at_most(0.9999, 6_000.0);
+    assert_verdict(&found, Verdict::Inconclusive, "does not settle");
+    assert!(found.needed.unwrap() > 20_000, "{:?}", found.needed);
+}
+
+/// Two slices of forty are slow throughout: the median of the slices' p99 is 1 ms, that of all is 80 ms.
+#[test]
+fn percentiles_of_slices_are_not_averaged() {
+    let stalled = responses(|slice, _| if slice < 2 { 80_000_000 } else { 1_000_000 });
+    let found = judged(check(response(0.99), Bound::AtMost(10_000.0)), measurement(vec![stalled]));
+    assert_ne!(found.verdict, Verdict::Holds);
+    assert!(found.estimate.unwrap() > 79_000.0);
+}
+
+#[test]
+fn dropped_and_lost_requests_count_as_slowest() {
+    let mut dropping = responses(|_, _| 1_000_000);
+    assert_holds(&judged(check(response(0.99), Bound::AtMost(2_000.0)), measurement(vec![dropping.clone()])));
+    dropping.slices.iter_mut().for_each(|slice| {
+        slice.counters.insert("client.dropped".to_owned(), 10);
+    });
+    let found = judged(check(response(0.99), Bound::AtMost(2_000.0)), measurement(vec![dropping]));
+    assert_eq!(found.estimate, None);
+    assert_verdict(&found, Verdict::Fails, "400 requests have no response time");
+}
+
+#[test]
+fn a_closed_run_has_no_response_time() {
+    let mut closed = measurement(vec![responses(|_, _| 1_000_000)]);
+    closed.model = Model::Closed;
+    assert_verdict(
+        &judged(check(response(0.5), Bound::AtMost(2_000.0)), closed.clone()),
+        Verdict::Invalid,
+        "closed runs have no response time",
+    );
+    let service = Metric::Service { quantile: 0.5, variant: None };
+    assert_holds(&judged(check(service, Bound::AtMost(2_000.0)), closed));
+}
+
+#[test]
+fn a_generator_that_lagged_spoils_latencies_and_leaves_counts() {
+    let mut lagging = measurement(vec![responses(|_, _| 1_000_000)]);
+    lagging.invalid_latency = vec!["the generator lagged".to_owned()];
+    let found = judged(check(response(0.5), Bound::AtMost(2_000.0)), lagging.clone());
+    assert_verdict(&found, Verdict::Invalid, "the generator lagged");
+    assert_holds(&judged(check(counted("client.dropped"), Bound::AtMost(0.0)), lagging));
+}

@@ -1,0 +1,96 @@
+//! What witnesses and the ledger have against a claim.
+
+use proofload_reports::Verdict;
+use proofload_reports::run::Ledger;
+use proofload_scenarios::Bound;
+use proofload_scenarios::claim::Agreement;
+
+use crate::made::*;
+
+/// The planted server: it tells a tenth of the statements that the database saw.
+#[test]
+fn a_server_that_under_reports_is_caught() {
+    let mut witnessed = check(reduction(), Bound::AtLeast(20.0));
+    witnessed.agree = vec![Agreement {
+        counters: ("server.statements_*".to_owned(), "postgres.statements".to_owned()),
+        within: 0.01,
+    }];
+    let honest = vec![creates("before", |_| 1_000), creates("after", |_| 25)];
+    let found = judged(witnessed.clone(), measurement(honest.clone()));
+    assert_holds(&found);
+    assert!(found.rests_on.contains(
+        &"server.statements_* agrees with postgres.statements (independent witness (pg_stat_statements)) within 1 %"
+            .to_owned()
+    ));
+
+    let mut planted = vec![creates("before", |_| 1_000), creates("after", |_| 250)];
+    planted[1].slices.iter_mut().for_each(|slice| {
+        slice.counters.insert("server.statements_insert".to_owned(), 25);
+    });
+    let found = judged(witnessed.clone(), measurement(planted));
+    assert_verdict(
+        &found,
+        Verdict::Invalid,
+        "server.statements_* says 600, postgres.statements says 6,000; 90.0 %",
+    );
+
+    let mut blind = honest;
+    blind[1].slices[0].counters.remove("postgres.statements");
+    assert_verdict(
+        &judged(witnessed.clone(), measurement(blind.clone())),
+        Verdict::Invalid,
+        "is missing from 1",
+    );
+
+    let mut alone = measurement(blind);
+    alone.witnesses.remove("postgres");
+    let found = judged(witnessed, alone);
+    assert_holds(&found);
+    assert!(found.rests_on.iter().any(|it| it.contains("was not checked against postgres.statements")));
+}
+
+#[test]
+fn creates_that_the_store_does_not_confirm_are_invalid() {
+    let ledger =
+        Ledger { acknowledged: 12_000, present: 12_000, source: "read back".to_owned(), ..Ledger::default() };
+    let with = |ledger: Ledger| {
+        let mut made = measurement(vec![creates("before", |_| 1_000), creates("after", |_| 25)]);
+        made.ledger = Some(ledger);
+        judged(check(reduction(), Bound::AtLeast(20.0)), made)
+    };
+    assert_holds(&with(ledger.clone()));
+    assert_verdict(&with(Ledger { missing: 3, ..ledger.clone() }), Verdict::Invalid, "3 missing");
+    assert_verdict(
+        &with(Ledger { wrong: 2, ..ledger.clone() }),
+        Verdict::Invalid,
+        "2 stored with another URL",
+    );
+    assert_verdict(&with(Ledger { duplicates: 1, ..ledger }), Verdict::Invalid, "1 acknowledged twice");
+}
+
+#[test]
+fn one_duplicate_fails_a_count_and_none_says_how_little_it_proves() {
+    let none = check(counted("ledger.duplicates"), Bound::AtMost(0.0));
+    let with = |ledger: Option<Ledger>| {
+        let mut made = measurement(vec![creates("after", |_| 25)]);
+        made.ledger = ledger;
+        judged(none.clone(), made)
+    };
+    let ledger = Ledger { acknowledged: 30_000, present: 30_000, ..Ledger::default() };
+    let found = with(Some(ledger.clone()));
+    assert_holds(&found);
+    assert!(found.reasons[0].contains("at most one in 10,014"), "{:?}", found.reasons);
+    assert_verdict(&with(Some(Ledger { duplicates: 1, ..ledger })), Verdict::Fails, "lies beyond ≤ 0");
+    assert_verdict(&with(Some(Ledger::default())), Verdict::Invalid, "proves nothing");
+    assert_verdict(&with(None), Verdict::Invalid, "there is no ledger");
+}
+
+#[test]
+fn nothing_sent_proves_nothing() {
+    let mut idle = redirects(999);
+    idle.slices.iter_mut().for_each(|slice| {
+        slice.counters.insert("client.sent".to_owned(), 0);
+    });
+    let found = judged(check(counted("client.error"), Bound::AtMost(0.0)), measurement(vec![idle]));
+    assert_verdict(&found, Verdict::Invalid, "no requests");
+}
