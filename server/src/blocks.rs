@@ -1,16 +1,306 @@
 //! Blocks of leased ids, the next one fetched before it is needed.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+use crate::codes::{Codec, Slot};
+use crate::keygen::{Lease, LeaseSource, Leases, MOST_IDS};
+
+/// A block that lasts less than this is followed by one twice its size.
+const SHORT: Duration = Duration::from_secs(10);
+/// A block that lasts more than this is followed by one half its size.
+const LONG: Duration = Duration::from_secs(120);
+/// How long a create waits for a block, when both are used up and no lease can be had.
+const PATIENCE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
 /// What the blocks did so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BlockCounters {
-    pub leases: u64,
     /// Leases by who granted them.
     pub leases_keygen: u64,
     pub leases_redis: u64,
     pub leases_store: u64,
     pub lease_failures: u64,
-    /// Creates that had to wait for a block.
+    /// Times that ids were asked for and none were left.
     pub waits: u64,
+    /// Ids taken.
+    pub ids: u64,
     /// Size of the next block to be leased.
     pub size: u64,
+}
+
+impl BlockCounters {
+    pub fn leases(&self) -> u64 {
+        self.leases_keygen + self.leases_redis + self.leases_store
+    }
+}
+
+/// No ids came in time; the text is the last lease's error.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub struct NoIds(pub String);
+
+/// Hands out ids from two blocks at a time. The next is leased when a tenth of the current one is used.
+#[derive(Clone)]
+pub struct Blocks(Arc<Shared>);
+
+struct Shared {
+    codec: Codec,
+    state: Mutex<State>,
+    /// Wakes the task that leases.
+    wanted: Notify,
+    /// Wakes who waits for ids.
+    arrived: Notify,
+    counters: Counters,
+}
+
+#[derive(Default)]
+struct State {
+    current: Block,
+    next: Option<Block>,
+    last_error: Option<String>,
+}
+
+/// What is left of a lease, and how large it was.
+#[derive(Debug, Clone, Copy, Default)]
+struct Block {
+    slot: u8,
+    next: u64,
+    end: u64,
+    size: u64,
+}
+
+#[derive(Default)]
+struct Counters {
+    by_source: [AtomicU64; 3],
+    failures: AtomicU64,
+    waits: AtomicU64,
+    ids: AtomicU64,
+    size: AtomicU64,
+}
+
+impl Blocks {
+    /// Starts to lease on `handle`; `size` is the first block's, and the least.
+    pub fn start(leases: Leases, codec: Codec, size: u64, handle: &Handle) -> Blocks {
+        let blocks = Blocks::none(codec);
+        let sizing = Sizing::new(size);
+        blocks.0.counters.size.store(sizing.size, Relaxed);
+        handle.spawn(fetch(Arc::downgrade(&blocks.0), leases, sizing));
+        blocks
+    }
+
+    /// No blocks at all, for designs that lease none.
+    pub fn none(codec: Codec) -> Blocks {
+        Blocks(Arc::new(Shared {
+            codec,
+            state: Mutex::default(),
+            wanted: Notify::new(),
+            arrived: Notify::new(),
+            counters: Counters::default(),
+        }))
+    }
+
+    /// Appends `count` ids to `ids`, waiting for a block if it must.
+    pub async fn take(&self, count: usize, ids: &mut Vec<u64>) -> Result<(), NoIds> {
+        let mut left = count - self.take_ready(count, ids);
+        if left == 0 {
+            return Ok(());
+        }
+        self.0.counters.waits.fetch_add(1, Relaxed);
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let mut arrived = std::pin::pin!(self.0.arrived.notified());
+            arrived.as_mut().enable();
+            left -= self.take_ready(left, ids);
+            if left == 0 {
+                return Ok(());
+            }
+            self.0.wanted.notify_one();
+            if tokio::time::timeout_at(deadline, arrived).await.is_err() {
+                let last_error = self.0.state.lock().last_error.clone();
+                return Err(NoIds(last_error.unwrap_or_else(|| format!("no block within {PATIENCE:?}"))));
+            }
+        }
+    }
+
+    /// Appends up to `count` ids that are at hand, without waiting; returns how many.
+    pub fn take_ready(&self, count: usize, ids: &mut Vec<u64>) -> usize {
+        let mut taken = 0;
+        let wants_next = {
+            let mut state = self.0.state.lock();
+            while taken < count && state.has_ids() {
+                let block = &mut state.current;
+                let end = block.end.min(block.next + (count - taken) as u64);
+                ids.extend((block.next..end).map(|n| self.0.codec.id(n, Slot(block.slot))));
+                taken += (end - block.next) as usize;
+                block.next = end;
+            }
+            state.wants_next()
+        };
+        if wants_next {
+            self.0.wanted.notify_one();
+        }
+        self.0.counters.ids.fetch_add(taken as u64, Relaxed);
+        taken
+    }
+
+    pub fn counters(&self) -> BlockCounters {
+        let counters = &self.0.counters;
+        let [leases_keygen, leases_redis, leases_store] =
+            std::array::from_fn(|i| counters.by_source[i].load(Relaxed));
+        BlockCounters {
+            leases_keygen,
+            leases_redis,
+            leases_store,
+            lease_failures: counters.failures.load(Relaxed),
+            waits: counters.waits.load(Relaxed),
+            ids: counters.ids.load(Relaxed),
+            size: counters.size.load(Relaxed),
+        }
+    }
+}
+
+impl State {
+    /// Whether the current block has ids, after the next one moved up if it had none.
+    fn has_ids(&mut self) -> bool {
+        if self.current.next == self.current.end
+            && let Some(next) = self.next.take()
+        {
+            self.current = next;
+        }
+        self.current.next < self.current.end
+    }
+
+    fn wants_next(&self) -> bool {
+        let left = self.current.end - self.current.next;
+        self.next.is_none() && left * 10 <= self.current.size * 9
+    }
+
+    fn add(&mut self, lease: &Lease) {
+        let size = lease.end - lease.start;
+        let block = Block { slot: lease.slot.0, next: lease.start, end: lease.end, size };
+        self.next = Some(block);
+        self.last_error = None;
+        self.has_ids();
+    }
+}
+
+/// Leases blocks whenever one is wanted, until the [`Blocks`] are gone.
+async fn fetch(shared: std::sync::Weak<Shared>, leases: Leases, mut sizing: Sizing) {
+    let mut pause = Duration::ZERO;
+    loop {
+        let Some(blocks) = shared.upgrade() else { return };
+        if !blocks.state.lock().wants_next() {
+            // A bounded wait, so that the task notices when the blocks are dropped.
+            let _ = tokio::time::timeout(LONGEST_PAUSE, blocks.wanted.notified()).await;
+            continue;
+        }
+        match leases.lease(sizing.next(Instant::now())).await {
+            Ok(lease) => {
+                pause = Duration::ZERO;
+                blocks.counters.by_source[source_index(lease.source)].fetch_add(1, Relaxed);
+                blocks.counters.size.store(sizing.size, Relaxed);
+                blocks.state.lock().add(&lease);
+                blocks.arrived.notify_waiters();
+            }
+            Err(error) => {
+                blocks.counters.failures.fetch_add(1, Relaxed);
+                blocks.state.lock().last_error = Some(error.to_string());
+                pause = (pause * 2).clamp(Duration::from_millis(20), LONGEST_PAUSE);
+                drop(blocks);
+                tokio::time::sleep(pause).await;
+            }
+        }
+    }
+}
+
+fn source_index(source: LeaseSource) -> usize {
+    match source {
+        LeaseSource::Keygen => 0,
+        LeaseSource::Redis => 1,
+        LeaseSource::Store => 2,
+    }
+}
+
+/// How large the next block is: it follows the rate at which ids are used, as Meituan's Leaf does.
+#[derive(Debug)]
+struct Sizing {
+    size: u64,
+    least: u64,
+    last: Option<Instant>,
+    leases: u32,
+}
+
+impl Sizing {
+    fn new(least: u64) -> Sizing {
+        let least = least.clamp(1, MOST_IDS);
+        Sizing { size: least, least, last: None, leases: 0 }
+    }
+
+    /// The size of a block leased at `now`. The first two are leased at once, which says nothing about the rate.
+    fn next(&mut self, now: Instant) -> u64 {
+        if let Some(last) = self.last
+            && self.leases >= 2
+        {
+            let lasted = now - last;
+            if lasted < SHORT {
+                self.size = (self.size * 2).min(MOST_IDS);
+            } else if lasted > LONG {
+                self.size = (self.size / 2).max(self.least);
+            }
+        }
+        self.last = Some(now);
+        self.leases += 1;
+        self.size
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_follow_the_rate_within_bounds() {
+        let mut now = Instant::now();
+        let mut sizing = Sizing::new(1_000);
+        assert_eq!([sizing.next(now), sizing.next(now)], [1_000, 1_000]);
+        let mut sizes = vec![];
+        for _ in 0..12 {
+            now += SHORT / 2;
+            sizes.push(sizing.next(now));
+        }
+        assert_eq!(sizes[..3], [2_000, 4_000, 8_000]);
+        assert_eq!(sizes[11], MOST_IDS);
+        now += SHORT * 2;
+        assert_eq!(sizing.next(now), MOST_IDS);
+        for _ in 0..12 {
+            now += LONG * 2;
+            sizes.push(sizing.next(now));
+        }
+        assert_eq!(sizes.last(), Some(&1_000));
+    }
+
+    #[test]
+    fn the_next_block_is_wanted_at_a_tenth() {
+        let lease = |start, end| Lease { slot: Slot(0), start, end, source: LeaseSource::Store };
+        let mut state = State::default();
+        assert!(state.wants_next() && !state.has_ids());
+        state.add(&lease(0, 100));
+        assert!(state.has_ids() && !state.wants_next());
+        state.current.next = 9;
+        assert!(!state.wants_next());
+        state.current.next = 10;
+        assert!(state.wants_next());
+        state.add(&lease(100, 200));
+        assert!(!state.wants_next());
+        state.current.next = 100;
+        assert!(state.has_ids());
+        assert_eq!((state.current.next, state.current.end), (100, 200));
+    }
 }

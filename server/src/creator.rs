@@ -1,13 +1,21 @@
 //! Creating links: one door over the switches of how codes are made and how rows are inserted.
 
+mod make;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
-use crate::blocks::BlockCounters;
+use crate::blocks::{BlockCounters, Blocks};
 use crate::codes::{Codec, CustomCodeError};
+use crate::inserter::{Inserted, Inserter, InserterOptions, Outcome, Pace, RowId};
 use crate::keygen::Leases;
+use crate::pool::Pool;
 use crate::store::{Link, Store};
+use make::{Maker, Parts, check, created, row};
 
 /// How codes are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -62,6 +70,17 @@ impl Default for CreatorOptions {
             queue_rows: 20_000,
             writers: 4,
             block_size: 10_000,
+        }
+    }
+}
+
+impl CreatorOptions {
+    fn pace(&self) -> Pace {
+        Pace {
+            spacing: self.spacing,
+            eager_rows: self.eager_rows.max(1),
+            batch_rows: self.batch_rows.max(1),
+            writers: self.writers.max(1),
         }
     }
 }
@@ -129,24 +148,24 @@ pub enum CreateError {
 /// What was done so far. All counts are exact.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CreatorCounters {
-    /// Links acknowledged (replays not counted).
+    /// Links committed, whether or not the client stayed for the answer.
     pub created: u64,
-    /// Creates that failed, of any kind.
-    pub failed: u64,
+    /// Creates answered with a link made before, under the same `Idempotency-Key`.
+    pub replayed: u64,
     /// Generated codes that were found taken, by the uniqueness check or by the insert.
     pub conflicts: u64,
-    /// Generated codes refused by the primary key itself: with partitioned codes this stays 0.
+    /// Generated codes that the primary key refused: with partitioned blocks this stays 0.
     pub violations: u64,
-    /// Insert statements that carried rows for creates, and those rows.
+    /// Insert statements for rows with generated codes, and those rows.
     pub batches: u64,
     pub rows: u64,
     /// Creates refused because the queue was full.
     pub busy: u64,
-    /// Rows that a batch was split for.
+    /// Rows that the database refused for what is in them.
     pub poisoned: u64,
     /// Rows waiting now.
     pub queued: u64,
-    /// Codes taken from the pool, and creates that found it empty.
+    /// Codes taken from the pool, and codes made on the spot because it was empty.
     pub pool_served: u64,
     pub pool_dry: u64,
     pub blocks: BlockCounters,
@@ -154,36 +173,102 @@ pub struct CreatorCounters {
 
 /// Creates links. Lives on the runtime of the `handle` it is given; may be called from any.
 #[derive(Clone)]
-pub struct Creator {}
+pub struct Creator(Arc<Maker>);
 
 impl Creator {
     /// Starts the tasks that lease blocks and insert rows, on `handle`.
+    ///
+    /// With [`CodeDesign::Unpartitioned`] the codec must be [`Codec::unpartitioned`].
     pub fn start(
-        _store: Store,
-        _codec: Codec,
-        _leases: Leases,
-        _options: CreatorOptions,
-        _handle: &Handle,
+        store: Store,
+        codec: Codec,
+        leases: Leases,
+        options: CreatorOptions,
+        handle: &Handle,
     ) -> Creator {
-        todo!()
+        let blocks = match options.codes {
+            CodeDesign::Checked => Blocks::none(codec.clone()),
+            CodeDesign::Blocks | CodeDesign::Unpartitioned => {
+                Blocks::start(leases.clone(), codec.clone(), options.block_size, handle)
+            }
+        };
+        let pool_size = if options.codes == CodeDesign::Checked { 0 } else { options.pool };
+        let pool = Pool::start(blocks.clone(), codec.clone(), pool_size, handle);
+        let limits = InserterOptions { pace: options.pace(), queue_rows: options.queue_rows };
+        let inserter = Inserter::start(store.clone(), codec.clone(), pool.clone(), limits, handle);
+        let handle = handle.clone();
+        let parts = Parts { store, codec, leases, options, handle, blocks, pool, inserter };
+        Creator(Arc::new(Maker::new(parts)))
     }
 
     /// Creates one link; returns after it is committed. Dropping the future does not stop a create under way.
-    pub async fn create(&self, _new: NewLink) -> Result<Created, CreateError> {
-        todo!()
+    pub async fn create(&self, new: NewLink) -> Result<Created, CreateError> {
+        self.begin(new)?.finish().await
     }
 
     /// Creates many links, answers in the order asked; each succeeds or fails by itself.
-    pub async fn create_many(&self, _new: Vec<NewLink>) -> Vec<Result<Created, CreateError>> {
-        todo!()
+    pub async fn create_many(&self, new: Vec<NewLink>) -> Vec<Result<Created, CreateError>> {
+        let begun: Vec<_> = new.into_iter().map(|new| self.begin(new)).collect();
+        let mut created = Vec::with_capacity(begun.len());
+        for begun in begun {
+            created.push(match begun {
+                Ok(begun) => begun.finish().await,
+                Err(error) => Err(error),
+            });
+        }
+        created
     }
 
     pub fn counters(&self) -> CreatorCounters {
-        todo!()
+        let maker = &*self.0;
+        let inserts = maker.inserter.counters();
+        let violations = inserts.violations.load(Relaxed);
+        let (pool_served, pool_dry) = maker.pool.served_and_dry();
+        CreatorCounters {
+            created: inserts.stored.load(Relaxed) + maker.counts.custom.load(Relaxed),
+            replayed: maker.counts.replayed.load(Relaxed),
+            conflicts: violations + maker.counts.conflicts.load(Relaxed),
+            violations,
+            batches: inserts.batches.load(Relaxed),
+            rows: inserts.rows.load(Relaxed),
+            busy: inserts.busy.load(Relaxed),
+            poisoned: inserts.poisoned.load(Relaxed),
+            queued: maker.inserter.queued() as u64,
+            pool_served,
+            pool_dry,
+            blocks: maker.blocks.counters(),
+        }
     }
 
-    /// Waits until all accepted creates are answered; later ones are refused as busy.
-    pub async fn drain(&self) {
-        todo!()
+    /// Sets a create going, on the queue or on a task: from here on it no longer depends on its caller.
+    fn begin(&self, new: NewLink) -> Result<Begun, CreateError> {
+        check(&new)?;
+        let maker = &self.0;
+        if maker.takes_from_queue(&new) {
+            return maker.inserter.submit(row(new, RowId::Next)).map(Begun::Queued);
+        }
+        let (answer, receiver) = oneshot::channel();
+        let this = maker.clone();
+        maker.handle.spawn(async move { answer.send(this.create(new).await) });
+        Ok(Begun::Task(receiver))
+    }
+}
+
+/// A create that is on its way.
+enum Begun {
+    Queued(oneshot::Receiver<Outcome>),
+    Task(oneshot::Receiver<Result<Created, CreateError>>),
+}
+
+impl Begun {
+    async fn finish(self) -> Result<Created, CreateError> {
+        let gone = |_| CreateError::Indeterminate("the server is stopping".into());
+        match self {
+            Begun::Task(answer) => answer.await.map_err(gone)?,
+            Begun::Queued(answer) => match answer.await.map_err(gone)?? {
+                Inserted::Stored(row, code) => Ok(created(row, code.as_str().to_owned())),
+                Inserted::Taken(_) => Err(CreateError::Collisions(1)),
+            },
+        }
     }
 }

@@ -1,61 +1,25 @@
 //! Leases of ids: the keygen service, its client, and the atomic path that both and the fallback share.
 
-use std::net::SocketAddr;
+mod allocator;
+mod breaker;
+mod client;
+mod hint;
+mod leases;
+mod service;
 
-use crate::store::Store;
+pub use allocator::{Allocator, Lease, LeaseError, LeaseSource};
+pub use leases::Leases;
+pub use service::{KeygenArgs, run_keygen};
 
-/// A stack's name: 1 to 32 of `[a-z0-9_-]`.
+use std::fmt;
+use std::str::FromStr;
+
+/// The most ids in one lease.
+pub const MOST_IDS: u64 = 1_000_000;
+
+/// A deployment that allocates ids: 1 to 32 of `[a-z0-9_-]`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Stack(String);
-
-/// Settings of `proofload keygen`.
-#[derive(Debug, Clone, clap::Args)]
-pub struct KeygenArgs {
-    /// Address to listen on; port 0 takes a free one and prints it
-    #[arg(long, default_value = "127.0.0.1:8081", value_name = "ADDR")]
-    pub listen: SocketAddr,
-    /// postgres://… or sqlite:PATH
-    #[arg(long, value_name = "URL")]
-    pub database_url: String,
-    /// Redis holds the counters as a hint; without it the database alone does
-    #[arg(long, value_name = "URL")]
-    pub redis_url: Option<String>,
-}
-
-/// Where blocks come from: keygen over HTTP, or else Redis and the store in process, or else the store alone.
-#[derive(Clone)]
-pub struct Leases {}
-
-impl Leases {
-    /// Blocks for `stack`, from `keygen_url` (`http://host:port`) while it answers.
-    pub fn new(
-        _store: Store,
-        _stack: Stack,
-        _keygen_url: Option<&str>,
-        _redis_url: Option<&str>,
-    ) -> anyhow::Result<Leases> {
-        todo!()
-    }
-
-    /// The state of keygen as last seen, for `/health`: `None` where none is configured.
-    pub fn keygen_up(&self) -> Option<bool> {
-        todo!()
-    }
-}
-
-impl std::str::FromStr for Stack {
-    type Err = anyhow::Error;
-    fn from_str(text: &str) -> anyhow::Result<Stack> {
-        anyhow::ensure!(
-            (1..=32).contains(&text.len())
-                && text
-                    .bytes()
-                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_'),
-            "a stack is 1 to 32 lower-case letters, digits, '-' or '_'"
-        );
-        Ok(Stack(text.to_owned()))
-    }
-}
 
 impl Stack {
     pub fn as_str(&self) -> &str {
@@ -63,11 +27,38 @@ impl Stack {
     }
 }
 
-/// Runs the keygen service until `shutdown` resolves, then finishes the answers under way.
-pub async fn run_keygen(
-    _args: &KeygenArgs,
-    _listener: tokio::net::TcpListener,
-    _shutdown: impl Future<Output = ()>,
-) -> anyhow::Result<()> {
-    todo!()
+impl fmt::Display for Stack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The text is no name of a stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a stack is 1 to 32 lower-case letters, digits, '-' or '_'")]
+pub struct StackError;
+
+impl FromStr for Stack {
+    type Err = StackError;
+
+    fn from_str(text: &str) -> Result<Stack, StackError> {
+        let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
+        let is_stack = (1..=32).contains(&text.len()) && text.bytes().all(known);
+        is_stack.then(|| Stack(text.to_owned())).ok_or(StackError)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_grammar_of_stacks() {
+        for text in ["rust", "python-3", "a", "a_b"] {
+            assert_eq!(text.parse::<Stack>().map(|stack| stack.to_string()), Ok(text.to_owned()));
+        }
+        for text in ["", "Rust", "a b", "a:b", "a/b", "é", &"x".repeat(33)] {
+            assert_eq!(text.parse::<Stack>(), Err(StackError), "{text:?}");
+        }
+    }
 }

@@ -3,6 +3,8 @@
 pub mod blocks;
 pub mod codes;
 pub mod creator;
+pub mod inserter;
 pub mod keygen;
 pub mod marks;
+pub mod pool;
 pub mod store;

@@ -1,21 +1,37 @@
 //! The durable store of links, slots and idempotency keys, on PostgreSQL or SQLite, every statement counted.
 
+mod backend;
+mod claims;
+mod lanes;
+mod leases;
 mod link;
+mod links;
+mod migrations;
+mod postgres;
+mod sql;
+mod sqlite;
+mod statement;
 mod statements;
+mod warm;
 
 pub use crate::codes::Key;
-pub use link::{ClaimedKey, HighMark, Link, Patch};
+pub use claims::{Claim, Claimed};
+pub(crate) use leases::FURTHEST_HINT;
+pub use link::{HighMark, Link, NewRow, Patch};
 pub use statements::{Kind, StatementCount, StatementCounts};
+pub(crate) use warm::entropy;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use backend::Backend;
+use statement::{Row, Sink, Statement};
 use statements::Statements;
 
 /// How to reach a database and how many connections to hold.
 #[derive(Debug, Clone)]
 pub struct StoreOptions {
-    /// Connections for statements that read. SQLite opens them read-only.
+    /// Connections for statements that read. SQLite opens them read-only, and at most four.
     pub readers: usize,
     /// Connections for statements that write. SQLite always has one.
     pub writers: usize,
@@ -36,23 +52,35 @@ impl Default for StoreOptions {
     }
 }
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// The URL names no database that the store knows, or it cannot be opened.
     #[error("database URL: {0}")]
     Url(String),
-    /// No connection came free in time.
+    /// No connection came free in time; nothing was sent.
     #[error("all {0} database connections are busy")]
     Busy(usize),
+    /// No connection could be made; nothing was sent.
+    #[error("database unreachable: {0}")]
+    Unreachable(String),
     /// The connection failed or the statement timed out: whether it took effect is unknown.
     #[error("database unavailable: {0}")]
     Unavailable(String),
-    /// The database answered, and refused the statement: it had no effect.
+    /// The database refused a value in the statement, which had no effect.
+    #[error("database refused a value: {0}")]
+    BadRow(String),
+    /// The statement lost against another one, and had no effect: worth another try.
+    #[error("database contended: {0}")]
+    Contended(String),
+    /// The database refused the statement for any other reason; it had no effect.
     #[error("database refused: {0}")]
     Refused(String),
     /// All 256 slots are assigned.
     #[error("no slot is left for stack {0:?}: all 256 are assigned, and slots are kept for good")]
     NoSlotLeft(String),
+    /// The stack's slot has no ids left.
+    #[error("the slot of stack {0:?} is used up")]
+    SlotUsedUp(String),
 }
 
 pub type Result<T> = std::result::Result<T, StoreError>;
@@ -60,71 +88,113 @@ pub type Result<T> = std::result::Result<T, StoreError>;
 /// One of two databases behind one set of verbs. Cheap to clone; all clones share connections and counts.
 #[derive(Clone)]
 pub struct Store {
-    statements: Arc<Statements>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    backend: Backend,
+    statements: Statements,
+    statement_timeout: Duration,
 }
 
 impl Store {
     /// Connects to `postgres://…` or `sqlite:path` and brings its schema up to date.
-    pub async fn connect(_url: &str, _options: &StoreOptions) -> Result<Store> {
-        todo!()
+    pub async fn connect(url: &str, options: &StoreOptions) -> Result<Store> {
+        let backend = Backend::open(url, options)?;
+        let statements = Statements::default();
+        migrations::migrate(&backend, &statements, options.statement_timeout, unix_now()).await?;
+        let inner = Inner { backend, statements, statement_timeout: options.statement_timeout };
+        Ok(Store { inner: Arc::new(inner) })
     }
 
-    /// What the store is called in `/health`: `postgresql` or `sqlite`.
+    /// What the database is called in `/health`: `postgresql` or `sqlite`.
     pub fn name(&self) -> &'static str {
-        todo!()
+        match self.inner.backend {
+            Backend::Postgres(_) => "postgresql",
+            Backend::Sqlite(_) => "sqlite",
+        }
     }
 
-    /// Every statement sent so far by this process, by kind.
+    /// Every statement sent so far by this process, by kind. What SQLite does by pragma when a connection opens is not
+    /// among them, nor what sqlx asks PostgreSQL of its own accord, which is nothing.
     pub fn statements(&self) -> StatementCounts {
-        self.statements.snapshot()
+        self.inner.statements.snapshot()
     }
 
     pub async fn ping(&self) -> Result<()> {
-        todo!()
-    }
-
-    pub async fn find(&self, _key: &Key) -> Result<Option<Link>> {
-        todo!()
-    }
-
-    /// Changes what `patch` names and returns the link as it is afterwards; `None` where there is none.
-    pub async fn update(&self, _key: &Key, _patch: &Patch) -> Result<Option<Link>> {
-        todo!()
-    }
-
-    /// Whether there was a link to delete.
-    pub async fn delete(&self, _key: &Key) -> Result<bool> {
-        todo!()
-    }
-
-    /// Adds to click counts: one statement for generated and one for custom codes, where there are any.
-    pub async fn add_clicks(&self, _clicks: &[(Key, u64)]) -> Result<()> {
-        todo!()
-    }
-
-    /// Hands the `limit` most clicked links to `sink`, most clicked first, as they stream in; returns how many.
-    /// Links without clicks come last. Expired links are left out.
-    pub async fn hottest(&self, _limit: usize, _sink: impl FnMut(Link) + Send) -> Result<usize> {
-        todo!()
-    }
-
-    /// Up to `limit` links drawn at random (generated codes only, without repetition).
-    pub async fn random(&self, _limit: usize) -> Result<Vec<Link>> {
-        todo!()
-    }
-
-    /// Which slots are assigned, and how far each has been leased.
-    pub async fn high_marks(&self) -> Result<Vec<HighMark>> {
-        todo!()
+        self.execute(Statement::read(Kind::Ping, sql::PING, vec![])).await.map(drop)
     }
 
     /// How many links there are.
     pub async fn count(&self) -> Result<u64> {
-        todo!()
+        let count = self.first(Statement::read(Kind::Monitor, sql::COUNT, vec![]), |row| row.int(0)).await?;
+        Ok(count.unwrap_or(0).cast_unsigned())
     }
 
-    /// Forgets idempotency keys claimed before `before` (unix seconds); returns how many.
-    pub async fn forget_claims(&self, _before: i64) -> Result<u64> {
-        todo!()
+    /// Which slots are assigned, and how far each has been leased.
+    pub async fn high_marks(&self) -> Result<Vec<HighMark>> {
+        self.all(Statement::read(Kind::Monitor, sql::HIGH_MARKS, vec![]), link::high_mark).await
     }
+
+    /// Runs a statement for its effect; returns how many rows it changed.
+    async fn execute(&self, statement: Statement<'_>) -> Result<u64> {
+        self.run(&statement, &mut |_| Ok(())).await
+    }
+
+    /// Runs a statement for its first row.
+    async fn first<T: Send>(
+        &self,
+        statement: Statement<'_>,
+        decode: fn(&dyn Row) -> sqlx::Result<T>,
+    ) -> Result<Option<T>> {
+        Ok(self.all(statement, decode).await?.into_iter().next())
+    }
+
+    /// Runs a statement for all its rows.
+    async fn all<T: Send>(
+        &self,
+        statement: Statement<'_>,
+        decode: fn(&dyn Row) -> sqlx::Result<T>,
+    ) -> Result<Vec<T>> {
+        let mut rows = Vec::new();
+        let mut sink = |row: &dyn Row| {
+            rows.push(decode(row)?);
+            Ok(())
+        };
+        self.run(&statement, &mut sink).await?;
+        Ok(rows)
+    }
+
+    /// Runs a statement, once more if its connection had died while it lay idle and repeating does no harm.
+    async fn run(&self, statement: &Statement<'_>, sink: Sink<'_>) -> Result<u64> {
+        let mut rows_seen = false;
+        let mut watching = |row: &dyn Row| {
+            rows_seen = true;
+            sink(row)
+        };
+        let outcome = self.run_once(statement, &mut watching).await;
+        match outcome {
+            Err(StoreError::Unavailable(_)) if statement.kind.is_repeatable() && !rows_seen => {
+                self.run_once(statement, sink).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn run_once(&self, statement: &Statement<'_>, sink: Sink<'_>) -> Result<u64> {
+        let Inner { backend, statements, statement_timeout } = &*self.inner;
+        let mut session = backend.session(statement.lane).await?;
+        let outcome = session.run(statement, statements, *statement_timeout, sink).await;
+        match outcome {
+            Err(StoreError::Unavailable(_)) => backend.forget_idle(),
+            _ => session.keep(),
+        }
+        outcome
+    }
+}
+
+/// Seconds since 1970, the store's clock.
+pub fn unix_now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

@@ -44,6 +44,11 @@ impl Kind {
         Kind::Ping,
     ];
 
+    /// Whether a statement that may or may not have taken effect can be sent again.
+    pub(super) fn is_repeatable(self) -> bool {
+        !matches!(self, Kind::Insert | Kind::Clicks | Kind::Schema)
+    }
+
     /// The label in `/metrics`.
     pub fn name(self) -> &'static str {
         match self {

@@ -1,0 +1,224 @@
+//! The steps of a create, one for each design.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use parking_lot::Mutex;
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64;
+use tokio::runtime::Handle;
+use tokio::sync::OnceCell;
+
+use super::{CodeDesign, CreateError, Created, CreatorOptions, Idempotency, InsertDesign, NewLink};
+use crate::blocks::Blocks;
+use crate::codes::{CODES_PER_SLOT, Codec, Slot, check_custom};
+use crate::inserter::{Inserted, Inserter, Outcome, Row, RowId};
+use crate::keygen::Leases;
+use crate::pool::Pool;
+use crate::store::{Claim, Claimed, Key, Link, NewRow, Store, StoreError, entropy, unix_now};
+
+/// The longest URL that is stored; the front may be stricter.
+const LONGEST_URL: usize = 65_536;
+/// Codes that are drawn for one link before it is given up.
+const MOST_DRAWS: u32 = 100;
+
+/// What creating is made of.
+pub(super) struct Parts {
+    pub(super) store: Store,
+    pub(super) codec: Codec,
+    pub(super) leases: Leases,
+    pub(super) options: CreatorOptions,
+    pub(super) handle: Handle,
+    pub(super) blocks: Blocks,
+    pub(super) pool: Pool,
+    pub(super) inserter: Inserter,
+}
+
+pub(super) struct Maker {
+    parts: Parts,
+    slot: OnceCell<Slot>,
+    rng: Mutex<Pcg64>,
+    pub(super) counts: Counts,
+}
+
+#[derive(Default)]
+pub(super) struct Counts {
+    pub(super) custom: AtomicU64,
+    pub(super) replayed: AtomicU64,
+    /// Drawn codes that the uniqueness check found taken.
+    pub(super) conflicts: AtomicU64,
+}
+
+impl std::ops::Deref for Maker {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
+}
+
+impl Maker {
+    pub(super) fn new(parts: Parts) -> Maker {
+        let rng = Mutex::new(Pcg64::seed_from_u64(entropy()));
+        Maker { parts, slot: OnceCell::new(), rng, counts: Counts::default() }
+    }
+
+    /// Whether a create needs nothing but its turn in the queue.
+    pub(super) fn takes_from_queue(&self, new: &NewLink) -> bool {
+        let is_plain = new.custom.is_none() && new.idempotency.is_none();
+        is_plain
+            && self.options.codes != CodeDesign::Checked
+            && self.options.insert == InsertDesign::Coalesced
+    }
+
+    pub(super) async fn create(&self, mut new: NewLink) -> Result<Created, CreateError> {
+        if let Some(idempotency) = new.idempotency.take() {
+            return self.once(new, idempotency).await;
+        }
+        match new.custom.take() {
+            Some(code) => self.custom(&code, new).await,
+            None if self.options.codes == CodeDesign::Checked => self.drawn(new).await,
+            None => created_or_taken(self.insert(row(new, RowId::Next)).await?),
+        }
+    }
+
+    /// A custom code: the only kind that is checked first in the `blocks` design.
+    async fn custom(&self, code: &str, new: NewLink) -> Result<Created, CreateError> {
+        let key = Key::Custom(code.into());
+        if self.store.is_taken(&key).await.map_err(refusal)? {
+            return Err(CreateError::Taken);
+        }
+        let now = unix_now();
+        let inserted = self.store.insert_custom(code, &new.url, now, new.expires, new.clicks).await;
+        if !inserted.map_err(refusal)? {
+            return Err(CreateError::Taken);
+        }
+        self.counts.custom.fetch_add(1, Relaxed);
+        let link = Link { key, url: new.url, created: now, expires: new.expires, clicks: new.clicks };
+        Ok(Created { code: code.to_owned(), link, replayed: false })
+    }
+
+    /// The `checked` design: draw, ask, insert, and again where the code was taken.
+    async fn drawn(&self, new: NewLink) -> Result<Created, CreateError> {
+        let mut row = row(new, RowId::Next);
+        for _ in 0..MOST_DRAWS {
+            row.id = RowId::Drawn(self.draw().await?);
+            match self.insert(row).await? {
+                Inserted::Stored(stored, code) => return Ok(created(stored, code.as_str().to_owned())),
+                Inserted::Taken(again) => row = again,
+            }
+        }
+        Err(CreateError::Collisions(MOST_DRAWS))
+    }
+
+    /// Draws ids in the slot of its own until the database says that one is free.
+    async fn draw(&self) -> Result<u64, CreateError> {
+        let slot = *self.slot.get_or_try_init(|| self.leases.slot_to_draw_from()).await.map_err(refusal)?;
+        for _ in 0..MOST_DRAWS {
+            let n = self.rng.lock().random_range(0..CODES_PER_SLOT);
+            let id = self.codec.id(n, slot);
+            if !self.store.is_taken(&Key::Generated(id)).await.map_err(refusal)? {
+                return Ok(id);
+            }
+            self.counts.conflicts.fetch_add(1, Relaxed);
+        }
+        Err(CreateError::Collisions(MOST_DRAWS))
+    }
+
+    /// A create that a client may repeat. The code is set aside under the client's key before anything is stored, so
+    /// that a retry, even after a crash in between, makes the very same link or finds it made.
+    async fn once(&self, new: NewLink, idempotency: Idempotency) -> Result<Created, CreateError> {
+        let key = match &new.custom {
+            Some(code) => Key::Custom(code.as_str().into()),
+            None if self.options.codes == CodeDesign::Checked => Key::Generated(self.draw().await?),
+            None => Key::Generated(self.next_id().await?),
+        };
+        let claim = Claim { fingerprint: idempotency.fingerprint, key };
+        match self.store.claim(&idempotency.key, &claim).await.map_err(refusal)? {
+            Claimed::Before(before) if before.fingerprint != claim.fingerprint => {
+                Err(CreateError::IdempotencyMismatch)
+            }
+            Claimed::Before(before) => match self.store.find(&before.key).await.map_err(refusal)? {
+                Some(link) if link.url == new.url => {
+                    self.counts.replayed.fetch_add(1, Relaxed);
+                    Ok(Created { code: self.codec.text(&link.key), link, replayed: true })
+                }
+                Some(_) => Err(CreateError::Taken),
+                None => self.at(before.key, new).await,
+            },
+            Claimed::New => {
+                let created = self.at(claim.key, new).await;
+                let stored_nothing =
+                    matches!(&created, Err(error) if !matches!(error, CreateError::Indeterminate(_)));
+                if stored_nothing {
+                    // If this fails the client's retry is answered from the claim, with the same outcome.
+                    let _ = self.store.unclaim(&idempotency.key).await;
+                }
+                created
+            }
+        }
+    }
+
+    /// Creates a link under the key that was set aside for it.
+    async fn at(&self, key: Key, new: NewLink) -> Result<Created, CreateError> {
+        match key {
+            Key::Custom(code) => self.custom(&code, new).await,
+            Key::Generated(id) => created_or_taken(self.insert(row(new, RowId::Claimed(id))).await?),
+        }
+    }
+
+    async fn next_id(&self) -> Result<u64, CreateError> {
+        let ready = self.pool.take(1).await.map_err(|error| CreateError::NoIds(error.0))?;
+        Ok(ready[0].0)
+    }
+
+    async fn insert(&self, row: Row) -> Outcome {
+        match self.options.insert {
+            InsertDesign::Single => self.inserter.insert_alone(row).await,
+            InsertDesign::Coalesced => {
+                let stopping = |_| CreateError::Indeterminate("the server is stopping".into());
+                self.inserter.submit(row)?.await.map_err(stopping)?
+            }
+        }
+    }
+}
+
+/// What the store could never hold is refused before it can spoil a batch.
+pub(super) fn check(new: &NewLink) -> Result<(), CreateError> {
+    if new.url.contains('\0') {
+        return Err(CreateError::Url("it contains a NUL"));
+    }
+    if new.url.len() > LONGEST_URL {
+        return Err(CreateError::Url("it is longer than 65,536 bytes"));
+    }
+    if i64::try_from(new.clicks).is_err() {
+        return Err(CreateError::Url("its click count does not fit"));
+    }
+    if let Some(code) = &new.custom {
+        check_custom(code)?;
+    }
+    Ok(())
+}
+
+pub(super) fn row(new: NewLink, id: RowId) -> Row {
+    Row { url: new.url, created: unix_now(), expires: new.expires, clicks: new.clicks, id }
+}
+
+pub(super) fn created(row: NewRow, code: String) -> Created {
+    let NewRow { id, url, created, expires, clicks } = row;
+    Created { code, link: Link { key: Key::Generated(id), url, created, expires, clicks }, replayed: false }
+}
+
+fn created_or_taken(inserted: Inserted) -> Result<Created, CreateError> {
+    match inserted {
+        Inserted::Stored(row, code) => Ok(created(row, code.as_str().to_owned())),
+        Inserted::Taken(_) => Err(CreateError::Collisions(1)),
+    }
+}
+
+fn refusal(error: StoreError) -> CreateError {
+    match error {
+        StoreError::Unavailable(text) => CreateError::Indeterminate(text),
+        StoreError::Busy(_) => CreateError::Busy,
+        error => CreateError::Store(error.to_string()),
+    }
+}

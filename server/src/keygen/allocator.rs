@@ -1,0 +1,104 @@
+//! The atomic path by which every lease is made: Redis proposes, the database commits.
+
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
+
+use super::hint::Hint;
+use super::{MOST_IDS, Stack};
+use crate::codes::Slot;
+use crate::store::{Store, StoreError};
+
+/// Times Redis may propose ids that the database refuses before the database decides alone.
+const HINT_TRIES: usize = 8;
+
+/// Ids `[start, end)` of a slot, given out once and to no one else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    pub slot: Slot,
+    pub start: u64,
+    pub end: u64,
+    pub source: LeaseSource,
+}
+
+/// Who granted a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeaseSource {
+    Keygen,
+    /// Proposed by Redis, committed in the database.
+    Redis,
+    Store,
+}
+
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LeaseError {
+    #[error("a lease has 1 to {MOST_IDS} ids, not {0}")]
+    Size(u64),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Leases ids in this process.
+///
+/// A lease is valid when, and only when, the database has moved the stack's mark from at most `start` to `end`. Redis
+/// spares concurrent allocators from proposing the same ids; it may be flushed, restored or wrong at any time.
+pub struct Allocator {
+    store: Store,
+    hint: Option<Hint>,
+    slots: Mutex<HashMap<Stack, Slot>>,
+}
+
+impl Allocator {
+    /// `redis_url` is checked, not yet connected to.
+    pub fn new(store: Store, redis_url: Option<&str>) -> anyhow::Result<Allocator> {
+        let hint = redis_url.map(Hint::new).transpose()?;
+        Ok(Allocator { store, hint, slots: Mutex::default() })
+    }
+
+    /// Leases `size` ids for `stack`, which gets a slot if it has none.
+    pub async fn allocate(&self, stack: &Stack, size: u64) -> Result<Lease, LeaseError> {
+        if !(1..=MOST_IDS).contains(&size) {
+            return Err(LeaseError::Size(size));
+        }
+        let slot = self.slot(stack).await?;
+        if let Some((start, end)) = self.by_hint(stack, size).await? {
+            return Ok(Lease { slot, start, end, source: LeaseSource::Redis });
+        }
+        let (slot, start, end) = self.store.extend_lease(stack.as_str(), size).await?;
+        Ok(Lease { slot, start, end, source: LeaseSource::Store })
+    }
+
+    /// The slot of a stack, assigned for good the first time it is asked for.
+    pub async fn slot(&self, stack: &Stack) -> Result<Slot, StoreError> {
+        if let Some(slot) = self.slots.lock().get(stack) {
+            return Ok(*slot);
+        }
+        let slot = self.store.slot_of(stack.as_str()).await?.slot;
+        self.slots.lock().insert(stack.clone(), slot);
+        Ok(slot)
+    }
+
+    /// Whether Redis answered when it was last asked; `None` where there is none.
+    pub fn redis_up(&self) -> Option<bool> {
+        self.hint.as_ref().map(Hint::is_up)
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// What Redis proposed and the database took; `None` when they do not come together.
+    async fn by_hint(&self, stack: &Stack, size: u64) -> Result<Option<(u64, u64)>, StoreError> {
+        let Some(hint) = &self.hint else { return Ok(None) };
+        for _ in 0..HINT_TRIES {
+            let Some(end) = hint.advance(stack, size).await else { return Ok(None) };
+            let start = end.saturating_sub(size);
+            if end - start == size && self.store.commit_lease(stack.as_str(), start, end).await? {
+                return Ok(Some((start, end)));
+            }
+            let mark = self.store.slot_of(stack.as_str()).await?.high;
+            hint.set_to_mark(stack, mark).await;
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,66 @@
+//! Where an app's blocks come from: keygen while it answers, or else the same atomic path in this process.
+
+use std::sync::Arc;
+
+use super::client::Client;
+use super::{Allocator, Lease, LeaseError, Stack};
+use crate::codes::{CODES_PER_SLOT, Slot};
+use crate::store::{Store, StoreError};
+
+/// The chain keygen → Redis and the store → the store alone. Each step down happens within a bounded time, and each
+/// lease tries the chain from its top again, with a pause of up to five seconds after a failure.
+#[derive(Clone)]
+pub struct Leases(Arc<Inner>);
+
+struct Inner {
+    stack: Stack,
+    keygen: Option<Client>,
+    allocator: Allocator,
+}
+
+impl Leases {
+    /// Leases for `stack`. `keygen_url` is `http://host:port`; neither it nor Redis need be up.
+    pub fn new(
+        store: Store,
+        stack: Stack,
+        keygen_url: Option<&str>,
+        redis_url: Option<&str>,
+    ) -> anyhow::Result<Leases> {
+        let keygen = keygen_url.map(Client::new).transpose()?;
+        let allocator = Allocator::new(store, redis_url)?;
+        Ok(Leases(Arc::new(Inner { stack, keygen, allocator })))
+    }
+
+    pub async fn lease(&self, size: u64) -> Result<Lease, LeaseError> {
+        if let Some(keygen) = &self.0.keygen
+            && let Some(lease) = keygen.lease(&self.0.stack, size).await
+        {
+            return Ok(lease);
+        }
+        self.0.allocator.allocate(&self.0.stack, size).await
+    }
+
+    /// The slot that `checked` codes are drawn from. It is not the one that blocks are leased from, and it is leased as
+    /// a whole: drawn codes lie anywhere in it, and must neither meet leased ones nor fool the high marks.
+    pub async fn slot_to_draw_from(&self) -> Result<Slot, StoreError> {
+        let name = format!("{}+checked", self.0.stack);
+        let store = self.0.allocator.store();
+        let mark = store.slot_of(&name).await?;
+        if mark.high < CODES_PER_SLOT {
+            store.commit_lease(&name, mark.high, CODES_PER_SLOT).await?;
+        }
+        Ok(mark.slot)
+    }
+
+    /// Asks keygen whether it is healthy, for `/health`; `None` where none is configured.
+    pub async fn keygen_up(&self) -> Option<bool> {
+        match &self.0.keygen {
+            Some(keygen) => Some(keygen.is_healthy().await),
+            None => None,
+        }
+    }
+
+    pub fn stack(&self) -> &Stack {
+        &self.0.stack
+    }
+}

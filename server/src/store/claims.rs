@@ -1,0 +1,75 @@
+//! Idempotency keys: which code was set aside for a request, so that its retry makes the very same link.
+
+use super::links::int;
+use super::statement::{Row, Statement, Value};
+use super::{Key, Kind, Result, Store, sql, unix_now};
+
+/// What an idempotency key was first used for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// A digest of the request that claimed the key.
+    pub fingerprint: u64,
+    /// The code set aside for it.
+    pub key: Key,
+}
+
+/// The outcome of claiming an idempotency key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claimed {
+    /// The key is new and now stands for the claim.
+    New,
+    /// The key was claimed before, for this.
+    Before(Claim),
+}
+
+impl Store {
+    /// Claims an idempotency key, or tells what it was claimed for.
+    pub async fn claim(&self, idempotency_key: &str, claim: &Claim) -> Result<Claimed> {
+        loop {
+            let (id, custom) = match &claim.key {
+                Key::Generated(id) => (Some(id.cast_signed()), None),
+                Key::Custom(code) => (None, Some(&**code)),
+            };
+            let values = vec![
+                Value::Text(idempotency_key),
+                int(claim.fingerprint),
+                Value::MaybeInt(id),
+                Value::MaybeText(custom),
+                Value::Int(unix_now()),
+            ];
+            if self.execute(Statement::write(Kind::Idempotency, sql::CLAIM, values)).await? == 1 {
+                return Ok(Claimed::New);
+            }
+            // The claim may have been forgotten between the two statements; then it is free again.
+            if let Some(before) = self.claimed(idempotency_key).await? {
+                return Ok(Claimed::Before(before));
+            }
+        }
+    }
+
+    /// What an idempotency key was claimed for.
+    pub async fn claimed(&self, idempotency_key: &str) -> Result<Option<Claim>> {
+        let values = vec![Value::Text(idempotency_key)];
+        self.first(Statement::write(Kind::Idempotency, sql::CLAIMED, values), decode).await
+    }
+
+    /// Gives a claim up, after a create that stored nothing.
+    pub async fn unclaim(&self, idempotency_key: &str) -> Result<()> {
+        let values = vec![Value::Text(idempotency_key)];
+        self.execute(Statement::write(Kind::Idempotency, sql::UNCLAIM, values)).await.map(drop)
+    }
+
+    /// Forgets idempotency keys claimed before `before` (unix seconds); returns how many.
+    pub async fn forget_claims(&self, before: i64) -> Result<u64> {
+        let values = vec![Value::Int(before)];
+        self.execute(Statement::write(Kind::Idempotency, sql::FORGET_CLAIMS, values)).await
+    }
+}
+
+fn decode(row: &dyn Row) -> sqlx::Result<Claim> {
+    let key = match row.maybe_text(2)? {
+        Some(code) => Key::Custom(code.into()),
+        None => Key::Generated(row.int(1)?.cast_unsigned()),
+    };
+    Ok(Claim { fingerprint: row.int(0)?.cast_unsigned(), key })
+}

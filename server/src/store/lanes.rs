@@ -1,0 +1,73 @@
+//! A bounded set of connections, lent out one statement at a time.
+//!
+//! sqlx's own pool pings a connection whenever it comes back, a round trip for each statement. Here a connection
+//! comes back only if the database has answered on it, and one that failed or was left half way is closed.
+
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use sqlx::{ConnectOptions, Connection};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+pub(super) struct Lanes<C: Connection> {
+    options: C::Options,
+    size: usize,
+    permits: Semaphore,
+    idle: Mutex<Vec<C>>,
+    acquire_timeout: Duration,
+}
+
+/// A connection on loan. It is closed when dropped, unless [`Loan::keep`] gives it back.
+pub(super) struct Loan<'a, C: Connection> {
+    pub(super) connection: C,
+    lanes: &'a Lanes<C>,
+    _permit: SemaphorePermit<'a>,
+}
+
+/// Why no connection could be lent.
+pub(super) enum LoanError {
+    Busy,
+    Connect(sqlx::Error),
+}
+
+impl<O, C> Lanes<C>
+where
+    C: Connection<Options = O>,
+    O: ConnectOptions<Connection = C>,
+{
+    pub(super) fn new(options: O, size: usize, acquire_timeout: Duration) -> Lanes<C> {
+        let idle = Mutex::new(Vec::with_capacity(size));
+        Lanes { options, size, permits: Semaphore::new(size), idle, acquire_timeout }
+    }
+
+    /// Lends an idle connection, or a new one while fewer than `size` are out; waits a bounded time for either.
+    pub(super) async fn lend(&self) -> Result<Loan<'_, C>, LoanError> {
+        let lend = async {
+            let permit = self.permits.acquire().await.expect("the semaphore is never closed");
+            let idle = self.idle.lock().pop();
+            let connection = match idle {
+                Some(connection) => connection,
+                None => self.options.connect().await.map_err(LoanError::Connect)?,
+            };
+            Ok(Loan { connection, lanes: self, _permit: permit })
+        };
+        tokio::time::timeout(self.acquire_timeout, lend).await.unwrap_or(Err(LoanError::Busy))
+    }
+
+    /// Closes all idle connections: after one of them failed, the rest are likely as dead.
+    pub(super) fn forget_idle(&self) {
+        let idle = std::mem::take(&mut *self.idle.lock());
+        drop(idle);
+    }
+
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+}
+
+impl<C: Connection> Loan<'_, C> {
+    /// Gives the connection back, to be lent again.
+    pub(super) fn keep(self) {
+        self.lanes.idle.lock().push(self.connection);
+    }
+}

@@ -1,0 +1,163 @@
+//! Reading, inserting and changing links.
+
+use super::link::{custom, generated};
+use super::statement::{Column, Statement, Value};
+use super::{Key, Kind, Link, NewRow, Patch, Result, Store, StoreError, sql};
+
+/// Times a batch of clicks is sent again after it lost against another process's.
+const CLICK_TRIES: usize = 5;
+
+impl Store {
+    pub async fn find(&self, key: &Key) -> Result<Option<Link>> {
+        match key {
+            Key::Generated(id) => {
+                let find = Statement::read(Kind::Select, sql::FIND, vec![int(*id)]);
+                self.first(find, generated).await
+            }
+            Key::Custom(code) => {
+                let find = Statement::read(Kind::Select, sql::FIND_CUSTOM, vec![Value::Text(code)]);
+                self.first(find, custom).await
+            }
+        }
+    }
+
+    /// The links there are among `ids`, in no order.
+    pub async fn find_many(&self, ids: &[u64]) -> Result<Vec<Link>> {
+        let table = Value::Table(vec![ints(ids.iter().copied())]);
+        self.all(Statement::read(Kind::Select, sql::FIND_MANY, vec![table]), generated).await
+    }
+
+    /// Whether a link stands under `key`: the uniqueness check that `checked` codes pay for each create.
+    pub async fn is_taken(&self, key: &Key) -> Result<bool> {
+        let check = match key {
+            Key::Generated(id) => Statement::read(Kind::Uniqueness, sql::IS_TAKEN, vec![int(*id)]),
+            Key::Custom(code) => {
+                Statement::read(Kind::Uniqueness, sql::IS_CUSTOM_TAKEN, vec![Value::Text(code)])
+            }
+        };
+        Ok(self.first(check, |_| Ok(())).await?.is_some())
+    }
+
+    /// Inserts one row by a statement of its own; false if its id is taken.
+    pub async fn insert(&self, row: &NewRow) -> Result<bool> {
+        let values = vec![
+            int(row.id),
+            Value::Text(&row.url),
+            Value::Int(row.created),
+            Value::MaybeInt(row.expires),
+            int(row.clicks),
+        ];
+        Ok(self.execute(Statement::write(Kind::Insert, sql::INSERT, values)).await? == 1)
+    }
+
+    /// Inserts all rows by one statement and returns, after it is committed, the ids that it stored. Rows whose id was
+    /// taken are left out.
+    pub async fn insert_many(&self, rows: &[NewRow]) -> Result<Vec<u64>> {
+        let table = Value::Table(vec![
+            ints(rows.iter().map(|row| row.id)),
+            Column::Texts(rows.iter().map(|row| row.url.as_str()).collect()),
+            Column::Ints(rows.iter().map(|row| row.created).collect()),
+            Column::MaybeInts(rows.iter().map(|row| row.expires).collect()),
+            ints(rows.iter().map(|row| row.clicks)),
+        ]);
+        let insert = Statement::write(Kind::Insert, sql::INSERT_MANY, vec![table]);
+        self.all(insert, |row| Ok(row.int(0)?.cast_unsigned())).await
+    }
+
+    /// Inserts a link under a custom code; false if the code is taken.
+    pub async fn insert_custom(
+        &self,
+        code: &str,
+        url: &str,
+        created: i64,
+        expires: Option<i64>,
+        clicks: u64,
+    ) -> Result<bool> {
+        let values = vec![
+            Value::Text(code),
+            Value::Text(url),
+            Value::Int(created),
+            Value::MaybeInt(expires),
+            int(clicks),
+        ];
+        Ok(self.execute(Statement::write(Kind::Insert, sql::INSERT_CUSTOM, values)).await? == 1)
+    }
+
+    /// Changes what `patch` names and returns the link as it is afterwards; `None` where there is none.
+    pub async fn update(&self, key: &Key, patch: &Patch) -> Result<Option<Link>> {
+        let rest = [
+            Value::MaybeText(patch.url.as_deref()),
+            Value::Int(patch.expires.is_some().into()),
+            Value::MaybeInt(patch.expires.flatten()),
+        ];
+        match key {
+            Key::Generated(id) => {
+                let values = [int(*id)].into_iter().chain(rest).collect();
+                self.first(Statement::write(Kind::Update, sql::UPDATE, values), generated).await
+            }
+            Key::Custom(code) => {
+                let values = [Value::Text(code)].into_iter().chain(rest).collect();
+                self.first(Statement::write(Kind::Update, sql::UPDATE_CUSTOM, values), custom).await
+            }
+        }
+    }
+
+    /// Whether there was a link to delete. After a connection that died half way the delete is repeated, and may then
+    /// report false for a link that it deleted the first time.
+    pub async fn delete(&self, key: &Key) -> Result<bool> {
+        let delete = match key {
+            Key::Generated(id) => Statement::write(Kind::Delete, sql::DELETE, vec![int(*id)]),
+            Key::Custom(code) => Statement::write(Kind::Delete, sql::DELETE_CUSTOM, vec![Value::Text(code)]),
+        };
+        Ok(self.execute(delete).await? > 0)
+    }
+
+    /// Adds to click counts: one statement for generated and one for custom codes, where there are any. Each key may
+    /// stand in `clicks` once. On an error some of them may have been added.
+    pub async fn add_clicks(&self, clicks: &[(Key, u64)]) -> Result<()> {
+        let mut ids = Vec::new();
+        let mut codes = Vec::new();
+        for (key, clicks) in clicks {
+            match key {
+                Key::Generated(id) => ids.push((*id, *clicks)),
+                Key::Custom(code) => codes.push((&**code, *clicks)),
+            }
+        }
+        // Sorted, so that processes that flush at the same time lock rows in the same order.
+        ids.sort_unstable();
+        codes.sort_unstable();
+        if !ids.is_empty() {
+            let ids_and_clicks =
+                || vec![ints(ids.iter().map(|click| click.0)), ints(ids.iter().map(|click| click.1))];
+            self.add(sql::ADD_CLICKS, ids_and_clicks).await?;
+        }
+        if !codes.is_empty() {
+            let codes_and_clicks = || {
+                let texts = Column::Texts(codes.iter().map(|click| click.0).collect());
+                vec![texts, ints(codes.iter().map(|click| click.1))]
+            };
+            self.add(sql::ADD_CUSTOM_CLICKS, codes_and_clicks).await?;
+        }
+        Ok(())
+    }
+
+    async fn add<'a>(&self, text: super::statement::Sql, table: impl Fn() -> Vec<Column<'a>>) -> Result<()> {
+        let mut tries = 1;
+        loop {
+            let add = Statement::write(Kind::Clicks, text, vec![Value::Table(table())]);
+            match self.execute(add).await {
+                Err(StoreError::Contended(_)) if tries < CLICK_TRIES => tries += 1,
+                outcome => return outcome.map(drop),
+            }
+        }
+    }
+}
+
+/// Ids and counts fit: they are below 2^63.
+pub(super) fn int(value: u64) -> Value<'static> {
+    Value::Int(value.cast_signed())
+}
+
+pub(super) fn ints(values: impl Iterator<Item = u64>) -> Column<'static> {
+    Column::Ints(values.map(u64::cast_signed).collect())
+}

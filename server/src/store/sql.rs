@@ -1,0 +1,110 @@
+//! The text of every statement. Each is constant, so it is prepared once a connection.
+//!
+//! Written for PostgreSQL, and kept within what Citus and CockroachDB run: no sequences, no triggers, single-table
+//! statements, and primary keys that can serve as distribution columns.
+
+use super::statement::Sql;
+
+pub(super) const PING: Sql = Sql::same("SELECT 1");
+
+pub(super) const FIND: Sql = Sql::same("SELECT id, url, created, expires, clicks FROM links WHERE id = $1");
+pub(super) const FIND_CUSTOM: Sql =
+    Sql::same("SELECT code, url, created, expires, clicks FROM custom_links WHERE code = $1");
+pub(super) const FIND_MANY: Sql = Sql::pair(
+    "SELECT id, url, created, expires, clicks FROM links WHERE id = ANY($1)",
+    "SELECT id, url, created, expires, clicks FROM links WHERE id IN (SELECT value FROM json_each($1))",
+);
+
+pub(super) const IS_TAKEN: Sql = Sql::same("SELECT 1 FROM links WHERE id = $1");
+pub(super) const IS_CUSTOM_TAKEN: Sql = Sql::same("SELECT 1 FROM custom_links WHERE code = $1");
+
+pub(super) const INSERT: Sql = Sql::same(
+    "INSERT INTO links (id, url, created, expires, clicks) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+);
+pub(super) const INSERT_CUSTOM: Sql = Sql::same(
+    "INSERT INTO custom_links (code, url, created, expires, clicks) VALUES ($1, $2, $3, $4, $5) \
+     ON CONFLICT DO NOTHING",
+);
+pub(super) const INSERT_MANY: Sql = Sql::pair(
+    "INSERT INTO links (id, url, created, expires, clicks) \
+     SELECT * FROM UNNEST($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[]) \
+     ON CONFLICT DO NOTHING RETURNING id",
+    "INSERT INTO links (id, url, created, expires, clicks) \
+     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each($1) WHERE true \
+     ON CONFLICT DO NOTHING RETURNING id",
+);
+
+pub(super) const UPDATE: Sql = Sql::same(
+    "UPDATE links SET url = COALESCE($2, url), expires = CASE WHEN $3 = 1 THEN $4 ELSE expires END WHERE id = $1 \
+     RETURNING id, url, created, expires, clicks",
+);
+pub(super) const UPDATE_CUSTOM: Sql = Sql::same(
+    "UPDATE custom_links SET url = COALESCE($2, url), expires = CASE WHEN $3 = 1 THEN $4 ELSE expires END \
+     WHERE code = $1 RETURNING code, url, created, expires, clicks",
+);
+pub(super) const DELETE: Sql = Sql::same("DELETE FROM links WHERE id = $1");
+pub(super) const DELETE_CUSTOM: Sql = Sql::same("DELETE FROM custom_links WHERE code = $1");
+
+pub(super) const ADD_CLICKS: Sql = Sql::pair(
+    "UPDATE links SET clicks = links.clicks + d.n FROM UNNEST($1::bigint[], $2::bigint[]) AS d (id, n) \
+     WHERE links.id = d.id",
+    "UPDATE links SET clicks = links.clicks + d.n \
+     FROM (SELECT value ->> 0 AS id, value ->> 1 AS n FROM json_each($1)) AS d WHERE links.id = d.id",
+);
+pub(super) const ADD_CUSTOM_CLICKS: Sql = Sql::pair(
+    "UPDATE custom_links SET clicks = custom_links.clicks + d.n FROM UNNEST($1::text[], $2::bigint[]) AS d (code, n) \
+     WHERE custom_links.code = d.code",
+    "UPDATE custom_links SET clicks = custom_links.clicks + d.n \
+     FROM (SELECT value ->> 0 AS code, value ->> 1 AS n FROM json_each($1)) AS d WHERE custom_links.code = d.code",
+);
+
+pub(super) const HOTTEST: Sql = Sql::same(
+    "SELECT id, url, created, expires, clicks FROM links \
+     WHERE clicks > 0 AND (expires IS NULL OR expires > $2) ORDER BY clicks DESC LIMIT $1",
+);
+/// Of links that were never clicked the newest: they are the likeliest to be next.
+pub(super) const NEWEST_UNCLICKED: Sql = Sql::same(
+    "SELECT id, url, created, expires, clicks FROM links \
+     WHERE clicks = 0 AND (expires IS NULL OR expires > $2) ORDER BY id DESC LIMIT $1",
+);
+pub(super) const HOTTEST_CUSTOM: Sql = Sql::same(
+    "SELECT code, url, created, expires, clicks FROM custom_links \
+     WHERE expires IS NULL OR expires > $2 ORDER BY clicks DESC LIMIT $1",
+);
+pub(super) const ID_RANGE: Sql = Sql::same("SELECT MIN(id), MAX(id) FROM links");
+/// For each of the points the link at or above it: one index probe a point, however many links there are.
+pub(super) const NEAREST: Sql = Sql::pair(
+    "SELECT l.id, l.url, l.created, l.expires, l.clicks FROM UNNEST($1::bigint[]) AS p (point) \
+     CROSS JOIN LATERAL (SELECT * FROM links WHERE id >= p.point ORDER BY id LIMIT 1) AS l",
+    "SELECT l.id, l.url, l.created, l.expires, l.clicks FROM json_each($1) AS p \
+     JOIN links AS l ON l.id = (SELECT id FROM links WHERE id >= p.value ORDER BY id LIMIT 1)",
+);
+
+pub(super) const COUNT: Sql =
+    Sql::same("SELECT (SELECT COUNT(*) FROM links) + (SELECT COUNT(*) FROM custom_links)");
+pub(super) const HIGH_MARKS: Sql = Sql::same("SELECT stack, slot, high FROM slots ORDER BY slot");
+
+pub(super) const SLOT_OF: Sql = Sql::same("SELECT stack, slot, high FROM slots WHERE stack = $1");
+pub(super) const SLOTS_ASSIGNED: Sql = Sql::same("SELECT COUNT(*) FROM slots");
+/// Slots are never given back, so the lowest free one is the one after the highest. Of two stacks that ask at once
+/// one meets a conflict, and asks again.
+pub(super) const ASSIGN_SLOT: Sql = Sql::same(
+    "INSERT INTO slots (slot, stack, high) \
+     SELECT COALESCE(MAX(slot) + 1, 0), CAST($1 AS TEXT), 0 FROM slots WHERE true \
+     HAVING COALESCE(MAX(slot) + 1, 0) < 256 ON CONFLICT DO NOTHING",
+);
+/// The lease: of two that overlap at most one finds `high` at or below its start. The lower bound refuses a hint
+/// that is absurdly far ahead, which would burn the slot.
+pub(super) const COMMIT_LEASE: Sql =
+    Sql::same("UPDATE slots SET high = $3 WHERE stack = $1 AND high <= $2 AND high >= $4");
+pub(super) const EXTEND_LEASE: Sql =
+    Sql::same("UPDATE slots SET high = high + $2 WHERE stack = $1 AND high <= $3 RETURNING slot, high");
+
+pub(super) const CLAIM: Sql = Sql::same(
+    "INSERT INTO claims (idempotency_key, fingerprint, id, custom, created) VALUES ($1, $2, $3, $4, $5) \
+     ON CONFLICT DO NOTHING",
+);
+pub(super) const CLAIMED: Sql =
+    Sql::same("SELECT fingerprint, id, custom FROM claims WHERE idempotency_key = $1");
+pub(super) const UNCLAIM: Sql = Sql::same("DELETE FROM claims WHERE idempotency_key = $1");
+pub(super) const FORGET_CLAIMS: Sql = Sql::same("DELETE FROM claims WHERE created < $1");
