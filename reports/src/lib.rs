@@ -1,6 +1,7 @@
 //! What it means: the result model, statistics, verdicts and renderers.
 
 pub mod distribution;
+pub mod figure;
 pub mod file;
 pub mod render;
 pub mod run;

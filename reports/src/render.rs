@@ -1,6 +1,5 @@
 //! A report: every file that a run is rendered to.
 
-pub mod figure;
 mod junit;
 mod markdown;
 mod means;
@@ -11,6 +10,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use crate::figure;
 pub use junit::junit;
 pub use markdown::markdown;
 pub use table::table;

@@ -3,13 +3,14 @@
 mod measure;
 mod sentence;
 mod validity;
-pub mod words;
+mod words;
 
 use std::fmt;
 
 use proofload_scenarios::{Bound, Check, Claim, Kind};
 use serde::{Deserialize, Serialize};
 
+use crate::figure;
 use crate::run::{Measurement, Run};
 use measure::Measured;
 
@@ -188,19 +189,16 @@ fn decide(bound: Bound, low: f64, high: f64) -> Verdict {
 
 /// Why a verdict is not `Holds`, in words; `conclusive` where only the bounds stand in the way.
 fn why(verdict: &CheckVerdict, conclusive: bool) -> Vec<String> {
-    let bound = words::bound(&verdict.check);
-    let interval = verdict.interval.map(|it| words::interval(&verdict.check, verdict.estimate, it));
-    let interval = interval.unwrap_or_default();
+    let bound = figure::bound(&verdict.check);
+    let measured = figure::measured(verdict);
     match verdict.verdict {
-        Verdict::Fails => {
-            vec![format!("{} lies beyond {bound}", words::estimate(verdict).unwrap_or(interval))]
-        }
+        Verdict::Fails => vec![format!("{measured} misses {bound}")],
         Verdict::Inconclusive if conclusive => {
-            let samples = words::count(verdict.samples);
-            let needed = verdict.needed.map(words::count);
+            let samples = figure::count(verdict.samples);
+            let needed = verdict.needed.map(figure::count);
             let enough = needed.map_or_else(String::new, |needed| format!(", about {needed} should"));
             vec![format!(
-                "{interval} does not settle {bound}: {samples} effective samples do not suffice{enough}"
+                "{measured} does not settle {bound}: {samples} effective samples do not suffice{enough}"
             )]
         }
         Verdict::Holds | Verdict::Inconclusive | Verdict::Invalid => Vec::new(),

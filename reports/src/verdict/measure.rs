@@ -6,6 +6,7 @@ use proofload_scenarios::{Check, Compare, Metric};
 
 use super::validity::{is_of_ledger, of_ledger, total};
 use super::words;
+use crate::figure;
 use crate::run::{Measurement, Series};
 use crate::statistics::bootstrap::{self, FEWEST_BLOCKS, FEWEST_SLICES, RESAMPLES};
 use crate::statistics::{Estimate, proportion, quantile, rare};
@@ -98,7 +99,7 @@ fn resampled_ratio(check: &Check, slices: &[(f64, f64)], events: f64, trials: f6
         "moving-block bootstrap over {} slices, runs of {}, {} resamples",
         slices.len(),
         found.block_length,
-        words::count(RESAMPLES as u64)
+        figure::count(RESAMPLES as u64)
     );
     let runs = slices.len() as f64 / found.block_length as f64;
     let estimate = Estimate { value: found.value, low: found.low, high: found.high, samples: runs, method };
@@ -121,8 +122,8 @@ fn widened_to_exact(estimate: Estimate, events: f64, trials: f64, effect: f64, c
     let method = format!(
         "{}, no narrower than Clopper–Pearson on {} effective of {}",
         estimate.method,
-        words::count(samples as u64),
-        words::count(trials as u64)
+        figure::count(samples as u64),
+        figure::count(trials as u64)
     );
     Estimate { samples, method, ..estimate }.widened_to(low, high)
 }
@@ -225,7 +226,7 @@ fn ratio_of_variants(check: &Check, blocks: &[Block], totals: [Sums; 2]) -> Esti
     let method = format!(
         "bootstrap of the log ratio over {} interleaved blocks, {} resamples{}",
         blocks.len(),
-        words::count(RESAMPLES as u64),
+        figure::count(RESAMPLES as u64),
         if few { ", no narrower than exact for two Poisson counts" } else { "" }
     );
     let estimate = Estimate { value: found.value, low: found.low, high: found.high, samples, method };
@@ -265,14 +266,14 @@ fn count(
         return Err(format!("no {what}: that none went wrong proves nothing"));
     }
     let value = events as f64;
-    let method = format!("counted over {} {what}", words::count(trials));
+    let method = format!("counted over {} {what}", figure::count(trials));
     let estimate = Estimate { value, low: value, high: value, samples: trials as f64, method };
     let notes = (events == 0 && trials > 0).then(|| {
         format!(
             "none in {}: at {} % confidence at most one in {} of them",
-            words::count(trials),
+            figure::count(trials),
             check.confidence * 100.0,
-            words::count((1.0 / rare::none_in(trials as f64, check.confidence)) as u64)
+            figure::count((1.0 / rare::none_in(trials as f64, check.confidence)) as u64)
         )
     });
     Ok(Measured { estimate, needed: None, doubts: Vec::new(), notes: notes.into_iter().collect() })
@@ -293,7 +294,7 @@ fn time(check: &Check, kind: &str, q: f64, series: &Series) -> Result<Measured, 
     let within = quantile::share_within(times, unseen, check.bound.value());
     let needed = proportion::trials_needed(within, q, check.confidence);
     let notes = (unseen > 0)
-        .then(|| format!("{} requests have no {kind} time and count as slowest", words::count(unseen)));
+        .then(|| format!("{} requests have no {kind} time and count as slowest", figure::count(unseen)));
     Ok(Measured { estimate, needed, doubts, notes: notes.into_iter().collect() })
 }
 

@@ -3,6 +3,7 @@
 use proofload_scenarios::{Check, Claim, Kind, Metric};
 
 use super::{CheckVerdict, Interval, Verdict, words};
+use crate::figure;
 use crate::run::{Measurement, Run};
 
 /// Tells the check that decides, then what became of the published bound.
@@ -50,7 +51,7 @@ fn measurement<'a>(verdict: &CheckVerdict, run: &'a Run) -> Option<&'a Measureme
 /// What was measured, and what that says of the bound.
 fn told(verdict: &CheckVerdict, measurement: Option<&Measurement>) -> String {
     let check = &verdict.check;
-    let bound = words::bound(check);
+    let bound = figure::bound(check);
     let title = &check.title;
     if verdict.verdict == Verdict::Invalid {
         let reason = verdict.reasons.first().map_or("the evidence is missing", String::as_str);
@@ -63,7 +64,7 @@ fn told(verdict: &CheckVerdict, measurement: Option<&Measurement>) -> String {
         Verdict::Inconclusive | Verdict::Invalid => {
             let enough = match verdict.needed {
                 Some(needed) if needed > verdict.samples => {
-                    format!(", about {} effective samples would", words::count(needed))
+                    format!(", about {} effective samples would", figure::count(needed))
                 }
                 _ => String::new(),
             };
@@ -74,7 +75,7 @@ fn told(verdict: &CheckVerdict, measurement: Option<&Measurement>) -> String {
 
 fn measured(verdict: &CheckVerdict, measurement: Option<&Measurement>) -> String {
     let check = &verdict.check;
-    let value = words::estimate(verdict).unwrap_or_else(|| "no finite value".to_owned());
+    let value = figure::measured(verdict);
     match &check.metric {
         Metric::Ratio { sum, per, of_ceiling, .. } if is_of_hits(sum) => {
             let whole = words::unit_of(per);
@@ -91,14 +92,15 @@ fn measured(verdict: &CheckVerdict, measurement: Option<&Measurement>) -> String
             format!("It took {value} {} per {}", words::noun(sum), words::unit_of(per))
         }
         Metric::Versus { sum, per, compare } => format!(
-            "`{}` took {value} as many {} per {} as `{}`",
+            "`{}` took {} as many {} per {} as `{}`",
             compare.of,
+            value.replace(" ×", " times"),
             words::noun(sum),
             words::unit_of(per),
             compare.over
         ),
         Metric::Count { sum, .. } => {
-            let trials = words::count(verdict.samples);
+            let trials = figure::count(verdict.samples);
             let value = if verdict.estimate == Some(0.0) { "no".to_owned() } else { value };
             format!("There were {value} {} in {trials}", words::noun(sum))
         }
@@ -114,18 +116,17 @@ fn measured(verdict: &CheckVerdict, measurement: Option<&Measurement>) -> String
 
 /// What became of the bound as it was published.
 fn published_bound(verdict: &CheckVerdict, measurement: Option<&Measurement>) -> String {
-    let (check, bound) = (&verdict.check, words::bound(&verdict.check));
+    let (check, bound) = (&verdict.check, figure::bound(&verdict.check));
     let attainable = measurement.and_then(|it| it.ceiling).unwrap_or(1.0);
     let out_of_reach = matches!(&check.metric, Metric::Ratio { sum, of_ceiling: false, .. } if is_of_hits(sum))
         && check.bound.value() > attainable;
     match verdict.verdict {
         Verdict::Holds => format!("the stated {bound} holds"),
         Verdict::Fails if out_of_reach => {
-            format!("the stated {} cannot be reached there", words::bound_value(check))
+            format!("the stated {} cannot be reached there", figure::bound_value(check))
         }
         Verdict::Fails => {
-            let value = words::estimate(verdict).map_or_else(String::new, |value| format!(" at {value}"));
-            format!("the stated {bound} fails{value}")
+            format!("the stated {bound} fails at {}", figure::measured(verdict))
         }
         Verdict::Inconclusive => format!("the stated {bound} is not settled"),
         Verdict::Invalid => format!("the stated {bound} cannot be judged"),
@@ -148,7 +149,7 @@ fn size(check: &Check, measurement: Option<&Measurement>) -> String {
         settings?.flags.get("cache-entries")?.as_integer()
     });
     entries
-        .map_or_else(String::new, |entries| format!(" of {} entries", words::count(entries.unsigned_abs())))
+        .map_or_else(String::new, |entries| format!(" of {} entries", figure::count(entries.unsigned_abs())))
 }
 
 /// The hit rate itself, of a check that judges its share of the ceiling.
@@ -158,7 +159,7 @@ fn unscaled(verdict: &CheckVerdict, ceiling: f64) -> String {
     let mut plain = verdict.clone();
     plain.estimate = verdict.estimate.map(|it| it * ceiling);
     plain.interval = interval;
-    words::estimate(&plain).unwrap_or_else(|| "some".to_owned())
+    figure::measured(&plain)
 }
 
 fn percent(quantile: f64) -> String {

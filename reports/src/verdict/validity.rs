@@ -3,7 +3,7 @@
 use proofload_scenarios::claim::Agreement;
 use proofload_scenarios::{Check, Metric};
 
-use super::words;
+use crate::figure;
 use crate::run::{Ledger, Measurement, Model, Run, Series, Standing};
 
 /// The measurement of the check's scenario.
@@ -203,7 +203,7 @@ fn wrong_answers(check: &Check, series: &[&Series]) -> Option<String> {
     let wrong = total("client.wrong", series);
     let sent = total("client.sent", series);
     (!excused && wrong > 0)
-        .then(|| format!("{} of {} answers were wrong", words::count(wrong), words::count(sent)))
+        .then(|| format!("{} of {} answers were wrong", figure::count(wrong), figure::count(sent)))
 }
 
 /// Creates that the store does not confirm are no creates.
@@ -219,9 +219,9 @@ fn against_creates(check: &Check, measurement: &Measurement) -> Option<String> {
     ]
     .into_iter()
     .filter(|(count, _)| *count > 0)
-    .map(|(count, fault)| format!("{} {fault}", words::count(count)))
+    .map(|(count, fault)| format!("{} {fault}", figure::count(count)))
     .collect();
-    let acknowledged = words::count(ledger.acknowledged);
+    let acknowledged = figure::count(ledger.acknowledged);
     (!faults.is_empty()).then(|| {
         format!(
             "the store does not confirm the creates: of {acknowledged} acknowledged {}",
@@ -253,8 +253,8 @@ fn apart(pair: &Agreement, series: &Series) -> Option<String> {
         format!(
             "the witnesses disagree on variant `{}`: {one} says {}, {other} says {}; {:.1} % apart, {} % allowed",
             series.variant,
-            words::count(left),
-            words::count(right),
+            figure::count(left),
+            figure::count(right),
             apart * 100.0,
             pair.within * 100.0
         )

@@ -14,7 +14,7 @@ fn a_fact_is_judged_by_its_bounds_where_it_has_some() {
         judged(check(fact.clone(), Bound::AtLeast(10.0)), made)
     };
     assert_holds(&with(&[("speedup", 12.0)]));
-    assert_verdict(&with(&[("speedup", 8.0)]), Verdict::Fails, "lies beyond");
+    assert_verdict(&with(&[("speedup", 8.0)]), Verdict::Fails, "misses");
     let wide = [("speedup", 12.0), ("speedup.low", 9.0), ("speedup.high", 16.0)];
     assert_verdict(&with(&wide), Verdict::Inconclusive, "does not settle");
     assert_verdict(&with(&[]), Verdict::Invalid, "`speedup` was not recorded");

@@ -17,13 +17,13 @@ fn sentences_say_what_a_person_would() {
     let stated = Check { kind: Kind::Stated, ..check(hit_rate(false), Bound::AtLeast(0.99)) };
     assert_eq!(
         sentence(vec![stated, upheld.clone()], measurement(vec![redirects(884)])),
-        "The cache answered 88.4 % [88.2, 88.6] of redirects: 99.8 % [99.5, 100.0] of what any cache of \
+        "The cache answered 88.40 % (88.16 to 88.64) of redirects: 99.77 % (99.50 to 100.04) of what any cache of \
          27,000 entries could: ≥ 99 % holds; the stated 99 % cannot be reached there."
     );
     let both = || vec![creates("before", |_| 1_000), creates("after", |index| 25 + u64::from(index % 3))];
     assert_eq!(
         sentence(vec![check(reduction(), Bound::AtLeast(20.0))], measurement(both())),
-        "`before` took 38.5× [38.2, 38.8] as many database statements per create as `after`: ≥ 20× holds."
+        "`before` took 38.46 times (38.16 to 38.77) as many database statements per create as `after`: ≥ 20 × holds."
     );
     let mut lost = measurement(vec![redirects(884)]);
     lost.ceiling = None;

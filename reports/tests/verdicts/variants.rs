@@ -14,7 +14,7 @@ fn a_reduction_holds_fails_or_is_not_settled() {
     let found = reduced(|index| 25 + u64::from(index % 3));
     assert_holds(&found);
     assert!((found.estimate.unwrap() - 1_000.0 / 26.0).abs() < 0.1);
-    assert_verdict(&reduced(|index| 480 + u64::from(index % 3)), Verdict::Fails, "lies beyond ≥ 20×");
+    assert_verdict(&reduced(|index| 480 + u64::from(index % 3)), Verdict::Fails, "misses ≥ 20 ×");
     assert_verdict(
         &reduced(|index| if index % 4 < 2 { 30 } else { 68 }),
         Verdict::Inconclusive,

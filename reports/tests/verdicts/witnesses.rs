@@ -80,7 +80,7 @@ fn one_duplicate_fails_a_count_and_none_says_how_little_it_proves() {
     let found = with(Some(ledger.clone()));
     assert_holds(&found);
     assert!(found.reasons[0].contains("at most one in 10,014"), "{:?}", found.reasons);
-    assert_verdict(&with(Some(Ledger { duplicates: 1, ..ledger })), Verdict::Fails, "lies beyond ≤ 0");
+    assert_verdict(&with(Some(Ledger { duplicates: 1, ..ledger })), Verdict::Fails, "misses ≤ 0");
     assert_verdict(&with(Some(Ledger::default())), Verdict::Invalid, "proves nothing");
     assert_verdict(&with(None), Verdict::Invalid, "there is no ledger");
 }

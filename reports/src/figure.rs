@@ -2,34 +2,44 @@
 
 use proofload_scenarios::{Bound, Check, Metric};
 
-use crate::verdict::CheckVerdict;
+use crate::verdict::{CheckVerdict, Interval};
 
-/// The measured value of a check with its interval: `99.2 % (99.0 to 99.4)`.
+/// Significant digits of a time, where more are not needed.
+const FEWEST_DIGITS: usize = 3;
+
+/// The measured value of a check with its interval: `99.2 % (99.0 to 99.4)`. A ratio over nothing has
+/// no value, but a lower bound.
 pub fn measured(verdict: &CheckVerdict) -> String {
-    let Some(estimate) = verdict.estimate else { return "–".to_owned() };
     let unit = Unit::of(&verdict.check);
-    match verdict.interval {
-        Some(interval) if interval.low != interval.high => {
-            let digits = digits_that_differ(unit.scaled(interval.low), unit.scaled(interval.high));
-            format!(
-                "{} ({} to {})",
-                unit.write(estimate, digits),
-                unit.bare(interval.low, digits),
-                unit.bare(interval.high, digits)
-            )
+    let digits = digits(verdict);
+    match (verdict.estimate, verdict.interval) {
+        (Some(estimate), Some(it)) if it.low < it.high => {
+            let (low, high) = (unit.bare(it.low, digits), unit.bare(it.high, digits));
+            format!("{} ({low} to {high})", unit.write(estimate, digits))
         }
-        _ => unit.write(estimate, 2),
+        (Some(estimate), _) => unit.write(estimate, digits),
+        (None, Some(it)) => format!("at least {}", unit.write(it.low, digits)),
+        (None, None) => "–".to_owned(),
     }
 }
 
 /// The bound of a check in the unit of its metric: `≥ 99 %`.
 pub fn bound(check: &Check) -> String {
-    let unit = Unit::of(check);
     let sign = match check.bound {
         Bound::AtLeast(_) => "≥",
         Bound::AtMost(_) => "≤",
     };
-    format!("{sign} {}", unit.exact(check.bound.value()))
+    format!("{sign} {}", bound_value(check))
+}
+
+/// The bound's value alone: `99 %`.
+pub fn bound_value(check: &Check) -> String {
+    Unit::of(check).exact(check.bound.value())
+}
+
+/// A count with its thousands set apart: `27,000`.
+pub fn count(number: u64) -> String {
+    grouped(number as f64)
 }
 
 /// The unit in which a metric is read.
@@ -77,11 +87,21 @@ impl Unit {
         if self == Unit::Percent { value * 100.0 } else { value }
     }
 
-    /// With its unit, `digits` after the point where the value is not a count or a time.
+    /// What a reader of `digits` takes the scaled value for.
+    fn rounded(self, scaled: f64, digits: usize) -> f64 {
+        let text = match self {
+            Unit::Microseconds | Unit::Seconds => format!("{scaled:.*e}", digits - 1),
+            _ => format!("{scaled:.digits$}"),
+        };
+        text.parse().expect("it was a number")
+    }
+
+    /// With its unit, `digits` after the point; of a time as many significant ones, three at least.
     pub fn write(self, value: f64, digits: usize) -> String {
         match self {
-            Unit::Microseconds => time_us(value),
-            Unit::Seconds => time_us(value * 1e6),
+            _ if value.is_infinite() => "∞".to_owned(),
+            Unit::Microseconds => time_us_to(value, digits),
+            Unit::Seconds => time_us_to(value * 1e6, digits),
             Unit::Percent => format!("{} %", self.bare(value, digits)),
             Unit::Times => format!("{} ×", self.bare(value, digits)),
             Unit::Plain => self.bare(value, digits),
@@ -90,6 +110,7 @@ impl Unit {
 
     fn bare(self, value: f64, digits: usize) -> String {
         match self {
+            _ if value.is_infinite() => "∞".to_owned(),
             Unit::Microseconds | Unit::Seconds => self.write(value, digits),
             _ if value.fract() == 0.0 && self == Unit::Plain => grouped(value),
             _ => fixed(self.scaled(value), digits),
@@ -117,22 +138,32 @@ impl Unit {
 
 /// Microseconds in the unit that suits their size, three significant digits.
 pub fn time_us(us: f64) -> String {
-    match us {
-        _ if us < 0.9995 => format!("{} ns", significant(us * 1e3)),
-        _ if us < 999.5 => format!("{} µs", significant(us)),
-        _ if us < 999_500.0 => format!("{} ms", significant(us / 1e3)),
-        _ if us < 120e6 => format!("{} s", significant(us / 1e6)),
-        _ => format!("{} min", significant(us / 60e6)),
-    }
+    time_us_to(us, FEWEST_DIGITS)
+}
+
+fn time_us_to(us: f64, digits: usize) -> String {
+    let (value, unit) = match us {
+        _ if us < 0.9995 => (us * 1e3, "ns"),
+        _ if us < 999.5 => (us, "µs"),
+        _ if us < 999_500.0 => (us / 1e3, "ms"),
+        _ if us < 120e6 => (us / 1e6, "s"),
+        _ => (us / 60e6, "min"),
+    };
+    format!("{} {unit}", significant_to(value, digits))
 }
 
 /// Three significant digits, no trailing zeros after the point.
 pub fn significant(value: f64) -> String {
+    significant_to(value, FEWEST_DIGITS)
+}
+
+fn significant_to(value: f64, significant: usize) -> String {
     if value == 0.0 || !value.is_finite() {
         return format!("{value}");
     }
-    let digits = (2 - value.abs().log10().floor() as i32).clamp(0, 9) as usize;
-    if value.abs() >= 1_000.0 {
+    let digits =
+        (significant.max(FEWEST_DIGITS) as i32 - 1 - value.abs().log10().floor() as i32).clamp(0, 9) as usize;
+    if digits == 0 {
         return grouped(value);
     }
     let text = format!("{value:.digits$}");
@@ -184,6 +215,32 @@ fn fixed(value: f64, digits: usize) -> String {
     if value.abs() >= 10_000.0 { grouped(value) } else { format!("{value:.digits$}") }
 }
 
+/// Digits that show the interval, and never move a value across its bound: 98.96 % is not written as
+/// 99.0 % where 99 % is the bound.
+fn digits(verdict: &CheckVerdict) -> usize {
+    let unit = Unit::of(&verdict.check);
+    let values: Vec<f64> = verdict
+        .estimate
+        .into_iter()
+        .chain(verdict.interval.into_iter().flat_map(|Interval { low, high, .. }| [low, high]))
+        .filter(|value| value.is_finite())
+        .map(|value| unit.scaled(value))
+        .collect();
+    let bound = unit.scaled(verdict.check.bound.value());
+    let keeps_side = |digits: usize| {
+        let shown = |value: f64| unit.rounded(value, digits);
+        values
+            .iter()
+            .all(|&value| (shown(value) < bound, shown(value) > bound) == (value < bound, value > bound))
+    };
+    let fewest = match verdict.interval {
+        _ if matches!(unit, Unit::Microseconds | Unit::Seconds) => FEWEST_DIGITS,
+        Some(it) => digits_that_differ(unit.scaled(it.low), unit.scaled(it.high)),
+        None => 2,
+    };
+    (fewest..=9).find(|&digits| keeps_side(digits)).unwrap_or(fewest)
+}
+
 /// Digits after the point that an interval needs so that its ends read apart: two digits of its width.
 fn digits_that_differ(low: f64, high: f64) -> usize {
     let width = (high - low).abs();
@@ -225,5 +282,49 @@ mod tests {
         assert_eq!(Unit::Times.exact(20.0), "20 ×");
         assert_eq!(Unit::Plain.exact(0.05), "0.05");
         assert_eq!(Unit::Microseconds.exact(5_000.0), "5 ms");
+    }
+
+    fn judged(metric: Metric, bound: Bound, estimate: Option<f64>, interval: (f64, f64)) -> CheckVerdict {
+        CheckVerdict {
+            check: Check {
+                kind: proofload_scenarios::Kind::Upheld,
+                title: String::new(),
+                scenario: String::new(),
+                metric,
+                bound,
+                confidence: 0.95,
+                agree: Vec::new(),
+            },
+            estimate,
+            interval: Some(Interval { low: interval.0, high: interval.1, confidence: 0.9 }),
+            verdict: crate::Verdict::Fails,
+            reasons: Vec::new(),
+            samples: 1,
+            needed: None,
+            rests_on: Vec::new(),
+            method: String::new(),
+        }
+    }
+
+    #[test]
+    fn no_value_is_rounded_across_its_bound() {
+        let ratio = || Metric::Ratio { sum: Vec::new(), per: Vec::new(), of_ceiling: false, variant: None };
+        let short = judged(ratio(), Bound::AtLeast(0.99), Some(0.9896), (0.9799, 0.98999));
+        assert_eq!(measured(&short), "98.960 % (97.990 to 98.999)");
+        let time = Metric::Response { quantile: 0.5, variant: None };
+        let late = judged(time, Bound::AtMost(5_000.0), Some(5_004.0), (5_001.0, 5_200.0));
+        assert_eq!(measured(&late), "5.004 ms (5.001 ms to 5.2 ms)");
+    }
+
+    #[test]
+    fn what_has_no_upper_bound_says_so() {
+        let compare = proofload_scenarios::Compare { of: String::new(), over: String::new() };
+        let versus = || Metric::Versus { sum: Vec::new(), per: Vec::new(), compare: compare.clone() };
+        let open = (20.5, f64::INFINITY);
+        assert_eq!(measured(&judged(versus(), Bound::AtLeast(20.0), None, open)), "at least 20.50 ×");
+        assert_eq!(
+            measured(&judged(versus(), Bound::AtLeast(20.0), Some(40.0), open)),
+            "40.00 × (20.50 to ∞)"
+        );
     }
 }
