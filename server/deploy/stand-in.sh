@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes one image that behaves like postgres, redis, nginx and prom/prometheus, from Debian's packages, and prints its
+# Makes one image that behaves like postgres, redis, haproxy and prom/prometheus, from Debian's packages, and prints its
 # name. No registry is asked. The image is kept for the next time, and made anew when these scripts change.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -25,7 +25,7 @@ make() {
     options+=(
         --essential-hook='mkdir -p "$1/etc/postgresql-common/createcluster.d"'
         --essential-hook="echo '$no_cluster' >\"\$1/etc/postgresql-common/createcluster.d/none.conf\""
-        --include=postgresql,redis-server,nginx-light,prometheus
+        --include=postgresql,redis-server,haproxy,prometheus
         --customize-hook='copy-in stand-in-entrypoint /usr/local/bin'
         --customize-hook='chroot "$1" sh -c "ln -s /usr/lib/postgresql/*/bin/* /usr/local/bin/"'
         --customize-hook='chroot "$1" install -d -o postgres -m 700 /var/lib/postgresql/data'

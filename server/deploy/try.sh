@@ -55,7 +55,7 @@ find_images() {
         echo "try: no container registry can be reached, making a stand-in from Debian's packages"
         image=$(server/deploy/stand-in.sh) || skip "the stand-in could not be made"
         app_image "$image"
-        export POSTGRES_IMAGE=$image REDIS_IMAGE=$image NGINX_IMAGE=$image PROMETHEUS_IMAGE=$image
+        export POSTGRES_IMAGE=$image REDIS_IMAGE=$image HAPROXY_IMAGE=$image PROMETHEUS_IMAGE=$image
     fi
 }
 
@@ -117,7 +117,7 @@ try_dashboard() {
         eventually "$query"
         queries=$((queries + 1))
         # A little traffic, so that rates are rates of something.
-    done < <(echo 'sum(up) == 3'; sed -n 's/.*"expr": "\(.*\)".*/\1/p' server/deploy/grafana/shortener.json)
+    done < <(echo 'sum(up) == 4'; sed -n 's/.*"expr": "\(.*\)".*/\1/p' server/deploy/grafana/shortener.json)
     [ "$queries" -gt 1 ] || fail "no query found in the dashboard" ""
     echo "try: Prometheus answers $queries queries, those of the dashboard among them"
 }
