@@ -1,4 +1,10 @@
 //! How it is measured: drivers, witnesses, services.
 
+pub mod affinity;
+pub mod connect;
+pub mod drive;
+pub mod exchange;
+pub mod pace;
+pub mod record;
 pub mod services;
 pub mod witness;

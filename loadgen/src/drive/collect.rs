@@ -1,0 +1,210 @@
+//! The collector: joins the workers' slices and tells the caller when each has ended.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::Receiver;
+
+use hdrhistogram::Histogram;
+use proofload_reports::Distribution;
+
+use super::Drive;
+use super::recording::{Compact, Created, Recording, SliceRecord};
+use super::trust::{self, Symptoms};
+use super::worker::WorkerResult;
+use crate::affinity;
+use crate::exchange::{Exchange, Failure};
+use crate::record::{Counts, Timeline, Times, WorkerSlice, add, histogram};
+
+/// A moment between two slices.
+pub struct Boundary<'a> {
+    /// 0: the measurement begins; k: its k-th slice has ended.
+    pub index: usize,
+    /// What was counted in the slice that ended, or in the warm-up.
+    pub slice: &'a SliceRecord,
+    /// What was counted since the measurement began.
+    pub totals: &'a Totals,
+}
+
+/// Totals of the measurement so far.
+#[derive(Debug, Clone)]
+pub struct Totals {
+    pub counts: Counts,
+    /// Response times in an open run, service times in a closed one.
+    pub latency: Histogram<u64>,
+}
+
+/// A slice of which not all workers' parts are here yet.
+struct Partial {
+    parts: usize,
+    at: u64,
+    counts: Counts,
+    latency: Histogram<u64>,
+}
+
+pub struct Collector {
+    workers: usize,
+    kinds: Vec<String>,
+    timeline: Timeline,
+    partial: BTreeMap<usize, Partial>,
+    totals: Totals,
+    before: BTreeMap<String, u64>,
+    slices: Vec<SliceRecord>,
+    previous_at: u64,
+    stolen_us: u64,
+}
+
+impl Collector {
+    pub fn new(workers: usize, kinds: &[String], timeline: Timeline) -> Self {
+        Self {
+            workers,
+            kinds: kinds.to_vec(),
+            timeline,
+            partial: BTreeMap::new(),
+            totals: Totals { counts: Counts::default(), latency: histogram() },
+            before: BTreeMap::new(),
+            slices: Vec::new(),
+            previous_at: timeline.start,
+            stolen_us: affinity::stolen().as_micros() as u64,
+        }
+    }
+
+    /// Joins slices until the last worker has hung up.
+    pub fn follow(&mut self, slices: Receiver<WorkerSlice>, observe: &mut dyn FnMut(&Boundary<'_>)) {
+        for part in slices {
+            let boundary = part.boundary;
+            if self.join(part) == self.workers {
+                self.close(boundary, observe);
+            }
+        }
+        // A drive that ended early may leave slices that not every worker has begun.
+        while let Some(&boundary) = self.partial.keys().next() {
+            self.close(boundary, observe);
+        }
+    }
+
+    fn join(&mut self, part: WorkerSlice) -> usize {
+        let partial = self.partial.entry(part.boundary).or_insert_with(|| Partial {
+            parts: 0,
+            at: 0,
+            counts: Counts::default(),
+            latency: histogram(),
+        });
+        partial.parts += 1;
+        partial.at = partial.at.max(part.at);
+        partial.counts.add(&part.counts);
+        add(&mut partial.latency, &part.latency);
+        partial.parts
+    }
+
+    fn close(&mut self, boundary: usize, observe: &mut dyn FnMut(&Boundary<'_>)) {
+        let Some(partial) = self.partial.remove(&boundary) else { return };
+        let stolen_us = affinity::stolen().as_micros() as u64;
+        let mut counters = counters(&partial.counts, &self.kinds);
+        counters.insert("machine.steal_us".to_owned(), stolen_us.saturating_sub(self.stolen_us));
+        self.stolen_us = stolen_us;
+        let slice = SliceRecord {
+            start_s: seconds(self.previous_at.saturating_sub(self.timeline.measured)),
+            duration_s: seconds(partial.at.saturating_sub(self.previous_at)),
+            counters,
+            latency: Compact::of(&partial.latency),
+        };
+        self.previous_at = partial.at;
+        if boundary > 0 {
+            self.totals.counts.add(&partial.counts);
+            add(&mut self.totals.latency, &partial.latency);
+        }
+        observe(&Boundary { index: boundary, slice: &slice, totals: &self.totals });
+        if boundary > 0 {
+            self.slices.push(slice);
+        } else {
+            self.before = slice.counters;
+        }
+    }
+
+    pub fn conclude(self, drive: &Drive, exchange: &dyn Exchange, results: Vec<WorkerResult>) -> Recording {
+        let mut times = Times::new(self.kinds.len());
+        let (mut created, mut indeterminate, mut samples) = (Created::default(), Vec::new(), Vec::new());
+        let (mut ended_early, mut next_operation) = (None, 0);
+        for result in results {
+            times.merge(&result.times);
+            created.append(&result.created);
+            indeterminate.extend(result.indeterminate.iter().filter_map(|&op| exchange.created_url(op)));
+            samples.extend(result.samples);
+            ended_early = ended_early.or(result.ended_early);
+            next_operation = next_operation.max(result.next_operation);
+        }
+        let symptoms = Symptoms::of(drive, &self.totals, &times, &self.slices);
+        let invalid_latency = trust::reasons(&symptoms);
+        Recording {
+            slices: self.slices,
+            times: named(times, self.totals.latency, &self.kinds, drive.load.is_open()),
+            before_measurement: self.before,
+            created,
+            indeterminate,
+            samples,
+            invalid_latency,
+            ended_early,
+            next_operation,
+        }
+    }
+}
+
+fn counters(counts: &Counts, kinds: &[String]) -> BTreeMap<String, u64> {
+    let timeouts = counts.timeouts();
+    let mut counters = BTreeMap::from(
+        [
+            ("client.sent", counts.sent),
+            ("client.ok", counts.ok),
+            ("client.created", counts.created),
+            ("client.wrong", counts.wrong),
+            ("client.timeout", timeouts),
+            ("client.error", counts.failures() - timeouts),
+            ("client.dropped", counts.dropped),
+            ("client.connects", counts.connects),
+            ("client.bytes", counts.bytes),
+            ("cpu.generator_us", counts.generator_cpu_us),
+            ("cpu.generator_wait_us", counts.generator_wait_us),
+        ]
+        .map(|(name, count)| (name.to_owned(), count)),
+    );
+    for failure in Failure::ALL.into_iter().filter(|failure| *failure != Failure::Timeout) {
+        let count = counts.failed[failure as usize];
+        if count > 0 {
+            counters.insert(format!("client.{}", failure.name()), count);
+        }
+    }
+    for (kind, ok) in kinds.iter().zip(&counts.ok_by_kind) {
+        counters.insert(format!("client.ok/{kind}"), *ok);
+    }
+    counters
+}
+
+fn named(
+    times: Times,
+    latency: Histogram<u64>,
+    kinds: &[String],
+    open: bool,
+) -> BTreeMap<String, Distribution> {
+    let mut service = histogram();
+    let mut named = BTreeMap::new();
+    for (kind, histogram) in kinds.iter().zip(times.service) {
+        add(&mut service, &histogram);
+        if !histogram.is_empty() {
+            named.insert(format!("service/{kind}"), histogram);
+        }
+    }
+    named.insert("service".to_owned(), service);
+    named.insert("written".to_owned(), times.written);
+    named.insert("first-byte".to_owned(), times.first_byte);
+    named.insert("connect".to_owned(), times.connect);
+    if open {
+        named.insert("response".to_owned(), latency);
+        named.insert("ready".to_owned(), times.ready);
+        named.insert("send-delay".to_owned(), times.send_delay);
+        named.insert("generator-lag".to_owned(), times.lag);
+    }
+    named.into_iter().map(|(name, histogram)| (name, Distribution(histogram))).collect()
+}
+
+fn seconds(nanoseconds: u64) -> f64 {
+    nanoseconds as f64 / 1e9
+}

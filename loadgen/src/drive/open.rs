@@ -1,0 +1,110 @@
+//! The open model: arrivals come when the schedule says, whatever the answers do.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use super::load::Mutation;
+use super::worker::Shared;
+use crate::exchange::Operation;
+use crate::pace::nanoseconds;
+
+/// A request that is due.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrival {
+    pub due: u64,
+    pub operation: Operation,
+}
+
+/// Hands arrivals to lanes, and keeps those that find none free, up to a bound.
+pub struct OpenFeed {
+    idle: RefCell<VecDeque<usize>>,
+    waiting: RefCell<VecDeque<Arrival>>,
+    bound: usize,
+    over: Cell<bool>,
+}
+
+impl OpenFeed {
+    pub fn new(bound: usize) -> Self {
+        Self { idle: RefCell::default(), waiting: RefCell::default(), bound, over: Cell::new(false) }
+    }
+
+    /// The next arrival for `lane`, which has nothing to do; none once the schedule has ended and
+    /// nothing waits. The lane is woken for it.
+    pub fn poll_next(&self, lane: usize, shared: &Shared) -> Poll<Option<Arrival>> {
+        let state = &shared.lanes[lane];
+        if let Some(arrival) = state.slot.take() {
+            return Poll::Ready(Some(arrival));
+        }
+        if state.idle.get() {
+            return if self.over.get() { Poll::Ready(None) } else { Poll::Pending };
+        }
+        if let Some(arrival) = self.waiting.borrow_mut().pop_front() {
+            return Poll::Ready(Some(arrival));
+        }
+        if self.over.get() {
+            return Poll::Ready(None);
+        }
+        state.idle.set(true);
+        self.idle.borrow_mut().push_back(lane);
+        Poll::Pending
+    }
+
+    /// Hands over an arrival that is due now. False if there is no room for it.
+    fn push(&self, arrival: Arrival, shared: &Shared) -> bool {
+        if let Some(lane) = self.idle.borrow_mut().pop_front() {
+            let state = &shared.lanes[lane];
+            state.idle.set(false);
+            state.slot.set(Some(arrival));
+            state.wake();
+            return true;
+        }
+        let mut waiting = self.waiting.borrow_mut();
+        let room = waiting.len() < self.bound;
+        if room {
+            waiting.push_back(arrival);
+        }
+        room
+    }
+
+    fn end(&self, shared: &Shared) {
+        self.over.set(true);
+        for lane in self.idle.borrow_mut().drain(..) {
+            shared.lanes[lane].wake();
+        }
+    }
+}
+
+/// Releases each arrival when it is due, and stamps it with the schedule's time, not with its own.
+pub async fn pace(
+    shared: Rc<Shared>,
+    feed: Rc<OpenFeed>,
+    arrivals: impl Iterator<Item = Duration>,
+    operations: impl Iterator<Item = Operation>,
+) {
+    let timeline = shared.timeline;
+    for (offset, operation) in arrivals.zip(operations) {
+        let due = timeline.start + nanoseconds(offset);
+        if due >= timeline.end {
+            break;
+        }
+        let noticed = shared.clock.reach(due, &shared.ending).await;
+        if shared.ending.get() {
+            break;
+        }
+        let mut recorder = shared.recorder.borrow_mut();
+        recorder.tick(noticed);
+        recorder.noticed(due, noticed);
+        drop(recorder);
+        shared.used.set(shared.used.get() + 1);
+        let taken = feed.push(Arrival { due, operation }, &shared);
+        if !taken && shared.drive.mutation != Mutation::ForgetOverflow {
+            shared.recorder.borrow_mut().dropped(noticed);
+        }
+    }
+    // The schedule may be sparse: its end is the timeline's, not the last arrival's.
+    shared.clock.sleep_until(timeline.end, &shared.ending).await;
+    feed.end(&shared);
+}

@@ -1,0 +1,153 @@
+//! A recording: all that a drive counted and timed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Deserializer, Serializer, V2Serializer};
+use proofload_reports::Distribution;
+use proofload_reports::run::Slice;
+
+/// What a drive counted and timed.
+#[derive(Debug, Clone)]
+pub struct Recording {
+    /// The slices of the measurement in time order. The last one lasts until the last answer.
+    pub slices: Vec<SliceRecord>,
+    /// The measurement's merged times by name, as `reports::run::Series` names them.
+    pub times: BTreeMap<String, Distribution>,
+    /// What was counted in the warm-up.
+    pub before_measurement: BTreeMap<String, u64>,
+    /// Creates that were acknowledged, in the warm-up too.
+    pub created: Created,
+    /// URLs of creates that may or may not be stored: no answer came, or a server error.
+    pub indeterminate: Vec<String>,
+    /// The first wrong answers and failures in words.
+    pub samples: Vec<String>,
+    /// Why the latencies cannot be trusted.
+    pub invalid_latency: Vec<String>,
+    /// Why the drive ended before its time.
+    pub ended_early: Option<String>,
+    /// Index of the first operation of the workload that was not used, so that a next drive can go on there.
+    pub next_operation: u64,
+}
+
+impl Recording {
+    /// Sum of a counter over the measurement.
+    pub fn total(&self, counter: &str) -> u64 {
+        self.slices.iter().filter_map(|slice| slice.counters.get(counter)).sum()
+    }
+
+    /// How long the measurement lasted, with the wait for the last answers.
+    pub fn duration_s(&self) -> f64 {
+        self.slices.iter().map(|slice| slice.duration_s).sum()
+    }
+
+    /// Right answers per second.
+    pub fn throughput(&self) -> f64 {
+        let duration = self.duration_s();
+        if duration > 0.0 { self.total("client.ok") as f64 / duration } else { 0.0 }
+    }
+}
+
+/// One slice, its histogram in compact form: an hour of slices stays a few megabytes.
+#[derive(Debug, Clone)]
+pub struct SliceRecord {
+    /// Seconds since the measurement began.
+    pub start_s: f64,
+    pub duration_s: f64,
+    pub counters: BTreeMap<String, u64>,
+    /// Response times in an open run, service times in a closed one.
+    pub latency: Compact,
+}
+
+impl SliceRecord {
+    /// The slice as a run holds it.
+    pub fn into_slice(self, block: u32) -> Slice {
+        Slice {
+            start_s: self.start_s,
+            duration_s: self.duration_s,
+            block,
+            counters: self.counters,
+            latency: self.latency.expand(),
+        }
+    }
+}
+
+/// A histogram without its empty bins.
+#[derive(Clone)]
+pub struct Compact(Vec<u8>);
+
+impl Compact {
+    pub fn of(histogram: &Histogram<u64>) -> Self {
+        let mut bytes = Vec::new();
+        V2Serializer::new().serialize(histogram, &mut bytes).expect("memory takes all that is written");
+        bytes.shrink_to_fit();
+        Self(bytes)
+    }
+
+    pub fn expand(&self) -> Distribution {
+        Distribution(Deserializer::new().deserialize(&mut self.0.as_slice()).expect("as it was written"))
+    }
+
+    pub fn size(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl fmt::Debug for Compact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Compact({} bytes)", self.0.len())
+    }
+}
+
+/// Acknowledged creates, compactly: a few bytes each.
+#[derive(Debug, Clone, Default)]
+pub struct Created {
+    codes: String,
+    ends: Vec<u32>,
+    urls: Urls,
+}
+
+/// The URLs that were asked for: they share a prefix and differ by a number.
+#[derive(Debug, Clone, Default)]
+struct Urls {
+    text: String,
+    ends: Vec<u32>,
+}
+
+impl Created {
+    pub fn push(&mut self, code: &str, url: &str) {
+        self.codes.push_str(code);
+        self.ends.push(self.codes.len() as u32);
+        self.urls.text.push_str(url);
+        self.urls.ends.push(self.urls.text.len() as u32);
+    }
+
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Code and URL of each, by worker, in the order of the answers.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        texts(&self.codes, &self.ends).zip(texts(&self.urls.text, &self.urls.ends))
+    }
+
+    pub fn append(&mut self, other: &Created) {
+        for (code, url) in other.iter() {
+            self.push(code, url);
+        }
+    }
+}
+
+fn texts<'a>(text: &'a str, ends: &'a [u32]) -> impl Iterator<Item = &'a str> {
+    let mut start = 0;
+    ends.iter().map(move |&end| {
+        let slice = &text[start..end as usize];
+        start = end as usize;
+        slice
+    })
+}

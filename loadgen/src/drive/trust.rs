@@ -1,0 +1,122 @@
+//! Whether the generator kept up: the reasons not to trust a drive's latencies.
+
+use hdrhistogram::Histogram;
+
+use super::recording::SliceRecord;
+use super::{Drive, Totals};
+use crate::record::Times;
+
+/// Share of a reported quantile that may be the generator's own lateness.
+const OWN_SHARE: f64 = 0.1;
+/// Lateness that is never held against a run, in microseconds: the wake-up of a task.
+const HARMLESS_US: f64 = 50.0;
+/// Share of the time in which a worker may wait for its core, or the hypervisor hold it back.
+const WAITED_SHARE: f64 = 0.05;
+/// Share of its core that a closed generator may use before it measures its own queue.
+const BUSY_SHARE: f64 = 0.95;
+
+/// What the generator noticed of its own condition.
+pub struct Symptoms {
+    pub open: bool,
+    pub dropped: u64,
+    /// Lateness and reported latency at p50, p99 and p99.9, in microseconds.
+    pub lag: Vec<(&'static str, f64, f64)>,
+    /// Shares of the workers' time.
+    pub waited: f64,
+    pub stolen: f64,
+    pub busy: f64,
+}
+
+impl Symptoms {
+    pub fn of(drive: &Drive, totals: &Totals, times: &Times, slices: &[SliceRecord]) -> Self {
+        let us: f64 = slices.iter().map(|slice| slice.duration_s * 1e6).sum::<f64>().max(1.0);
+        let workers = drive.workers() as f64;
+        let counts = &totals.counts;
+        let stolen: u64 = slices.iter().filter_map(|slice| slice.counters.get("machine.steal_us")).sum();
+        let cores = std::thread::available_parallelism().map_or(1, |n| n.get()) as f64;
+        Self {
+            open: drive.load.is_open(),
+            dropped: counts.dropped,
+            lag: [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)]
+                .map(|(name, q)| (name, quantile_us(&times.lag, q), quantile_us(&totals.latency, q)))
+                .to_vec(),
+            waited: counts.generator_wait_us as f64 / (us * workers),
+            stolen: stolen as f64 / (us * cores),
+            busy: counts.generator_cpu_us as f64 / (us * workers),
+        }
+    }
+}
+
+/// Each reason names the figure it rests on.
+pub fn reasons(symptoms: &Symptoms) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if symptoms.open && symptoms.dropped > 0 {
+        reasons.push(format!(
+            "{} arrivals found no connection within the bound and were dropped: their latency is unknown",
+            symptoms.dropped
+        ));
+    }
+    for (name, lag, latency) in symptoms.lag.iter().filter(|_| symptoms.open) {
+        if *lag > HARMLESS_US && *lag > latency * OWN_SHARE {
+            reasons.push(format!(
+                "the generator noticed arrivals late: {name} {lag:.0} µs of a response {name} of {latency:.0} µs"
+            ));
+        }
+    }
+    for (share, limit, what) in [
+        (symptoms.waited, WAITED_SHARE, "the generator waited for its core"),
+        (symptoms.stolen, WAITED_SHARE, "the hypervisor took the cores away"),
+    ] {
+        if share > limit {
+            reasons.push(format!("{what} {:.1} % of the time", share * 100.0));
+        }
+    }
+    if !symptoms.open && symptoms.busy > BUSY_SHARE {
+        reasons.push(format!(
+            "the generator used {:.0} % of its core: service times hold its own queue",
+            symptoms.busy * 100.0
+        ));
+    }
+    reasons
+}
+
+fn quantile_us(histogram: &Histogram<u64>, q: f64) -> f64 {
+    if histogram.is_empty() { 0.0 } else { histogram.value_at_quantile(q) as f64 / 1_000.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn healthy() -> Symptoms {
+        Symptoms {
+            open: true,
+            dropped: 0,
+            lag: vec![("p99", 20.0, 150.0)],
+            waited: 0.0,
+            stolen: 0.0,
+            busy: 1.0,
+        }
+    }
+
+    #[test]
+    fn a_healthy_open_generator_may_use_all_of_its_core() {
+        assert!(reasons(&healthy()).is_empty());
+    }
+
+    #[test]
+    fn each_symptom_is_a_reason() {
+        let late = Symptoms { lag: vec![("p99", 600.0, 5_000.0)], ..healthy() };
+        assert!(reasons(&late)[0].contains("late"));
+        assert!(reasons(&Symptoms { dropped: 1, ..healthy() })[0].contains("dropped"));
+        assert!(reasons(&Symptoms { waited: 0.2, ..healthy() })[0].contains("20.0 %"));
+        assert!(reasons(&Symptoms { stolen: 0.2, ..healthy() })[0].contains("hypervisor"));
+        let busy = Symptoms { open: false, busy: 0.99, ..healthy() };
+        assert!(reasons(&busy)[0].contains("own queue"));
+    }
+
+    #[test]
+    fn lateness_that_a_slow_target_drowns_is_no_reason() {
+        assert!(reasons(&Symptoms { lag: vec![("p99", 600.0, 90_000.0)], ..healthy() }).is_empty());
+    }
+}

@@ -1,0 +1,290 @@
+//! A worker: one thread, one runtime, and its share of the connections and of the schedule.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender};
+use std::task::Waker;
+use std::time::Duration;
+
+use tokio::task::{JoinSet, LocalSet};
+
+use super::closed::ClosedFeed;
+use super::lane::{Feed, Lane};
+use super::open::{self, Arrival, OpenFeed};
+use super::recording::Created;
+use super::{Drive, Load, Source, stopped};
+use crate::affinity;
+use crate::connect::{Connection, dial};
+use crate::exchange::{Exchange, Failure, Operation};
+use crate::pace::{Clock, nanoseconds};
+use crate::record::{Recorder, Timeline, Times, WorkerSlice};
+
+/// What the drive tells a worker once all have connected.
+pub enum Order {
+    Go(Timeline),
+    Cancel,
+}
+
+/// What a worker is made of.
+pub struct Worker {
+    pub index: usize,
+    pub workers: usize,
+    pub drive: Drive,
+    pub clock: Clock,
+    pub exchange: Arc<dyn Exchange>,
+    pub workload: Source<Operation>,
+    /// Set by the first worker that finds the target dead.
+    pub halt: Arc<AtomicBool>,
+}
+
+/// What a worker leaves behind.
+pub struct WorkerResult {
+    pub times: Times,
+    pub created: Created,
+    pub indeterminate: Vec<Operation>,
+    pub samples: Vec<String>,
+    pub ended_early: Option<String>,
+    pub next_operation: u64,
+}
+
+/// What the lanes and the pacer of one worker share. One thread: no locks.
+pub struct Shared {
+    pub drive: Drive,
+    pub clock: Clock,
+    pub timeline: Timeline,
+    pub exchange: Arc<dyn Exchange>,
+    pub recorder: RefCell<Recorder>,
+    pub lanes: Vec<LaneState>,
+    pub created: RefCell<Created>,
+    pub indeterminate: RefCell<Vec<Operation>>,
+    pub samples: RefCell<Vec<String>>,
+    /// Operations taken from this worker's share of the workload.
+    pub used: Cell<u64>,
+    /// No new requests are to be sent.
+    pub ending: Cell<bool>,
+    pub timeout: u64,
+}
+
+/// What others may see and touch of a lane.
+#[derive(Default)]
+pub struct LaneState {
+    /// When its request is overdue. Zero: none is under way.
+    pub deadline: Cell<u64>,
+    pub overdue: Cell<bool>,
+    pub idle: Cell<bool>,
+    pub slot: Cell<Option<Arrival>>,
+    pub waker: RefCell<Option<Waker>>,
+}
+
+impl LaneState {
+    pub fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+impl Shared {
+    /// Keeps the first few surprises in words.
+    pub fn surprise(&self, text: impl FnOnce() -> String) {
+        const KEPT: usize = 8;
+        let mut samples = self.samples.borrow_mut();
+        if samples.len() < KEPT {
+            samples.push(text());
+        }
+    }
+}
+
+impl Worker {
+    /// Connects, waits for the order and carries it out. `None` where it was cancelled.
+    pub fn run(
+        self,
+        ready: Sender<Result<(), Failure>>,
+        orders: Receiver<Order>,
+        ship: Sender<WorkerSlice>,
+    ) -> Option<WorkerResult> {
+        if let Some(&core) = self.drive.cores.get(self.index) {
+            // A core that may not be used costs precision, which the send delay then shows.
+            let _ = affinity::pin(core);
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime needs a few descriptors");
+        LocalSet::new().block_on(&runtime, async {
+            let connections = self.connect().await;
+            let (connections, connected) = match connections {
+                Ok(connections) => (connections, Ok(())),
+                Err(failure) => (Vec::new(), Err(failure)),
+            };
+            let _ = ready.send(connected);
+            match orders.recv() {
+                Ok(Order::Go(timeline)) => Some(self.work(connections, timeline, ship).await),
+                Ok(Order::Cancel) | Err(_) => None,
+            }
+        })
+    }
+
+    fn share_of_connections(&self) -> usize {
+        let all = self.drive.load.connections();
+        all / self.workers + usize::from(self.index < all % self.workers)
+    }
+
+    /// One connection a lane. Some may fail, so long as one succeeds: the lane tries again.
+    async fn connect(&self) -> Result<Vec<Option<Connection>>, Failure> {
+        let mut connections = Vec::new();
+        let mut failure = None;
+        for _ in 0..self.share_of_connections() {
+            let dialled =
+                tokio::time::timeout(self.drive.timeout, dial(&self.drive.target, self.clock)).await;
+            match dialled.unwrap_or(Err(Failure::Timeout)) {
+                Ok(connection) => connections.push(Some(connection)),
+                Err(reason) if connections.is_empty() => return Err(reason),
+                Err(reason) => {
+                    failure = Some(reason);
+                    connections.push(None);
+                }
+            }
+            if matches!(failure, Some(Failure::Timeout)) {
+                connections.resize_with(self.share_of_connections(), || None);
+                break;
+            }
+        }
+        Ok(connections)
+    }
+
+    async fn work(
+        &self,
+        connections: Vec<Option<Connection>>,
+        timeline: Timeline,
+        ship: Sender<WorkerSlice>,
+    ) -> WorkerResult {
+        let kinds = self.exchange.kinds().len();
+        let open = self.drive.load.is_open();
+        let shared = Rc::new(Shared {
+            drive: self.drive.clone(),
+            clock: self.clock,
+            timeline,
+            exchange: self.exchange.clone(),
+            recorder: RefCell::new(Recorder::new(self.index, kinds, open, timeline, ship)),
+            lanes: connections.iter().map(|_| LaneState::default()).collect(),
+            created: RefCell::default(),
+            indeterminate: RefCell::default(),
+            samples: RefCell::default(),
+            used: Cell::new(0),
+            ending: Cell::new(false),
+            timeout: nanoseconds(self.drive.timeout),
+        });
+        let operations = (self.workload)().skip(self.index).step_by(self.workers);
+        let mut lanes = JoinSet::new();
+        let (feed, pacer) = match &self.drive.load {
+            Load::Open { arrivals, .. } => {
+                let feed = Rc::new(OpenFeed::new(self.drive.waiting / self.workers));
+                let arrivals = arrivals().skip(self.index).step_by(self.workers);
+                let pacer = open::pace(shared.clone(), feed.clone(), arrivals, operations);
+                (Feed::Open(feed), Some(pacer))
+            }
+            Load::Closed { think, .. } => {
+                (Feed::Closed(Rc::new(ClosedFeed::new(Box::new(operations), *think))), None)
+            }
+        };
+        for (index, connection) in connections.into_iter().enumerate() {
+            lanes.spawn_local(Lane::new(index, connection, feed.clone(), shared.clone()).run());
+        }
+        let watch = tokio::task::spawn_local(watch(shared.clone(), self.halt.clone()));
+        if let Some(pacer) = pacer {
+            pacer.await;
+        }
+        while let Some(result) = lanes.join_next().await {
+            result.expect("lanes are never cancelled, and their panics are the worker's");
+        }
+        watch.abort();
+        let ended_early = watch.await.ok();
+        self.conclude(shared, ended_early)
+    }
+
+    fn conclude(&self, shared: Rc<Shared>, ended_early: Option<String>) -> WorkerResult {
+        let Ok(shared) = Rc::try_unwrap(shared) else { unreachable!("all lanes have ended") };
+        let used = shared.used.get();
+        let now = shared.clock.now();
+        WorkerResult {
+            times: shared.recorder.into_inner().finish(now),
+            created: shared.created.into_inner(),
+            indeterminate: shared.indeterminate.into_inner(),
+            samples: shared.samples.into_inner(),
+            ended_early,
+            next_operation: used.saturating_sub(1) * self.workers as u64
+                + self.index as u64
+                + u64::from(used > 0),
+        }
+    }
+}
+
+/// Looks after the time: slices that end without an answer, requests that are overdue, a caller that wants to
+/// stop, a target that died. Ends, with the reason, only if the drive must.
+async fn watch(shared: Rc<Shared>, halt: Arc<AtomicBool>) -> String {
+    let period = Duration::from_millis(5).min(shared.drive.timeout / 4).max(Duration::from_millis(1));
+    loop {
+        tokio::time::sleep(period).await;
+        let now = shared.clock.now();
+        shared.recorder.borrow_mut().tick(now);
+        sweep(&shared, now);
+        let reason = if stopped(&shared.drive) {
+            "stopped before its time".to_owned()
+        } else if halt.load(Ordering::Relaxed) {
+            "another worker found the target dead".to_owned()
+        } else if let Some(reason) = death(&shared, now) {
+            reason
+        } else {
+            continue;
+        };
+        halt.store(true, Ordering::Relaxed);
+        wind_up(&shared, now).await;
+        return reason;
+    }
+}
+
+fn sweep(shared: &Shared, now: u64) {
+    for lane in &shared.lanes {
+        let deadline = lane.deadline.get();
+        if deadline != 0 && now >= deadline {
+            lane.overdue.set(true);
+            lane.wake();
+        }
+    }
+}
+
+/// Why the target counts as dead: for so long nothing came back but failures.
+fn death(shared: &Shared, now: u64) -> Option<String> {
+    let recorder = shared.recorder.borrow();
+    let silent = now.saturating_sub(recorder.last_answer);
+    let patience = nanoseconds(shared.drive.patience);
+    (recorder.torn_since > 0 && silent > patience).then(|| {
+        format!(
+            "the target died: no answer for {:.1} s, {} requests failed meanwhile",
+            silent as f64 / 1e9,
+            recorder.failures_since
+        )
+    })
+}
+
+/// Sends no more, and gives what is under way a moment.
+async fn wind_up(shared: &Rc<Shared>, now: u64) {
+    const GRACE: u64 = 1_000_000_000;
+    shared.ending.set(true);
+    for lane in &shared.lanes {
+        lane.wake();
+    }
+    loop {
+        for lane in shared.lanes.iter().filter(|lane| lane.deadline.get() > now + GRACE) {
+            lane.deadline.set(now + GRACE);
+        }
+        sweep(shared, shared.clock.now());
+        if shared.lanes.iter().all(|lane| lane.deadline.get() == 0) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

@@ -1,0 +1,51 @@
+//! An exchange: what a request looks like on the wire, and whether its answer is right.
+
+mod failure;
+mod operation;
+mod shortener;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::HeaderMap;
+use hyper::{Request, StatusCode};
+
+pub use failure::Failure;
+pub use operation::Operation;
+pub use shortener::{Links, Shortener};
+
+/// A protocol over HTTP: the shortener's API, or templates for any service.
+pub trait Exchange: Send + Sync {
+    /// The names of the kinds of operation, as times are reported by: `create`, `visit`.
+    fn kinds(&self) -> &[String];
+
+    /// Which of `kinds` an operation is.
+    fn kind(&self, operation: Operation) -> usize;
+
+    fn request(&self, operation: Operation) -> Request<Full<Bytes>>;
+
+    /// Judges a complete answer.
+    fn check(&self, operation: Operation, answer: &Answer<'_>) -> Judgement;
+
+    /// The URL that a create asks for: it may be stored even if no answer comes.
+    fn created_url(&self, _operation: Operation) -> Option<String> {
+        None
+    }
+}
+
+/// An answer, read to its last byte.
+pub struct Answer<'a> {
+    pub status: StatusCode,
+    pub headers: &'a HeaderMap,
+    /// The body's first megabyte.
+    pub body: &'a [u8],
+}
+
+/// What an answer was worth.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Judgement {
+    Right,
+    /// A create was acknowledged under this code.
+    Created(String),
+    /// Not the expected answer, and in which way.
+    Wrong(String),
+}

@@ -1,0 +1,200 @@
+//! The shortener's API: creates and visits, each with the one answer that is right.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue, LOCATION};
+use hyper::{Method, Request, StatusCode, Uri};
+use serde::Deserialize;
+
+use super::{Answer, Exchange, Judgement, Operation};
+
+/// Links that exist: code and URL by index, in two flat buffers.
+#[derive(Debug, Clone, Default)]
+pub struct Links {
+    /// `/code/code…`, each a request's path.
+    paths: Bytes,
+    urls: String,
+    /// Where path and URL of each link end.
+    ends: Vec<(u32, u32)>,
+}
+
+impl Links {
+    pub fn new<'a>(links: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let (mut paths, mut urls, mut ends) = (Vec::new(), String::new(), Vec::new());
+        for (code, url) in links {
+            paths.push(b'/');
+            paths.extend_from_slice(code.as_bytes());
+            urls.push_str(url);
+            let end = |length: usize| u32::try_from(length).expect("all links fit into 4 GB");
+            ends.push((end(paths.len()), end(urls.len())));
+        }
+        Self { paths: paths.into(), urls, ends }
+    }
+
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    pub fn code(&self, index: usize) -> &str {
+        let path = self.paths.get(self.path_range(index)).expect("the range is within");
+        std::str::from_utf8(&path[1..]).expect("codes were text")
+    }
+
+    pub fn url(&self, index: usize) -> &str {
+        let start = if index == 0 { 0 } else { self.ends[index - 1].1 };
+        &self.urls[start as usize..self.ends[index].1 as usize]
+    }
+
+    fn path(&self, index: usize) -> Uri {
+        uri(self.paths.slice(self.path_range(index)))
+    }
+
+    fn path_range(&self, index: usize) -> std::ops::Range<usize> {
+        let start = if index == 0 { 0 } else { self.ends[index - 1].0 };
+        start as usize..self.ends[index].0 as usize
+    }
+}
+
+/// How to talk to a shortener.
+pub struct Shortener {
+    links: Arc<Links>,
+    kinds: Vec<String>,
+    headers: HeaderMap,
+    create_headers: HeaderMap,
+    create_path: Uri,
+    /// What the URLs of creates begin with: the sequence number follows.
+    url_prefix: String,
+}
+
+const CREATE: usize = 0;
+const VISIT: usize = 1;
+const VISIT_UNKNOWN: usize = 2;
+
+impl Shortener {
+    /// Talks to the shortener at `host`. `url_prefix` must differ between runs against one store,
+    /// so that each create asks for a URL that nobody asked for before.
+    pub fn new(host: &str, links: Arc<Links>, url_prefix: &str) -> Self {
+        let host = HeaderValue::from_str(host).expect("a host is plain text");
+        let headers = HeaderMap::from_iter([(HOST, host)]);
+        let mut create_headers = headers.clone();
+        create_headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Self {
+            links,
+            kinds: ["create", "visit", "visit-unknown"].map(str::to_owned).to_vec(),
+            headers,
+            create_headers,
+            create_path: Uri::from_static("/api/links"),
+            url_prefix: url_prefix.to_owned(),
+        }
+    }
+
+    fn fresh_url(&self, sequence: u64) -> String {
+        format!("{}{sequence}", self.url_prefix)
+    }
+}
+
+impl Exchange for Shortener {
+    fn kinds(&self) -> &[String] {
+        &self.kinds
+    }
+
+    fn kind(&self, operation: Operation) -> usize {
+        match operation {
+            Operation::Create { .. } => CREATE,
+            Operation::Visit { .. } => VISIT,
+            _ => VISIT_UNKNOWN,
+        }
+    }
+
+    fn request(&self, operation: Operation) -> Request<Full<Bytes>> {
+        match operation {
+            Operation::Create { sequence } => {
+                let body = format!("{{\"url\":\"{}\"}}", self.fresh_url(sequence));
+                let mut request = Request::new(Full::new(Bytes::from(body)));
+                *request.method_mut() = Method::POST;
+                *request.uri_mut() = self.create_path.clone();
+                *request.headers_mut() = self.create_headers.clone();
+                request
+            }
+            Operation::Visit { link } => get(self.links.path(link as usize), &self.headers),
+            Operation::VisitUnknown { code } => get(uri(Bytes::from(format!("/{code}"))), &self.headers),
+            Operation::Http { .. } => get(Uri::from_static("/"), &self.headers),
+        }
+    }
+
+    fn check(&self, operation: Operation, answer: &Answer<'_>) -> Judgement {
+        match operation {
+            Operation::Create { sequence } => check_created(&self.fresh_url(sequence), answer),
+            Operation::Visit { link } => check_visit(self.links.url(link as usize), answer),
+            Operation::VisitUnknown { .. } => expect_status(StatusCode::NOT_FOUND, answer),
+            Operation::Http { .. } => Judgement::Wrong("the shortener has no templates".to_owned()),
+        }
+    }
+
+    fn created_url(&self, operation: Operation) -> Option<String> {
+        match operation {
+            Operation::Create { sequence } => Some(self.fresh_url(sequence)),
+            _ => None,
+        }
+    }
+}
+
+fn get(path: Uri, headers: &HeaderMap) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::default());
+    *request.uri_mut() = path;
+    *request.headers_mut() = headers.clone();
+    request
+}
+
+fn uri(path: Bytes) -> Uri {
+    Uri::from_maybe_shared(path).expect("codes are made of letters that paths may hold")
+}
+
+/// The answer to a create.
+#[derive(Deserialize)]
+struct Made<'a> {
+    #[serde(borrow)]
+    code: Cow<'a, str>,
+    #[serde(borrow)]
+    url: Cow<'a, str>,
+}
+
+fn check_created(asked: &str, answer: &Answer<'_>) -> Judgement {
+    if answer.status != StatusCode::CREATED {
+        return expect_status(StatusCode::CREATED, answer);
+    }
+    match serde_json::from_slice::<Made<'_>>(answer.body) {
+        Ok(made) if made.url != asked => {
+            Judgement::Wrong(format!("created {} where {asked} was asked", made.url))
+        }
+        Ok(made) if made.code.is_empty() => Judgement::Wrong("created an empty code".to_owned()),
+        Ok(made) => Judgement::Created(made.code.into_owned()),
+        Err(error) => Judgement::Wrong(format!("201 without a code: {error}")),
+    }
+}
+
+fn check_visit(url: &str, answer: &Answer<'_>) -> Judgement {
+    if answer.status != StatusCode::FOUND {
+        return expect_status(StatusCode::FOUND, answer);
+    }
+    match answer.headers.get(LOCATION) {
+        Some(location) if location.as_bytes() == url.as_bytes() => Judgement::Right,
+        Some(location) => Judgement::Wrong(format!("redirected to {location:?} instead of {url}")),
+        None => Judgement::Wrong("302 without a Location".to_owned()),
+    }
+}
+
+fn expect_status(expected: StatusCode, answer: &Answer<'_>) -> Judgement {
+    if answer.status == expected {
+        return Judgement::Right;
+    }
+    let body = String::from_utf8_lossy(&answer.body[..answer.body.len().min(120)]);
+    Judgement::Wrong(format!("status {} instead of {}: {body}", answer.status, expected.as_u16()))
+}

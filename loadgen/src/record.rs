@@ -1,0 +1,332 @@
+//! A recorder: what one worker counts and times, without a lock or an allocation a sample.
+
+use std::sync::mpsc::Sender;
+
+use hdrhistogram::Histogram;
+use proofload_reports::distribution::LONGEST_NS;
+
+use crate::exchange::Failure;
+
+/// What became of one arrival, and when. All times are the clock's nanoseconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Sample {
+    /// Index into the exchange's kinds.
+    pub kind: usize,
+    /// When the schedule wanted it; in a closed run, when its connection was free for it.
+    pub due: u64,
+    /// When a connection was ready for it.
+    pub ready: u64,
+    pub sent: u64,
+    pub written: u64,
+    pub first: u64,
+    pub done: u64,
+    pub outcome: Outcome,
+}
+
+/// How an arrival ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Ok,
+    Created,
+    Wrong,
+    Failed(Failure),
+}
+
+/// Plain counts of events.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub sent: u64,
+    pub ok: u64,
+    pub created: u64,
+    pub wrong: u64,
+    pub dropped: u64,
+    /// By `Failure::ALL`.
+    pub failed: [u64; Failure::ALL.len()],
+    pub connects: u64,
+    pub bytes: u64,
+    /// Right answers by kind of operation.
+    pub ok_by_kind: Vec<u64>,
+    pub generator_cpu_us: u64,
+    /// Time a worker was ready to run but another thread had its core.
+    pub generator_wait_us: u64,
+}
+
+impl Counts {
+    fn new(kinds: usize) -> Self {
+        Self { ok_by_kind: vec![0; kinds], ..Self::default() }
+    }
+
+    pub fn add(&mut self, other: &Counts) {
+        self.sent += other.sent;
+        self.ok += other.ok;
+        self.created += other.created;
+        self.wrong += other.wrong;
+        self.dropped += other.dropped;
+        self.connects += other.connects;
+        self.bytes += other.bytes;
+        self.generator_cpu_us += other.generator_cpu_us;
+        self.generator_wait_us += other.generator_wait_us;
+        self.ok_by_kind.resize(self.ok_by_kind.len().max(other.ok_by_kind.len()), 0);
+        add_each(&mut self.failed, &other.failed);
+        add_each(&mut self.ok_by_kind, &other.ok_by_kind);
+    }
+
+    pub fn failures(&self) -> u64 {
+        self.failed.iter().sum()
+    }
+
+    pub fn timeouts(&self) -> u64 {
+        self.failed[Failure::Timeout as usize]
+    }
+}
+
+fn add_each(to: &mut [u64], from: &[u64]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to += from;
+    }
+}
+
+/// A histogram of nanoseconds with the bounds of all others, so that merging is exact.
+pub fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LONGEST_NS, 3).expect("the bounds are valid")
+}
+
+/// Times of the whole measurement that are not also kept by the slice.
+#[derive(Debug, Clone)]
+pub struct Times {
+    /// `done − sent`, by kind of operation.
+    pub service: Vec<Histogram<u64>>,
+    /// `ready − due`.
+    pub ready: Histogram<u64>,
+    /// `sent − due`.
+    pub send_delay: Histogram<u64>,
+    /// `written − sent`.
+    pub written: Histogram<u64>,
+    /// `first − sent`.
+    pub first_byte: Histogram<u64>,
+    /// How late the pacer noticed an arrival: the generator's own fault, whatever the target does.
+    pub lag: Histogram<u64>,
+    /// How long making a connection took.
+    pub connect: Histogram<u64>,
+}
+
+impl Times {
+    pub fn new(kinds: usize) -> Self {
+        Self {
+            service: vec![histogram(); kinds],
+            ready: histogram(),
+            send_delay: histogram(),
+            written: histogram(),
+            first_byte: histogram(),
+            lag: histogram(),
+            connect: histogram(),
+        }
+    }
+
+    /// Adds what another worker recorded: exact, bin by bin.
+    pub fn merge(&mut self, other: &Times) {
+        for (to, from) in self.service.iter_mut().zip(&other.service) {
+            add(to, from);
+        }
+        add(&mut self.ready, &other.ready);
+        add(&mut self.send_delay, &other.send_delay);
+        add(&mut self.written, &other.written);
+        add(&mut self.first_byte, &other.first_byte);
+        add(&mut self.lag, &other.lag);
+        add(&mut self.connect, &other.connect);
+    }
+}
+
+pub fn add(to: &mut Histogram<u64>, from: &Histogram<u64>) {
+    to.add(from).expect("all histograms have the same bounds");
+}
+
+/// What one worker saw between two boundaries.
+pub struct WorkerSlice {
+    pub worker: usize,
+    /// The boundary that ends it: 0 ends the warm-up.
+    pub boundary: usize,
+    /// When it ended.
+    pub at: u64,
+    pub counts: Counts,
+    /// Response times in an open run, service times in a closed one.
+    pub latency: Histogram<u64>,
+}
+
+/// When the measurement and its slices begin and end.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeline {
+    /// When the load begins.
+    pub start: u64,
+    /// When the measurement begins.
+    pub measured: u64,
+    pub slice: u64,
+    pub slices: usize,
+    /// When no more is sent.
+    pub end: u64,
+}
+
+/// Counts and times of one worker. It ships its slice when a boundary passes.
+pub struct Recorder {
+    worker: usize,
+    open: bool,
+    timeline: Timeline,
+    counts: Counts,
+    latency: Histogram<u64>,
+    times: Times,
+    next: usize,
+    next_at: u64,
+    ship: Sender<WorkerSlice>,
+    usage: Usage,
+    /// When an answer was last read.
+    pub last_answer: u64,
+    /// Requests that failed since then.
+    pub failures_since: u64,
+    /// Those of them whose connection could not be made or was torn down: a slow target does not do that.
+    pub torn_since: u64,
+}
+
+/// What of a thread's running time was reported already.
+#[derive(Default)]
+struct Usage {
+    cpu_us: u64,
+    wait_us: u64,
+}
+
+impl Recorder {
+    pub fn new(
+        worker: usize,
+        kinds: usize,
+        open: bool,
+        timeline: Timeline,
+        ship: Sender<WorkerSlice>,
+    ) -> Self {
+        Self {
+            worker,
+            open,
+            timeline,
+            counts: Counts::new(kinds),
+            latency: histogram(),
+            times: Times::new(kinds),
+            next: 0,
+            next_at: timeline.measured,
+            ship,
+            usage: Usage::default(),
+            last_answer: timeline.start,
+            failures_since: 0,
+            torn_since: 0,
+        }
+    }
+
+    pub fn sent(&mut self) {
+        self.counts.sent += 1;
+    }
+
+    pub fn dropped(&mut self, now: u64) {
+        self.tick(now);
+        self.counts.dropped += 1;
+    }
+
+    pub fn connected(&mut self, took: u64) {
+        self.counts.connects += 1;
+        self.times.connect.saturating_record(took);
+    }
+
+    pub fn received(&mut self, bytes: u64) {
+        self.counts.bytes += bytes;
+    }
+
+    /// How late the pacer noticed an arrival.
+    pub fn noticed(&mut self, due: u64, now: u64) {
+        if due >= self.timeline.measured {
+            self.times.lag.saturating_record((now - due).max(1));
+        }
+    }
+
+    /// Counts what became of an arrival, and times it if it was due in the measurement.
+    pub fn record(&mut self, sample: &Sample) {
+        self.tick(sample.done);
+        self.count(sample);
+        if sample.due < self.timeline.measured {
+            return;
+        }
+        match sample.outcome {
+            Outcome::Ok | Outcome::Created => self.time(sample),
+            // Leaving time-outs out would flatter: they count with the time that was waited.
+            Outcome::Failed(Failure::Timeout) => {
+                let from = if self.open || sample.sent == 0 { sample.due } else { sample.sent };
+                self.latency.saturating_record(sample.done.saturating_sub(from));
+            }
+            Outcome::Wrong | Outcome::Failed(_) => {}
+        }
+    }
+
+    fn count(&mut self, sample: &Sample) {
+        match sample.outcome {
+            Outcome::Ok | Outcome::Created => {
+                self.counts.ok += 1;
+                self.counts.ok_by_kind[sample.kind] += 1;
+                self.counts.created += u64::from(sample.outcome == Outcome::Created);
+            }
+            Outcome::Wrong => self.counts.wrong += 1,
+            Outcome::Failed(failure) => self.counts.failed[failure as usize] += 1,
+        }
+        if let Outcome::Failed(failure) = sample.outcome {
+            self.failures_since += 1;
+            self.torn_since += u64::from(failure != Failure::Timeout);
+        } else {
+            self.last_answer = sample.done;
+            self.failures_since = 0;
+            self.torn_since = 0;
+        }
+    }
+
+    fn time(&mut self, sample: &Sample) {
+        let Sample { due, ready, sent, written, first, done, .. } = *sample;
+        let service = done.saturating_sub(sent);
+        let latency = if self.open { done.saturating_sub(due) } else { service };
+        self.latency.saturating_record(latency);
+        self.times.service[sample.kind].saturating_record(service);
+        self.times.written.saturating_record(written.saturating_sub(sent));
+        self.times.first_byte.saturating_record(first.saturating_sub(sent));
+        if self.open {
+            self.times.ready.saturating_record(ready.saturating_sub(due));
+            self.times.send_delay.saturating_record(sent.saturating_sub(due));
+        }
+    }
+
+    /// Ships the slice if its end has passed. The last one ends only in `finish`: it holds
+    /// what was still under way when the schedule ended.
+    pub fn tick(&mut self, now: u64) {
+        while now >= self.next_at {
+            self.ship_slice(self.next_at);
+        }
+    }
+
+    fn ship_slice(&mut self, at: u64) {
+        let usage = Usage {
+            cpu_us: crate::affinity::thread_cpu().as_micros() as u64,
+            wait_us: crate::affinity::thread_wait().as_micros() as u64,
+        };
+        let mut counts = std::mem::replace(&mut self.counts, Counts::new(self.times.service.len()));
+        counts.generator_cpu_us = usage.cpu_us - self.usage.cpu_us;
+        counts.generator_wait_us = usage.wait_us.saturating_sub(self.usage.wait_us);
+        self.usage = usage;
+        let latency = std::mem::replace(&mut self.latency, histogram());
+        let slice = WorkerSlice { worker: self.worker, boundary: self.next, at, counts, latency };
+        // The collector is gone only when the drive failed, and then nobody asks for the slice.
+        let _ = self.ship.send(slice);
+        self.next += 1;
+        self.next_at = match self.next < self.timeline.slices {
+            true => self.timeline.measured + self.next as u64 * self.timeline.slice,
+            false => u64::MAX,
+        };
+    }
+
+    /// Ships the last slice and hands over the times.
+    pub fn finish(mut self, now: u64) -> Times {
+        self.tick(now);
+        self.ship_slice(now);
+        self.times
+    }
+}
