@@ -6,5 +6,6 @@ pub mod drive;
 pub mod exchange;
 pub mod pace;
 pub mod record;
+pub mod selftest;
 pub mod services;
 pub mod witness;

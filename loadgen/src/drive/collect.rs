@@ -11,7 +11,7 @@ use super::recording::{Compact, Created, Recording, SliceRecord};
 use super::trust::{self, Symptoms};
 use super::worker::WorkerResult;
 use crate::affinity;
-use crate::exchange::{Exchange, Failure};
+use crate::exchange::Failure;
 use crate::record::{Counts, Timeline, Times, WorkerSlice, add, histogram};
 
 /// A moment between two slices.
@@ -120,14 +120,14 @@ impl Collector {
         }
     }
 
-    pub fn conclude(self, drive: &Drive, exchange: &dyn Exchange, results: Vec<WorkerResult>) -> Recording {
+    pub fn conclude(self, drive: &Drive, results: Vec<WorkerResult>) -> Recording {
         let mut times = Times::new(self.kinds.len());
         let (mut created, mut indeterminate, mut samples) = (Created::default(), Vec::new(), Vec::new());
         let (mut ended_early, mut next_operation) = (None, 0);
         for result in results {
             times.merge(&result.times);
             created.append(&result.created);
-            indeterminate.extend(result.indeterminate.iter().filter_map(|&op| exchange.created_url(op)));
+            indeterminate.extend(result.indeterminate);
             samples.extend(result.samples);
             ended_early = ended_early.or(result.ended_early);
             next_operation = next_operation.max(result.next_operation);

@@ -118,8 +118,8 @@ impl Lane {
         match result {
             Ok(Judgement::Right) => Outcome::Ok,
             Ok(Judgement::Created(code)) => {
-                if let Some(url) = shared.exchange.created_url(operation) {
-                    shared.created.borrow_mut().push(&code, &url);
+                if let Operation::Create { sequence } = operation {
+                    shared.created.borrow_mut().push(&code, sequence);
                 }
                 Outcome::Created
             }
@@ -139,8 +139,8 @@ impl Lane {
     }
 
     fn indeterminate(&self, operation: Operation) {
-        if let Operation::Create { .. } = operation {
-            self.shared.indeterminate.borrow_mut().push(operation);
+        if let Operation::Create { sequence } = operation {
+            self.shared.indeterminate.borrow_mut().push(sequence);
         }
     }
 

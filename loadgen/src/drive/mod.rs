@@ -94,7 +94,7 @@ pub fn drive(
     }
     outcome?;
     let results: Vec<WorkerResult> = results.into_iter().flatten().collect();
-    Ok(collector.conclude(drive, &*exchange, results))
+    Ok(collector.conclude(drive, results))
 }
 
 /// The throughput, in right answers per second, that a short closed drive reaches.

@@ -19,8 +19,8 @@ pub struct Recording {
     pub before_measurement: BTreeMap<String, u64>,
     /// Creates that were acknowledged, in the warm-up too.
     pub created: Created,
-    /// URLs of creates that may or may not be stored: no answer came, or a server error.
-    pub indeterminate: Vec<String>,
+    /// Numbers of creates that may or may not be stored: no answer came, or a wrong one.
+    pub indeterminate: Vec<u64>,
     /// The first wrong answers and failures in words.
     pub samples: Vec<String>,
     /// Why the latencies cannot be trusted.
@@ -100,27 +100,19 @@ impl fmt::Debug for Compact {
     }
 }
 
-/// Acknowledged creates, compactly: a few bytes each.
+/// Acknowledged creates, compactly: twenty bytes each.
 #[derive(Debug, Clone, Default)]
 pub struct Created {
     codes: String,
     ends: Vec<u32>,
-    urls: Urls,
-}
-
-/// The URLs that were asked for: they share a prefix and differ by a number.
-#[derive(Debug, Clone, Default)]
-struct Urls {
-    text: String,
-    ends: Vec<u32>,
+    sequences: Vec<u64>,
 }
 
 impl Created {
-    pub fn push(&mut self, code: &str, url: &str) {
+    pub(super) fn push(&mut self, code: &str, sequence: u64) {
         self.codes.push_str(code);
-        self.ends.push(self.codes.len() as u32);
-        self.urls.text.push_str(url);
-        self.urls.ends.push(self.urls.text.len() as u32);
+        self.ends.push(u32::try_from(self.codes.len()).expect("all codes of a drive fit into 4 GB"));
+        self.sequences.push(sequence);
     }
 
     pub fn len(&self) -> usize {
@@ -131,23 +123,19 @@ impl Created {
         self.ends.is_empty()
     }
 
-    /// Code and URL of each, by worker, in the order of the answers.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        texts(&self.codes, &self.ends).zip(texts(&self.urls.text, &self.urls.ends))
+    /// The code that was acknowledged, and the number of the create: it asked for `url_of(seed, number)`.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
+        let mut start = 0;
+        self.ends.iter().zip(&self.sequences).map(move |(&end, &sequence)| {
+            let code = &self.codes[start..end as usize];
+            start = end as usize;
+            (code, sequence)
+        })
     }
 
-    pub fn append(&mut self, other: &Created) {
-        for (code, url) in other.iter() {
-            self.push(code, url);
+    pub(super) fn append(&mut self, other: &Created) {
+        for (code, sequence) in other.iter() {
+            self.push(code, sequence);
         }
     }
-}
-
-fn texts<'a>(text: &'a str, ends: &'a [u32]) -> impl Iterator<Item = &'a str> {
-    let mut start = 0;
-    ends.iter().map(move |&end| {
-        let slice = &text[start..end as usize];
-        start = end as usize;
-        slice
-    })
 }

@@ -43,7 +43,7 @@ pub struct Worker {
 pub struct WorkerResult {
     pub times: Times,
     pub created: Created,
-    pub indeterminate: Vec<Operation>,
+    pub indeterminate: Vec<u64>,
     pub samples: Vec<String>,
     pub ended_early: Option<String>,
     pub next_operation: u64,
@@ -58,7 +58,7 @@ pub struct Shared {
     pub recorder: RefCell<Recorder>,
     pub lanes: Vec<LaneState>,
     pub created: RefCell<Created>,
-    pub indeterminate: RefCell<Vec<Operation>>,
+    pub indeterminate: RefCell<Vec<u64>>,
     pub samples: RefCell<Vec<String>>,
     /// Operations taken from this worker's share of the workload.
     pub used: Cell<u64>,

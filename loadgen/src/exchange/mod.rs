@@ -1,7 +1,6 @@
 //! An exchange: what a request looks like on the wire, and whether its answer is right.
 
 mod failure;
-mod operation;
 mod shortener;
 
 use bytes::Bytes;
@@ -10,7 +9,7 @@ use hyper::header::HeaderMap;
 use hyper::{Request, StatusCode};
 
 pub use failure::Failure;
-pub use operation::Operation;
+pub use proofload_scenarios::workload::Operation;
 pub use shortener::{Links, Shortener};
 
 /// A protocol over HTTP: the shortener's API, or templates for any service.
@@ -25,11 +24,6 @@ pub trait Exchange: Send + Sync {
 
     /// Judges a complete answer.
     fn check(&self, operation: Operation, answer: &Answer<'_>) -> Judgement;
-
-    /// The URL that a create asks for: it may be stored even if no answer comes.
-    fn created_url(&self, _operation: Operation) -> Option<String> {
-        None
-    }
 }
 
 /// An answer, read to its last byte.

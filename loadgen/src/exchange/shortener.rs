@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue, LOCATION};
 use hyper::{Method, Request, StatusCode, Uri};
+use proofload_scenarios::workload::url_of;
 use serde::Deserialize;
 
 use super::{Answer, Exchange, Judgement, Operation};
@@ -69,8 +70,8 @@ pub struct Shortener {
     headers: HeaderMap,
     create_headers: HeaderMap,
     create_path: Uri,
-    /// What the URLs of creates begin with: the sequence number follows.
-    url_prefix: String,
+    /// Makes the URLs of creates from their numbers.
+    seed: u64,
 }
 
 const CREATE: usize = 0;
@@ -78,9 +79,8 @@ const VISIT: usize = 1;
 const VISIT_UNKNOWN: usize = 2;
 
 impl Shortener {
-    /// Talks to the shortener at `host`. `url_prefix` must differ between runs against one store,
-    /// so that each create asks for a URL that nobody asked for before.
-    pub fn new(host: &str, links: Arc<Links>, url_prefix: &str) -> Self {
+    /// Talks to the shortener at `host`. Creates ask for `url_of(seed, sequence)`.
+    pub fn new(host: &str, links: Arc<Links>, seed: u64) -> Self {
         let host = HeaderValue::from_str(host).expect("a host is plain text");
         let headers = HeaderMap::from_iter([(HOST, host)]);
         let mut create_headers = headers.clone();
@@ -91,12 +91,8 @@ impl Shortener {
             headers,
             create_headers,
             create_path: Uri::from_static("/api/links"),
-            url_prefix: url_prefix.to_owned(),
+            seed,
         }
-    }
-
-    fn fresh_url(&self, sequence: u64) -> String {
-        format!("{}{sequence}", self.url_prefix)
     }
 }
 
@@ -116,7 +112,7 @@ impl Exchange for Shortener {
     fn request(&self, operation: Operation) -> Request<Full<Bytes>> {
         match operation {
             Operation::Create { sequence } => {
-                let body = format!("{{\"url\":\"{}\"}}", self.fresh_url(sequence));
+                let body = format!("{{\"url\":\"{}\"}}", url_of(self.seed, sequence));
                 let mut request = Request::new(Full::new(Bytes::from(body)));
                 *request.method_mut() = Method::POST;
                 *request.uri_mut() = self.create_path.clone();
@@ -124,24 +120,17 @@ impl Exchange for Shortener {
                 request
             }
             Operation::Visit { link } => get(self.links.path(link as usize), &self.headers),
-            Operation::VisitUnknown { code } => get(uri(Bytes::from(format!("/{code}"))), &self.headers),
+            Operation::VisitUnknown { code } => get(unknown(code), &self.headers),
             Operation::Http { .. } => get(Uri::from_static("/"), &self.headers),
         }
     }
 
     fn check(&self, operation: Operation, answer: &Answer<'_>) -> Judgement {
         match operation {
-            Operation::Create { sequence } => check_created(&self.fresh_url(sequence), answer),
+            Operation::Create { sequence } => check_created(&url_of(self.seed, sequence), answer),
             Operation::Visit { link } => check_visit(self.links.url(link as usize), answer),
             Operation::VisitUnknown { .. } => expect_status(StatusCode::NOT_FOUND, answer),
             Operation::Http { .. } => Judgement::Wrong("the shortener has no templates".to_owned()),
-        }
-    }
-
-    fn created_url(&self, operation: Operation) -> Option<String> {
-        match operation {
-            Operation::Create { sequence } => Some(self.fresh_url(sequence)),
-            _ => None,
         }
     }
 }
@@ -151,6 +140,12 @@ fn get(path: Uri, headers: &HeaderMap) -> Request<Full<Bytes>> {
     *request.uri_mut() = path;
     *request.headers_mut() = headers.clone();
     request
+}
+
+fn unknown(code: [u8; 8]) -> Uri {
+    let mut path = [b'/'; 9];
+    path[1..].copy_from_slice(&code);
+    uri(Bytes::copy_from_slice(&path))
 }
 
 fn uri(path: Bytes) -> Uri {

@@ -1,0 +1,3 @@
+//! The generator's own errors on this machine, measured against servers of known behaviour.
+
+pub mod server;
