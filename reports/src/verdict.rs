@@ -11,7 +11,7 @@ use proofload_scenarios::{Bound, Check, Claim, Kind};
 use serde::{Deserialize, Serialize};
 
 use crate::figure;
-use crate::run::{Measurement, Run};
+use crate::run::{Measurement, Model, Run};
 use measure::Measured;
 
 /// What the evidence says about a bound.
@@ -96,18 +96,17 @@ pub fn judge(claim: &Claim, run: &Run) -> ClaimVerdict {
 
 /// The exit code: 4 invalid, 1 fails, 3 inconclusive, 0 holds; the first of these that occurs.
 ///
-/// Only upheld checks decide. A run without claims is judged by whether its numbers can be trusted,
-/// its latencies included: it was made for them.
+/// Only upheld checks decide. A run without claims is judged by whether its numbers can be trusted. An
+/// open one was made for its latencies, so they count; a closed one may well be made to saturate.
 pub fn exit_code(run: &Run, verdicts: &[ClaimVerdict]) -> u8 {
-    let latency_matters = verdicts.is_empty();
-    let untrusted = !run.invalid.is_empty()
-        || run
-            .measurements
-            .iter()
-            .any(|it| !it.invalid.is_empty() || (latency_matters && !it.invalid_latency.is_empty()));
-    let worst = verdicts.iter().filter_map(|it| it.upheld).max();
-    match worst {
-        _ if untrusted => 4,
+    let adhoc = verdicts.is_empty();
+    let untrusted = |it: &Measurement| {
+        !it.invalid.is_empty() || (adhoc && it.model == Model::Open && !it.invalid_latency.is_empty())
+    };
+    if !run.invalid.is_empty() || run.measurements.iter().any(untrusted) {
+        return 4;
+    }
+    match verdicts.iter().filter_map(|it| it.upheld).max() {
         Some(Verdict::Invalid) => 4,
         Some(Verdict::Fails) => 1,
         Some(Verdict::Inconclusive) => 3,

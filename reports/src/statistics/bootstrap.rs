@@ -269,6 +269,24 @@ mod tests {
         assert!((found.value - 20.0).abs() < 1e-9 && found.high - found.low < 1e-6, "{found:?}");
     }
 
+    /// 500 seeded runs of eight blocks whose log ratios scatter by 5 %.
+    #[test]
+    fn covers_few_blocks_as_often_as_it_says() {
+        let mut random = Pcg64Mcg::seed_from_u64(11);
+        let (mut low, mut high) = (0, 0);
+        for _ in 0..500 {
+            let mut noise = || ((0..12).map(|_| random.random::<f64>()).sum::<f64>() - 6.0) * 0.05;
+            let blocks: Vec<_> = (0..8)
+                .map(|_| [(2_000.0 * noise().exp(), 1_000.0), (100.0 * noise().exp(), 1_000.0)])
+                .collect();
+            let found = ratio_of_ratios(&blocks, 0.95, 1_000);
+            low += u32::from(found.low > 20.0);
+            high += u32::from(found.high < 20.0);
+        }
+        assert!(low <= 40 && high <= 40, "{low} {high} of 500, at most 8 % each");
+        assert!(low + high >= 20, "{low} {high} of 500: far wider than need be");
+    }
+
     #[test]
     fn a_resample_over_nothing_is_infinite_not_lost() {
         let blocks: Vec<_> = (0..8).map(|i| [(40.0, 10.0), (if i == 0 { 1.0 } else { 0.0 }, 10.0)]).collect();

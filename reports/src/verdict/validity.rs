@@ -56,7 +56,7 @@ pub(super) fn objections(
     let mut found = run.invalid.clone();
     found.extend(measurement.invalid.iter().cloned());
     found.extend(against_latency(check, measurement));
-    found.extend(counters(&check.metric).iter().flat_map(|name| absent(name, measurement, series)));
+    found.extend(needed(check).iter().flat_map(|name| absent(name, measurement, series)));
     found.extend(wrong_answers(check, series));
     found.extend(against_creates(check, measurement));
     found.extend(check.agree.iter().flat_map(|pair| disagreement(pair, measurement, series)));
@@ -70,6 +70,17 @@ pub(super) fn counters(metric: &Metric) -> Vec<String> {
         Metric::Count { sum, .. } => sum.clone(),
         Metric::Response { .. } | Metric::Service { .. } | Metric::Fact { .. } => Vec::new(),
     }
+}
+
+/// The counters without which the check cannot be judged: those of the metric, and the client's own,
+/// which tell what was sent and how much of it went wrong.
+fn needed(check: &Check) -> Vec<String> {
+    let mut names = counters(&check.metric);
+    if !matches!(check.metric, Metric::Fact { .. }) {
+        names.extend(["client.sent", "client.wrong"].map(str::to_owned));
+    }
+    names.dedup();
+    names
 }
 
 /// What each counter rests on, one line each.

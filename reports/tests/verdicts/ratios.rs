@@ -115,6 +115,11 @@ fn wrong_answers_are_no_hits() {
     wrong.slices[7].counters.insert("client.wrong".to_owned(), 3);
     let found = judged(check(hit_rate(false), Bound::AtLeast(0.99)), measurement(vec![wrong]));
     assert_verdict(&found, Verdict::Invalid, "3 of 48,000 answers were wrong");
+
+    let mut unchecked = redirects(999);
+    unchecked.slices[7].counters.remove("client.wrong");
+    let found = judged(check(hit_rate(false), Bound::AtLeast(0.99)), measurement(vec![unchecked]));
+    assert_verdict(&found, Verdict::Invalid, "`client.wrong` is missing from 1");
 }
 
 /// A hit rate that lost its misses to time-outs must not hold by that.

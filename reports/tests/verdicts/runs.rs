@@ -1,5 +1,6 @@
 //! Facts, whole runs and their exit codes.
 
+use proofload_reports::run::Model;
 use proofload_reports::{Verdict, exit_code, judge_all};
 use proofload_scenarios::{Bound, Check, Kind, Metric};
 
@@ -57,5 +58,9 @@ fn a_run_without_claims_is_judged_by_its_validity() {
     adhoc.claims.clear();
     assert_eq!(exit_code(&adhoc, &[]), 0);
     adhoc.measurements[0].invalid_latency = vec!["the generator lagged".to_owned()];
+    assert_eq!(exit_code(&adhoc, &[]), 4);
+    adhoc.measurements[0].model = Model::Closed;
+    assert_eq!(exit_code(&adhoc, &[]), 0);
+    adhoc.measurements[0].invalid = vec!["the target died".to_owned()];
     assert_eq!(exit_code(&adhoc, &[]), 4);
 }
