@@ -3,6 +3,7 @@
 pub mod distribution;
 pub mod figure;
 pub mod file;
+pub mod knee;
 pub mod render;
 pub mod run;
 pub mod statistics;

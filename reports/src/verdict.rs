@@ -114,19 +114,28 @@ pub fn exit_code(run: &Run, verdicts: &[ClaimVerdict]) -> u8 {
     }
 }
 
+/// Judges one check by one measurement, whatever its scenario is called.
+pub fn judge_alone(check: &Check, measurement: &Measurement) -> CheckVerdict {
+    judge_measurement(check, measurement, &[])
+}
+
 fn judge_check(check: &Check, run: &Run) -> CheckVerdict {
-    let measurement = match validity::measurement(check, run) {
-        Ok(measurement) => measurement,
-        Err(reason) => return invalid(check, None, [run.invalid.clone(), vec![reason]].concat()),
-    };
+    match validity::measurement(check, run) {
+        Ok(measurement) => judge_measurement(check, measurement, &run.invalid),
+        Err(reason) => invalid(check, None, [run.invalid.clone(), vec![reason]].concat()),
+    }
+}
+
+/// `untrusted` is what speaks against the run as a whole.
+fn judge_measurement(check: &Check, measurement: &Measurement, untrusted: &[String]) -> CheckVerdict {
     let series = match validity::series(check, measurement) {
         Ok(series) => series,
         Err(reason) => {
-            let reasons = [&run.invalid[..], &measurement.invalid, &[reason]].concat();
+            let reasons = [untrusted, &measurement.invalid, &[reason]].concat();
             return invalid(check, Some(measurement), reasons);
         }
     };
-    let objections = validity::objections(check, run, measurement, &series);
+    let objections = validity::objections(check, untrusted, measurement, &series);
     if !objections.is_empty() {
         return invalid(check, Some(measurement), objections);
     }

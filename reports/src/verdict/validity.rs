@@ -49,11 +49,11 @@ fn one_series<'a>(measurement: &'a Measurement, variant: Option<&str>) -> Result
 /// All that speaks against the measurement as evidence for this check.
 pub(super) fn objections(
     check: &Check,
-    run: &Run,
+    untrusted: &[String],
     measurement: &Measurement,
     series: &[&Series],
 ) -> Vec<String> {
-    let mut found = run.invalid.clone();
+    let mut found = untrusted.to_vec();
     found.extend(measurement.invalid.iter().cloned());
     found.extend(against_latency(check, measurement));
     found.extend(needed(check).iter().flat_map(|name| absent(name, measurement, series)));
