@@ -21,6 +21,7 @@ main() {
     try_links
     try_without_keygen
     try_dashboard
+    case " ${services[*]} " in *" grafana "*) try_grafana ;; esac
     echo "try: passed in $SECONDS s"
 }
 
@@ -86,7 +87,7 @@ take_down() {
 target='https://example.com/try?from=compose'
 
 try_links() {
-    local answer code location
+    local answer location
     answer=$(create)
     expect "$answer" 'HTTP/1.1 201'
     code=$(sed -n 's/.*"code": *"\([^"]*\)".*/\1/p' <<<"$answer")
@@ -116,10 +117,19 @@ try_dashboard() {
     while IFS= read -r query; do
         eventually "$query"
         queries=$((queries + 1))
-        # A little traffic, so that rates are rates of something.
     done < <(echo 'sum(up) == 4'; sed -n 's/.*"expr": "\(.*\)".*/\1/p' server/deploy/grafana/shortener.json)
     [ "$queries" -gt 1 ] || fail "no query found in the dashboard" ""
     echo "try: Prometheus answers $queries queries, those of the dashboard among them"
+}
+
+try_grafana() {
+    local answer=''
+    for _ in $(seq 60); do
+        answer=$(request "$(published grafana 3000)" GET /api/dashboards/uid/shortener 2>&1 || true)
+        case $answer in 'HTTP/1.1 200'*) echo "try: Grafana shows the dashboard"; return ;; esac
+        sleep 1
+    done
+    fail "Grafana does not have the dashboard" "$answer"
 }
 
 eventually() {
@@ -128,7 +138,9 @@ eventually() {
         answer=$(request "$prometheus" POST /api/v1/query "query=$(encode "$query")" application/x-www-form-urlencoded)
         # A value that is no number would be 0/0: nothing happened yet.
         if grep -q '"value":' <<<"$answer" && ! grep -q '"NaN"' <<<"$answer"; then return; fi
+        # A little traffic, so that rates are rates of something.
         create >/dev/null
+        request "$balancer" GET "/$code" >/dev/null
         sleep 0.5
     done
     fail "Prometheus has no answer to: $query" "$answer"
