@@ -174,14 +174,13 @@ impl Slo {
     pub fn probe(&self, rate: f64, measurement: &Measurement) -> Probe {
         let latency = judge_alone(&self.latency_check(measurement), measurement);
         let failed = judge_alone(&self.failure_check(measurement), measurement);
-        let reasons =
-            [latency.reasons, if failed.verdict == Verdict::Holds { Vec::new() } else { failed.reasons }];
-        Probe {
-            rate,
-            verdict: latency.verdict.max(failed.verdict),
-            latency_us: latency.estimate,
-            reasons: reasons.concat(),
-        }
+        // A failed request breaks the objective, however little its latency can be trusted.
+        let (verdict, reasons) = match failed.verdict {
+            Verdict::Holds => (latency.verdict, latency.reasons),
+            Verdict::Fails => (Verdict::Fails, [failed.reasons, latency.reasons].concat()),
+            Verdict::Inconclusive | Verdict::Invalid => (Verdict::Invalid, failed.reasons),
+        };
+        Probe { rate, verdict, latency_us: latency.estimate, reasons }
     }
 
     /// The response time alone, with its interval: for the curve.
