@@ -5,6 +5,7 @@ mod breaker;
 mod client;
 mod hint;
 mod leases;
+mod routes;
 mod service;
 
 pub use allocator::{Allocator, Lease, LeaseError, LeaseSource};

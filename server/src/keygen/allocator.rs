@@ -32,7 +32,7 @@ pub enum LeaseSource {
 
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum LeaseError {
-    #[error("a lease has 1 to {MOST_IDS} ids, not {0}")]
+    #[error("a lease has 1 to 1,000,000 ids, not {0}")]
     Size(u64),
     #[error(transparent)]
     Store(#[from] StoreError),

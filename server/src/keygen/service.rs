@@ -1,9 +1,28 @@
-//! `proofload keygen`: leases over HTTP.
+//! `proofload keygen`: its settings, its connections, its end.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::store::Store;
+use anyhow::Context;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use super::Allocator;
+use super::routes::Routes;
+use crate::store::{Store, StoreOptions};
+
+/// A client may take this long to send its headers.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// More connections than this wait to be accepted.
+const MOST_CONNECTIONS: usize = 1_024;
+/// How long answers under way may take once the service is told to stop.
+const DRAIN: Duration = Duration::from_secs(10);
 
 /// Settings of `proofload keygen`.
 #[derive(Debug, Clone, clap::Args)]
@@ -21,10 +40,58 @@ pub struct KeygenArgs {
 
 /// Runs the keygen service until `shutdown` resolves, then finishes the answers under way.
 pub async fn run_keygen(
-    _args: &KeygenArgs,
-    _listener: tokio::net::TcpListener,
-    _shutdown: impl Future<Output = ()>,
+    args: &KeygenArgs,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
-    let _: Option<Arc<Store>> = None;
-    todo!()
+    let store =
+        Store::connect(&args.database_url, &StoreOptions::default()).await.context("keygen's database")?;
+    let routes = Arc::new(Routes::new(Allocator::new(store, args.redis_url.as_deref())?));
+    let (stop, stopping) = watch::channel(());
+    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let mut connections = JoinSet::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let place = places.clone().acquire_owned().await?;
+        let accepted = tokio::select! {
+            () = &mut shutdown => break,
+            accepted = listener.accept() => accepted,
+        };
+        while connections.try_join_next().is_some() {}
+        // A connection that fails as it is accepted is its client's loss; running out of files passes.
+        let Ok((stream, _)) = accepted else {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            continue;
+        };
+        let (routes, stopping) = (routes.clone(), stopping.clone());
+        connections.spawn(async move {
+            serve(stream, routes, stopping).await;
+            drop(place);
+        });
+    }
+    drop((listener, stop));
+    let _ = tokio::time::timeout(DRAIN, async { while connections.join_next().await.is_some() {} }).await;
+    Ok(())
+}
+
+/// Serves one connection until it ends, or until the answer under way when `stopping` closes.
+async fn serve(stream: TcpStream, routes: Arc<Routes>, mut stopping: watch::Receiver<()>) {
+    let service = service_fn(move |request| {
+        let routes = routes.clone();
+        async move { Ok::<_, std::convert::Infallible>(routes.answer(request).await) }
+    });
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    let stopped = tokio::select! {
+        _ = connection.as_mut() => false,
+        _ = stopping.changed() => true,
+    };
+    if stopped {
+        connection.as_mut().graceful_shutdown();
+        let _ = connection.await;
+    }
 }

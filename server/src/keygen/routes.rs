@@ -1,0 +1,201 @@
+//! What keygen answers.
+
+use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response, StatusCode};
+use serde::Deserialize;
+
+use super::{Allocator, Lease, LeaseError, LeaseSource, Stack};
+use crate::store::StoreError;
+
+const LARGEST_BODY: usize = 4 * 1024;
+/// A client may take this long to send its body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+type Answer = Response<Full<Bytes>>;
+
+pub(super) struct Routes {
+    allocator: Allocator,
+    leases_redis: AtomicU64,
+    leases_store: AtomicU64,
+    ids: AtomicU64,
+    refused: AtomicU64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Allocate {
+    size: u64,
+    stack: String,
+}
+
+/// An error as the client sees it (RFC 9457).
+struct Problem {
+    status: StatusCode,
+    detail: String,
+}
+
+impl Routes {
+    pub(super) fn new(allocator: Allocator) -> Routes {
+        let zero = || AtomicU64::new(0);
+        Routes { allocator, leases_redis: zero(), leases_store: zero(), ids: zero(), refused: zero() }
+    }
+
+    pub(super) async fn answer(&self, request: Request<Incoming>) -> Answer {
+        let answer = match (request.method(), request.uri().path()) {
+            (&Method::POST, "/allocate") => self.allocate(request).await,
+            (&Method::GET, "/health") => Ok(self.health().await),
+            (&Method::GET, "/metrics") => Ok(self.metrics().await),
+            (_, "/allocate" | "/health" | "/metrics") => {
+                Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this method is not for this path"))
+            }
+            _ => Err(Problem::new(StatusCode::NOT_FOUND, "keygen knows /allocate, /health and /metrics")),
+        };
+        answer.unwrap_or_else(|problem| {
+            self.refused.fetch_add(1, Relaxed);
+            problem.answer()
+        })
+    }
+
+    async fn allocate(&self, request: Request<Incoming>) -> Result<Answer, Problem> {
+        let body = body(request).await?;
+        let Allocate { size, stack } = serde_json::from_slice(&body).map_err(|error| {
+            let status =
+                if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
+            Problem::new(status, format!("the body is not {{\"size\": n, \"stack\": \"name\"}}: {error}"))
+        })?;
+        let stack: Stack =
+            stack.parse().map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error))?;
+        let lease = self.allocator.allocate(&stack, size).await?;
+        self.count(&lease);
+        let Lease { slot, start, end, .. } = lease;
+        let body = serde_json::json!({ "stack": stack.as_str(), "slot": slot.0, "start": start, "end": end });
+        Ok(answer(StatusCode::OK, "application/json", body.to_string()))
+    }
+
+    /// Healthy while the database answers: Redis is only a hint.
+    async fn health(&self) -> Answer {
+        let store = self.allocator.store();
+        let database_up = store.ping().await.is_ok();
+        let redis = match self.allocator.redis_up() {
+            Some(true) => "up",
+            Some(false) => "down",
+            None => "absent",
+        };
+        let body = serde_json::json!({
+            "status": if database_up { "ok" } else { "failing" },
+            "database": { "kind": store.name(), "state": if database_up { "up" } else { "down" } },
+            "redis": { "state": redis },
+        });
+        let status = if database_up { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        answer(status, "application/json", body.to_string())
+    }
+
+    async fn metrics(&self) -> Answer {
+        let mut text = String::new();
+        family(&mut text, "keygen_leases_total", "counter", "Leases granted, by who proposed the ids.");
+        sample(&mut text, "keygen_leases_total", "source=\"redis\"", self.leases_redis.load(Relaxed));
+        sample(&mut text, "keygen_leases_total", "source=\"store\"", self.leases_store.load(Relaxed));
+        family(&mut text, "keygen_ids_total", "counter", "Ids leased.");
+        sample(&mut text, "keygen_ids_total", "", self.ids.load(Relaxed));
+        family(&mut text, "keygen_refused_total", "counter", "Requests answered with an error.");
+        sample(&mut text, "keygen_refused_total", "", self.refused.load(Relaxed));
+        self.statement_metrics(&mut text);
+        if let Some(up) = self.allocator.redis_up() {
+            family(&mut text, "keygen_redis_up", "gauge", "Whether Redis answered when last asked.");
+            sample(&mut text, "keygen_redis_up", "", up.into());
+        }
+        if let Ok(marks) = self.allocator.store().high_marks().await {
+            family(&mut text, "keygen_slot_high", "gauge", "How far each stack's slot is leased.");
+            for mark in marks {
+                let labels = format!("stack=\"{}\",slot=\"{}\"", mark.stack, mark.slot.0);
+                sample(&mut text, "keygen_slot_high", &labels, mark.high);
+            }
+        }
+        answer(StatusCode::OK, "text/plain; version=0.0.4", text)
+    }
+
+    fn statement_metrics(&self, text: &mut String) {
+        let counts = self.allocator.store().statements();
+        family(text, "keygen_statements_total", "counter", "Statements sent to the database, by purpose.");
+        for (kind, count) in counts.iter() {
+            sample(text, "keygen_statements_total", &format!("kind=\"{}\"", kind.name()), count.attempts);
+        }
+        family(text, "keygen_statements_failed_total", "counter", "Those that failed or timed out.");
+        for (kind, count) in counts.iter() {
+            let labels = format!("kind=\"{}\"", kind.name());
+            sample(text, "keygen_statements_failed_total", &labels, count.failures);
+        }
+    }
+
+    fn count(&self, lease: &Lease) {
+        let leases = match lease.source {
+            LeaseSource::Redis => &self.leases_redis,
+            LeaseSource::Store | LeaseSource::Keygen => &self.leases_store,
+        };
+        leases.fetch_add(1, Relaxed);
+        self.ids.fetch_add(lease.end - lease.start, Relaxed);
+    }
+}
+
+impl Problem {
+    fn new(status: StatusCode, detail: impl ToString) -> Problem {
+        Problem { status, detail: detail.to_string() }
+    }
+
+    fn answer(&self) -> Answer {
+        let body = serde_json::json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason().unwrap_or("Error"),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        answer(self.status, "application/problem+json", body.to_string())
+    }
+}
+
+impl From<LeaseError> for Problem {
+    fn from(error: LeaseError) -> Problem {
+        let status = match &error {
+            LeaseError::Size(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            LeaseError::Store(StoreError::NoSlotLeft(_) | StoreError::SlotUsedUp(_)) => StatusCode::CONFLICT,
+            LeaseError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Problem::new(status, error)
+    }
+}
+
+async fn body(request: Request<Incoming>) -> Result<Bytes, Problem> {
+    let body = Limited::new(request.into_body(), LARGEST_BODY).collect();
+    match tokio::time::timeout(BODY_TIMEOUT, body).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body exceeds {LARGEST_BODY} bytes")))
+        }
+        Ok(Err(error)) => Err(Problem::new(StatusCode::BAD_REQUEST, error)),
+        Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time")),
+    }
+}
+
+fn answer(status: StatusCode, content_type: &'static str, body: String) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::from(body)));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert("content-type", hyper::header::HeaderValue::from_static(content_type));
+    answer
+}
+
+fn family(text: &mut String, name: &str, kind: &str, help: &str) {
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+}
+
+fn sample(text: &mut String, name: &str, labels: &str, value: u64) {
+    let _ = match labels {
+        "" => writeln!(text, "{name} {value}"),
+        labels => writeln!(text, "{name}{{{labels}}} {value}"),
+    };
+}
