@@ -232,20 +232,19 @@ impl Recorder {
         self.times.connect.saturating_record(took);
     }
 
-    pub fn received(&mut self, bytes: u64) {
-        self.counts.bytes += bytes;
-    }
-
     /// How late the pacer noticed an arrival.
     pub fn noticed(&mut self, due: u64, now: u64) {
+        self.tick(now);
         if due >= self.timeline.measured {
             self.times.lag.saturating_record((now - due).max(1));
         }
     }
 
     /// Counts what became of an arrival, and times it if it was due in the measurement.
-    pub fn record(&mut self, sample: &Sample) {
+    /// `received` bytes came in meanwhile.
+    pub fn record(&mut self, sample: &Sample, received: u64) {
         self.tick(sample.done);
+        self.counts.bytes += received;
         self.count(sample);
         if sample.due < self.timeline.measured {
             return;

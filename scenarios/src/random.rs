@@ -28,7 +28,7 @@ pub(crate) fn below(random: &mut impl Rng, n: u64) -> u64 {
 }
 
 /// A bijection of 64 bits that leaves no pattern of a counter visible (the finaliser of SplitMix64).
-pub(crate) fn mix(value: u64) -> u64 {
+pub fn mix(value: u64) -> u64 {
     let mut z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

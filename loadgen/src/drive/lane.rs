@@ -88,9 +88,10 @@ impl Lane {
         if shared.drive.mutation == Mutation::StampFromSending && sample.sent > 0 {
             sample.due = sample.sent;
         }
-        shared.recorder.borrow_mut().record(&sample);
-        if result_ends_connection(outcome) {
-            self.hang_up();
+        let received = self.connection.as_ref().map_or(0, |connection| connection.stamps.received.take());
+        shared.recorder.borrow_mut().record(&sample, received);
+        if let Outcome::Failed(_) = outcome {
+            self.connection = None;
         }
     }
 
@@ -164,7 +165,7 @@ impl Lane {
             if alive.await {
                 return Ok(());
             }
-            self.hang_up();
+            self.connection = None;
         }
         let shared = self.shared.clone();
         let began = shared.clock.now();
@@ -175,12 +176,6 @@ impl Lane {
         shared.recorder.borrow_mut().connected(shared.clock.now() - began);
         self.connection = Some(connection);
         Ok(())
-    }
-
-    fn hang_up(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            self.shared.recorder.borrow_mut().received(connection.stamps.received.get());
-        }
     }
 
     async fn request(&mut self, operation: Operation) -> Result<Judgement, Failure> {
@@ -265,8 +260,4 @@ async fn read_body(
         pieces.extend_from_slice(&data[..data.len().min(room)]);
     }
     Ok(held)
-}
-
-fn result_ends_connection(outcome: Outcome) -> bool {
-    matches!(outcome, Outcome::Failed(_))
 }

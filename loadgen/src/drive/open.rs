@@ -98,10 +98,7 @@ pub async fn pace(
         if shared.ending.get() {
             break;
         }
-        let mut recorder = shared.recorder.borrow_mut();
-        recorder.tick(noticed);
-        recorder.noticed(due, noticed);
-        drop(recorder);
+        shared.recorder.borrow_mut().noticed(due, noticed);
         shared.used.set(shared.used.get() + 1);
         // A pacer that lags must still let the lanes work.
         in_a_row += 1;

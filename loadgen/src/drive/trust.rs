@@ -8,19 +8,26 @@ use crate::record::Times;
 
 /// Share of a reported quantile that may be the generator's own lateness.
 const OWN_SHARE: f64 = 0.1;
-/// Lateness that is never held against a run, in microseconds: the wake-up of a task.
-const HARMLESS_US: f64 = 50.0;
 /// Share of the time in which a worker may wait for its core, or the hypervisor hold it back.
 const WAITED_SHARE: f64 = 0.05;
 /// Share of its core that a closed generator may use before it measures its own queue.
 const BUSY_SHARE: f64 = 0.95;
 
+/// How late arrivals were noticed, at one quantile, in microseconds.
+pub struct Lateness {
+    pub name: &'static str,
+    pub lag: f64,
+    pub latency: f64,
+    /// Lateness that is never held against a run: the wake-up of a task.
+    pub harmless: f64,
+}
+
 /// What the generator noticed of its own condition.
 pub struct Symptoms {
     pub open: bool,
     pub dropped: u64,
-    /// Lateness and reported latency at p50, p99 and p99.9, in microseconds.
-    pub lag: Vec<(&'static str, f64, f64)>,
+    /// Lateness and reported latency at p50 and p99, in microseconds.
+    pub lag: Vec<Lateness>,
     /// Shares of the workers' time.
     pub waited: f64,
     pub stolen: f64,
@@ -37,9 +44,14 @@ impl Symptoms {
         Self {
             open: drive.load.is_open(),
             dropped: counts.dropped,
-            lag: [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999)]
-                .map(|(name, q)| (name, quantile_us(&times.lag, q), quantile_us(&totals.latency, q)))
-                .to_vec(),
+            lag: [("p50", 0.5, 50.0), ("p99", 0.99, 500.0)]
+                .map(|(name, q, harmless)| Lateness {
+                    name,
+                    lag: quantile_us(&times.lag, q),
+                    latency: quantile_us(&totals.latency, q),
+                    harmless,
+                })
+                .into(),
             waited: counts.generator_wait_us as f64 / (us * workers),
             stolen: stolen as f64 / (us * cores),
             busy: counts.generator_cpu_us as f64 / (us * workers),
@@ -56,8 +68,8 @@ pub fn reasons(symptoms: &Symptoms) -> Vec<String> {
             symptoms.dropped
         ));
     }
-    for (name, lag, latency) in symptoms.lag.iter().filter(|_| symptoms.open) {
-        if *lag > HARMLESS_US && *lag > latency * OWN_SHARE {
+    for Lateness { name, lag, latency, harmless } in symptoms.lag.iter().filter(|_| symptoms.open) {
+        if lag > harmless && *lag > latency * OWN_SHARE {
             reasons.push(format!(
                 "the generator noticed arrivals late: {name} {lag:.0} µs of a response {name} of {latency:.0} µs"
             ));
@@ -88,15 +100,12 @@ fn quantile_us(histogram: &Histogram<u64>, q: f64) -> f64 {
 mod tests {
     use super::*;
 
+    fn late(lag: f64, latency: f64) -> Vec<Lateness> {
+        vec![Lateness { name: "p99", lag, latency, harmless: 500.0 }]
+    }
+
     fn healthy() -> Symptoms {
-        Symptoms {
-            open: true,
-            dropped: 0,
-            lag: vec![("p99", 20.0, 150.0)],
-            waited: 0.0,
-            stolen: 0.0,
-            busy: 1.0,
-        }
+        Symptoms { open: true, dropped: 0, lag: late(20.0, 150.0), waited: 0.0, stolen: 0.0, busy: 1.0 }
     }
 
     #[test]
@@ -106,7 +115,7 @@ mod tests {
 
     #[test]
     fn each_symptom_is_a_reason() {
-        let late = Symptoms { lag: vec![("p99", 600.0, 5_000.0)], ..healthy() };
+        let late = Symptoms { lag: late(600.0, 5_000.0), ..healthy() };
         assert!(reasons(&late)[0].contains("late"));
         assert!(reasons(&Symptoms { dropped: 1, ..healthy() })[0].contains("dropped"));
         assert!(reasons(&Symptoms { waited: 0.2, ..healthy() })[0].contains("20.0 %"));
@@ -117,6 +126,6 @@ mod tests {
 
     #[test]
     fn lateness_that_a_slow_target_drowns_is_no_reason() {
-        assert!(reasons(&Symptoms { lag: vec![("p99", 600.0, 90_000.0)], ..healthy() }).is_empty());
+        assert!(reasons(&Symptoms { lag: late(600.0, 90_000.0), ..healthy() }).is_empty());
     }
 }

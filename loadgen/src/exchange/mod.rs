@@ -1,6 +1,7 @@
 //! An exchange: what a request looks like on the wire, and whether its answer is right.
 
 mod failure;
+mod http;
 mod shortener;
 
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use hyper::header::HeaderMap;
 use hyper::{Request, StatusCode};
 
 pub use failure::Failure;
+pub use http::{TemplateError, Templates, Values};
 pub use proofload_scenarios::workload::Operation;
 pub use shortener::{Links, Shortener};
 

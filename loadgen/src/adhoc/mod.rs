@@ -1,0 +1,151 @@
+//! Load on one URL, with no file: closed without a rate, Poisson with one.
+
+mod summary;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use proofload_scenarios::scenario::HttpTemplate;
+use proofload_scenarios::schedule::{Rate, Schedule};
+
+use crate::connect::Target;
+use crate::drive::{Drive, Load, Source, drive};
+use crate::exchange::{Operation, Templates, Values};
+use crate::live::Live;
+use summary::Summary;
+
+/// What is sent to a URL, and how.
+#[derive(Debug, Clone, Args)]
+pub struct AdhocArgs {
+    /// Load this URL: as fast as its answers come, or at a rate.
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// Connections that are kept open.
+    #[arg(long, short, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub connections: u32,
+    /// How long to measure: `10s`, `500ms`, `2m`.
+    #[arg(long, short, value_name = "TIME", default_value = "10s", value_parser = duration)]
+    pub duration: Duration,
+    /// Poisson arrivals per second, whether answers come or not. Without it the load is closed.
+    #[arg(long, short, value_name = "PER_SECOND", requires = "url")]
+    pub rate: Option<f64>,
+    /// Load before the measurement begins, which is not counted.
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
+    pub warm_up: Duration,
+    /// Longest wait for an answer.
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
+    pub timeout: Duration,
+    /// The request's method.
+    #[arg(long, short = 'X', value_name = "METHOD", default_value = "GET")]
+    pub method: String,
+    /// A header, as `name: value`; may be given several times.
+    #[arg(long, short = 'H', value_name = "HEADER")]
+    pub header: Vec<String>,
+    /// The request's body. `{row}` and `{random}` stand for values that differ between requests.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub body: String,
+    /// The one status that is right; any 2xx or 3xx where nothing is said.
+    #[arg(long, value_name = "CODE")]
+    pub expect_status: Option<u16>,
+    /// Cores that the generator is bound to, as `1` or `2,3`; a worker each.
+    #[arg(long, value_name = "CORES", value_delimiter = ',')]
+    pub generator_cores: Vec<usize>,
+    /// Seed of the arrivals and of `{random}`.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub load_seed: u64,
+}
+
+/// Loads the URL, prints what came of it and returns the exit code: 0, or 4 where the measurement
+/// cannot be trusted. `stop` ends the load early.
+///
+/// # Errors
+/// When the URL is none, does not resolve or cannot be reached.
+pub fn run(args: &AdhocArgs, json: bool, stop: Arc<AtomicBool>) -> Result<u8> {
+    let url = args.url.as_deref().context("no URL was given")?;
+    let (target, path) = Target::of_url(url)?;
+    let template = template(args, path)?;
+    let exchange = Arc::new(Templates::new(&target.host, &[template], Values::default(), args.load_seed)?);
+    let mut spec = Drive::new(target, load(args)?, args.duration);
+    spec.warm_up = args.warm_up;
+    spec.timeout = args.timeout;
+    spec.cores = args.generator_cores.clone();
+    spec.slice = Duration::from_secs(1).min(args.duration);
+    spec.stop = stop;
+    let mut live = Live::new(args.duration);
+    let result = drive(&spec, exchange, requests(), &mut |boundary| live.show(boundary, ""));
+    live.finish();
+    let summary = Summary::of(&result?, args);
+    if json {
+        println!("{}", serde_json::to_string_pretty(&summary)?);
+    } else {
+        print!("{summary}");
+    }
+    Ok(if summary.trusted() { 0 } else { 4 })
+}
+
+fn requests() -> Source<Operation> {
+    Arc::new(|| Box::new((0..).map(|row| Operation::Http { template: 0, row })))
+}
+
+fn load(args: &AdhocArgs) -> Result<Load> {
+    let connections = args.connections as usize;
+    let Some(rate) = args.rate else { return Ok(Load::Closed { connections, think: Duration::ZERO }) };
+    let schedule = Schedule::Poisson(Rate::per_second(rate).context("--rate")?);
+    let seed = args.load_seed;
+    let arrivals: Source<Duration> = Arc::new(move || Box::new(schedule.arrivals(seed)));
+    Ok(Load::Open { arrivals, connections })
+}
+
+fn template(args: &AdhocArgs, path: String) -> Result<HttpTemplate> {
+    let headers = args
+        .header
+        .iter()
+        .map(|header| {
+            let (name, value) = header
+                .split_once(':')
+                .with_context(|| format!("--header '{header}' has no colon; write 'name: value'"))?;
+            Ok((name.trim().to_owned(), value.trim().to_owned()))
+        })
+        .collect::<Result<_>>()?;
+    Ok(HttpTemplate {
+        method: args.method.clone(),
+        path,
+        headers,
+        body: args.body.clone(),
+        status: args.expect_status,
+    })
+}
+
+/// `10s`, `1.5s`, `500ms`, `2m`; a bare number is seconds.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let end = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let seconds = match unit.trim() {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3_600.0,
+        other => return Err(format!("`{other}` is no unit of time; write ms, s, m or h")),
+    };
+    let number: f64 = number.parse().map_err(|_| format!("`{text}` is no time; write `10s`"))?;
+    Duration::try_from_secs_f64(number * seconds).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_with_their_unit() {
+        assert_eq!(duration("10s"), Ok(Duration::from_secs(10)));
+        assert_eq!(duration("1.5"), Ok(Duration::from_millis(1_500)));
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert!(duration("ten").is_err());
+        assert!(duration("5 parsecs").is_err());
+        assert!(duration("-1s").is_err());
+    }
+}
