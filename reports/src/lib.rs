@@ -4,6 +4,7 @@ pub mod distribution;
 pub mod figure;
 pub mod file;
 pub mod knee;
+pub mod plot;
 pub mod render;
 pub mod run;
 pub mod statistics;
@@ -11,6 +12,6 @@ pub mod verdict;
 
 pub use distribution::Distribution;
 pub use file::{ReportError, read};
-pub use render::{junit, markdown, table, write};
+pub use render::{html, junit, markdown, table, write};
 pub use run::Run;
 pub use verdict::{CheckVerdict, ClaimVerdict, Interval, Verdict, exit_code, judge, judge_all};

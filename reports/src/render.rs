@@ -1,9 +1,11 @@
 //! A report: every file that a run is rendered to.
 
+mod html;
 mod junit;
 mod markdown;
 mod means;
 mod rates;
+mod raw;
 mod table;
 
 use std::fs;
@@ -11,6 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use crate::figure;
+pub use html::html;
 pub use junit::junit;
 pub use markdown::markdown;
 pub use table::table;
@@ -37,6 +40,7 @@ type File = (String, Vec<u8>);
 fn files(run: &Run, verdicts: &[ClaimVerdict]) -> Result<Vec<File>, ReportError> {
     let mut files: Vec<File> = Vec::new();
     let mut add = |name: &str, text: String| files.push((name.to_owned(), text.into_bytes()));
+    add("report.html", html(run, verdicts)?);
     add("report.md", markdown(run, verdicts));
     add("junit.xml", junit(run, verdicts));
     add(file::NAME, file::text(run));

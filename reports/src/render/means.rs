@@ -1,6 +1,6 @@
 //! The means by which a run was measured, in words: environment, settings, command, bias.
 
-use crate::render::figure;
+use crate::figure;
 use crate::run::{Measurement, Run};
 use crate::verdict::{ClaimVerdict, Verdict};
 
@@ -88,15 +88,31 @@ pub fn settings(measurement: &Measurement) -> Vec<(String, String)> {
 }
 
 /// What leans which way, said before a reader asks.
-pub const BIAS: &[&str] = &[
-    "Generator and server share one machine: they compete for caches, memory bandwidth and the kernel even \
-     where they are pinned to cores of their own. Ratios between variants suffer less from it than absolute times do.",
+pub fn bias(run: &Run) -> Vec<&'static str> {
+    let bundled = run.measurements.iter().any(|it| it.scenario.links.is_some());
+    let compared = run.measurements.iter().any(|it| it.series.len() > 1);
+    let mut lines = vec![GENERATOR];
+    if bundled {
+        lines.extend(BUNDLED);
+    }
+    if compared {
+        lines.push(COMPARED);
+    }
+    lines
+}
+
+const GENERATOR: &str = "The times are this generator's own. Its lateness is measured and shown with them; where it \
+                         could not keep up, they are marked invalid, not corrected.";
+const BUNDLED: [&str; 4] = [
+    "Generator and server share one machine: they compete for caches, memory bandwidth and the kernel even where they \
+     are pinned to cores of their own. Ratios between variants suffer less from it than times do.",
     "The network is the loopback device: real networks add latency and loss that no figure here contains.",
     "The reference server and this tool come from the same people. Hence the independent witnesses, the ledger and \
      the raw data: do not take our word.",
-    "The published design (before) is run as published, with the same server, database and client as the other side.",
-    "Keys follow a fixed Zipf popularity. Real traffic drifts; hit rates under drift are lower.",
+    "Keys follow a fixed Zipf popularity. Real traffic drifts, and its hit rates are lower.",
 ];
+const COMPARED: &str =
+    "Variants that are compared ran on the same machine, with the same client, in slices that alternate.";
 
 fn upheld_in_all(verdicts: &[ClaimVerdict]) -> String {
     match verdicts {

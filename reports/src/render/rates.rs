@@ -1,11 +1,16 @@
 //! What was offered, achieved and lost by each series of a run, for the tables.
 
-use crate::render::figure;
+use std::collections::BTreeSet;
+
+use crate::figure;
+use crate::plot::Table;
 use crate::run::{Measurement, Model, Run, Series, Slice};
 
 /// One row of the table of loads: a series of a measurement, in words.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Load {
+    /// The measurement's number in the run, from 1.
+    pub measurement: usize,
     /// Scenario, with the variant where there are several.
     pub name: String,
     pub offered: String,
@@ -22,7 +27,23 @@ pub struct Load {
 }
 
 pub fn loads(run: &Run) -> Vec<Load> {
-    run.measurements.iter().flat_map(|it| it.series.iter().map(move |series| load(it, series))).collect()
+    let numbered = (1..).zip(&run.measurements);
+    numbered.flat_map(|(number, it)| it.series.iter().map(move |series| load(number, it, series))).collect()
+}
+
+/// The sums of all counters, a column a series.
+pub fn counters(measurement: &Measurement) -> Table {
+    let mut table = Table::new(["counter"]);
+    table.head.extend(measurement.series.iter().map(|series| series.variant.clone()));
+    let slices = measurement.series.iter().flat_map(|series| &series.slices);
+    let names: BTreeSet<&String> = slices.flat_map(|slice| slice.counters.keys()).collect();
+    for name in names {
+        let sums = measurement.series.iter().map(|series| {
+            figure::grouped(series.slices.iter().map(|slice| count(slice, name)).sum::<u64>() as f64)
+        });
+        table.rows.push([name.clone()].into_iter().chain(sums).collect());
+    }
+    table
 }
 
 /// The scenario's name, with the variant where there are several.
@@ -55,7 +76,7 @@ pub fn times_of(model: Model) -> &'static str {
     }
 }
 
-fn load(measurement: &Measurement, series: &Series) -> Load {
+fn load(number: usize, measurement: &Measurement, series: &Series) -> Load {
     let total = |of: fn(&Slice) -> u64| series.slices.iter().map(of).sum::<u64>();
     let seconds: f64 = series.slices.iter().map(|slice| slice.duration_s).sum();
     let rate = |n: u64| match seconds > 0.0 {
@@ -66,6 +87,7 @@ fn load(measurement: &Measurement, series: &Series) -> Load {
     let quantile =
         |q| series.times.get(times).and_then(|it| it.quantile_us(q)).map_or("–".to_owned(), figure::time_us);
     Load {
+        measurement: number,
         name: name(measurement, series),
         offered: match measurement.model {
             Model::Open => rate(total(planned)),

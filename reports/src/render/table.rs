@@ -1,6 +1,6 @@
 //! The table of verdicts in a terminal, made to be read in ten seconds.
 
-use crate::render::figure;
+use crate::figure;
 use crate::verdict::{CheckVerdict, ClaimVerdict, Verdict};
 
 /// Narrower than this a row becomes several lines.

@@ -1,0 +1,76 @@
+//! Plots: what a run holds, drawn with plotters in one visual language.
+
+mod axis;
+mod chart;
+mod hits;
+mod percentiles;
+mod sheet;
+mod svg;
+
+pub use axis::{Axis, Scale};
+pub use chart::{Chart, Layer};
+pub use sheet::{Ink, Look, Sheet};
+
+use crate::file::ReportError;
+use crate::run::{Measurement, Run};
+
+/// A plot with all that a reader needs who cannot see it.
+#[derive(Debug, Clone)]
+pub struct Plot {
+    /// Unique within the report; also the name of its file.
+    pub id: String,
+    pub title: String,
+    /// What it says and how to read it, in a sentence or two.
+    pub caption: String,
+    /// The measurement that it belongs to, by its place in the run; none if it joins several.
+    pub measurement: Option<usize>,
+    pub chart: Chart,
+    /// The figures behind it.
+    pub table: Table,
+}
+
+/// Figures as text: the first column names the row.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Table {
+    pub head: Vec<String>,
+    pub rows: Vec<Vec<String>>,
+}
+
+/// All plots that the run's data allows, in the order of reading.
+pub fn plots(run: &Run) -> Vec<Plot> {
+    run.measurements.iter().enumerate().flat_map(|(index, it)| of_measurement(index, it)).collect()
+}
+
+fn of_measurement(index: usize, measurement: &Measurement) -> Vec<Plot> {
+    let drawn = [percentiles::plot(measurement), hits::plot(measurement)];
+    let mut plots: Vec<Plot> = drawn.into_iter().flatten().collect();
+    for plot in &mut plots {
+        plot.id = format!("m{}-{}", index + 1, plot.id);
+        plot.measurement = Some(index);
+    }
+    plots
+}
+
+impl Plot {
+    /// An SVG element to stand in a page: its colours are classes of the page's style sheet.
+    pub fn inline(&self) -> Result<String, ReportError> {
+        Ok(svg::inline(&self.sheet()?, &self.chart, &self.id, &self.alternative()))
+    }
+
+    /// Says in words what the drawing shows.
+    pub fn alternative(&self) -> String {
+        format!("{}. {}", self.title, self.caption)
+    }
+
+    fn sheet(&self) -> Result<Sheet, ReportError> {
+        self.chart
+            .draw()
+            .map_err(|reason| ReportError::Undrawable { what: format!("the plot {}", self.title), reason })
+    }
+}
+
+impl Table {
+    pub fn new<const N: usize>(head: [&str; N]) -> Table {
+        Table { head: head.map(str::to_owned).to_vec(), rows: Vec::new() }
+    }
+}

@@ -1,0 +1,112 @@
+//! Hit rate over time, by the level that answered.
+
+use crate::plot::axis::{Axis, Reading};
+use crate::plot::chart::{Chart, Layer};
+use crate::plot::sheet::Ink;
+use crate::plot::{Plot, Table};
+use crate::run::{Measurement, Series, Slice};
+
+/// Counters of look-ups begin so; what follows names the level that answered.
+const LOOKUPS: &str = "server.lookups_";
+/// Levels that answer without the database.
+const HITS: [&str; 2] = ["process", "redis"];
+/// Levels that wait for the database or ask it. Look-ups of codes that no link has stand apart.
+const MISSES: [&str; 2] = ["waiter", "store"];
+
+/// Drawn for the first series that looks anything up.
+pub fn plot(measurement: &Measurement) -> Option<Plot> {
+    let series = measurement.series.iter().find(|series| series.slices.iter().any(|it| lookups(it) > 0))?;
+    let levels: Vec<&str> = HITS.into_iter().filter(|level| total(series, level) > 0).collect();
+    let end = series.slices.last().map_or(1.0, |slice| slice.start_s + slice.duration_s);
+    let mut layers: Vec<Layer> = Vec::new();
+    if levels.len() > 1 {
+        layers.push(line("all levels", 0, series, &levels));
+    }
+    for (index, level) in levels.iter().enumerate() {
+        layers.push(line(label(level), index as u8 + u8::from(levels.len() > 1), series, &[level]));
+    }
+    layers.extend(measurement.ceiling.map(|value| Layer::Level { name: "ceiling".to_owned(), value }));
+    let chart = Chart::new(
+        Axis::time(end),
+        Axis::linear("answered without the database", Reading::Percent, lowest(&layers), 1.0),
+        layers,
+    );
+    Some(Plot {
+        id: "hit-rate".to_owned(),
+        title: "Hit rate over time".to_owned(),
+        caption: caption(measurement, series, &levels),
+        measurement: None,
+        chart,
+        table: table(series, &levels),
+    })
+}
+
+fn line(name: &str, ink: u8, series: &Series, levels: &[&str]) -> Layer {
+    let points = series
+        .slices
+        .iter()
+        .filter(|slice| lookups(slice) > 0)
+        .map(|slice| (slice.start_s + slice.duration_s / 2.0, share(slice, levels)))
+        .collect();
+    Layer::Line { name: name.to_owned(), look: Ink::Series(ink).look(), points }
+}
+
+/// The axis begins at a round number below all that is drawn: a hit rate of 99 % needs the room.
+fn lowest(layers: &[Layer]) -> f64 {
+    let values = layers.iter().flat_map(|layer| match layer {
+        Layer::Line { points, .. } => points.iter().map(|(_, y)| *y).collect(),
+        Layer::Level { value, .. } => vec![*value],
+        _ => Vec::new(),
+    });
+    let low = values.fold(1.0, f64::min);
+    [0.99, 0.98, 0.95, 0.9, 0.8, 0.6, 0.4, 0.2]
+        .into_iter()
+        .find(|floor| low > floor + (1.0 - floor) * 0.05)
+        .unwrap_or(0.0)
+}
+
+fn share(slice: &Slice, levels: &[&str]) -> f64 {
+    levels.iter().map(|level| of_level(slice, level)).sum::<u64>() as f64 / lookups(slice).max(1) as f64
+}
+
+/// All look-ups of links that exist.
+fn lookups(slice: &Slice) -> u64 {
+    HITS.iter().chain(&MISSES).map(|level| of_level(slice, level)).sum()
+}
+
+fn of_level(slice: &Slice, level: &str) -> u64 {
+    slice.sum(&[format!("{LOOKUPS}{level}")])
+}
+
+fn total(series: &Series, level: &str) -> u64 {
+    series.slices.iter().map(|slice| of_level(slice, level)).sum()
+}
+
+fn label(level: &str) -> &str {
+    if level == "process" { "in process" } else { level }
+}
+
+fn caption(measurement: &Measurement, series: &Series, levels: &[&str]) -> String {
+    let hits: u64 = levels.iter().map(|level| total(series, level)).sum();
+    let all: u64 = series.slices.iter().map(lookups).sum();
+    let rate = hits as f64 / all.max(1) as f64 * 100.0;
+    match measurement.ceiling {
+        Some(ceiling) => format!(
+            "{rate:.2} % in all. The dashed line is the ceiling, {:.2} %: no cache of that size could do better on this workload.",
+            ceiling * 100.0
+        ),
+        None => format!("{rate:.2} % in all."),
+    }
+}
+
+fn table(series: &Series, levels: &[&str]) -> Table {
+    let mut table = Table::new(["second", "look-ups"]);
+    table.head.extend(levels.iter().map(|level| label(level).to_owned()));
+    for slice in &series.slices {
+        let shares = levels.iter().map(|level| format!("{:.2} %", share(slice, &[level]) * 100.0));
+        table.rows.push(
+            [format!("{:.1}", slice.start_s), lookups(slice).to_string()].into_iter().chain(shares).collect(),
+        );
+    }
+    table
+}

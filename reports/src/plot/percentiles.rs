@@ -1,0 +1,200 @@
+//! Latency by percentile, out to the last that the samples can tell.
+
+use statrs::distribution::{ContinuousCDF, StudentsT};
+
+use crate::distribution::Distribution;
+use crate::figure;
+use crate::plot::axis::{Axis, Reading};
+use crate::plot::chart::{Chart, Layer};
+use crate::plot::sheet::Ink;
+use crate::plot::{Plot, Table};
+use crate::run::{Measurement, Model, Series, Slice};
+
+/// Points of the curve to each nine.
+const POINTS_A_NINE: u32 = 24;
+/// Blocks of slices that the band is made from, and the fewest that make one.
+const BLOCKS: usize = 20;
+const FEWEST_BLOCKS: usize = 8;
+
+/// Response and service time of a single series; of several series, what each is judged by.
+pub fn plot(measurement: &Measurement) -> Option<Plot> {
+    let curves = curves(measurement);
+    let longest = curves.iter().map(|curve| curve.times.count()).max().filter(|count| *count > 0)?;
+    let mut layers = Vec::new();
+    for curve in &curves {
+        layers.extend(
+            curve
+                .slices
+                .and_then(|slices| band(curve.times, slices))
+                .map(|outline| Layer::Area { look: Ink::Series(curve.ink).look().faint(0.2), outline }),
+        );
+    }
+    layers.extend(curves.iter().map(|curve| Layer::Line {
+        name: curve.name.clone(),
+        look: Ink::Series(curve.ink).look(),
+        points: points(curve.times),
+    }));
+    let values = layers.iter().flat_map(|layer| match layer {
+        Layer::Line { points, .. } => points.iter().map(|(_, y)| *y).collect::<Vec<_>>(),
+        _ => Vec::new(),
+    });
+    let y = Axis::log("time", Reading::Microseconds, values);
+    Some(Plot {
+        id: "percentiles".to_owned(),
+        title: "Latency by percentile".to_owned(),
+        caption: caption(measurement, &curves),
+        measurement: None,
+        chart: Chart::new(
+            Axis::tail("percentile: each step to the right is ten times rarer", longest),
+            y,
+            layers,
+        ),
+        table: table(&curves),
+    })
+}
+
+struct Curve<'a> {
+    name: String,
+    ink: u8,
+    times: &'a Distribution,
+    /// Slices to make a band from, where they hold the same times.
+    slices: Option<&'a [Slice]>,
+}
+
+fn curves(measurement: &Measurement) -> Vec<Curve<'_>> {
+    let wanted: &[&str] = match (measurement.model, measurement.series.len()) {
+        (Model::Open, 1) => &["response", "service"],
+        (Model::Open, _) => &["response"],
+        _ => &["service"],
+    };
+    let mut curves = Vec::new();
+    for series in &measurement.series {
+        for name in wanted {
+            let Some(times) = series.times.get(*name).filter(|times| times.count() > 0) else { continue };
+            let ink = curves.len() as u8 % 7;
+            curves.push(Curve {
+                name: label(measurement, series, name),
+                ink,
+                times,
+                slices: band_of(name, wanted, series),
+            });
+        }
+    }
+    curves
+}
+
+/// The first kind of times is the one that the slices hold.
+fn band_of<'a>(name: &str, wanted: &[&str], series: &'a Series) -> Option<&'a [Slice]> {
+    (name == wanted[0]).then_some(series.slices.as_slice())
+}
+
+fn label(measurement: &Measurement, series: &Series, name: &str) -> String {
+    if measurement.series.len() > 1 { series.variant.clone() } else { name.to_owned() }
+}
+
+fn points(times: &Distribution) -> Vec<(f64, f64)> {
+    quantiles(times.count()).filter_map(|q| Some((q, times.quantile_us(q)?))).collect()
+}
+
+/// Quantiles that lie equally far apart on an axis of nines, to the last that `count` values can tell.
+fn quantiles(count: u64) -> impl Iterator<Item = f64> {
+    let nines = (count.max(1) as f64).log10();
+    let last = (nines * f64::from(POINTS_A_NINE)).floor() as u32;
+    (0..=last).map(|step| 1.0 - 10f64.powf(-f64::from(step) / f64::from(POINTS_A_NINE)))
+}
+
+/// The outline of the 95 % band: at each time, the interval of the share of requests that took longer.
+///
+/// Requests that lie close together in time share their fate, so slices in blocks are the samples, not
+/// requests: the share is a ratio of sums over blocks, its error that of a ratio estimator, on a log scale.
+fn band(times: &Distribution, slices: &[Slice]) -> Option<Vec<(f64, f64)>> {
+    let size = slices.len().div_ceil(BLOCKS).max(1);
+    let blocks: Vec<Distribution> = slices.chunks(size).map(merged).collect();
+    if blocks.len() < FEWEST_BLOCKS {
+        return None;
+    }
+    let counts: Vec<f64> = blocks.iter().map(|block| block.count() as f64).collect();
+    let t = StudentsT::new(0.0, 1.0, blocks.len() as f64 - 1.0).ok()?.inverse_cdf(0.975);
+    let (mut fast, mut slow) = (Vec::new(), Vec::new());
+    for (q, us) in points(times) {
+        let above: Vec<f64> = blocks.iter().map(|block| longer_than(block, us)).collect();
+        let Some((share, error)) = ratio(&above, &counts) else { continue };
+        let spread = (t * error / share).exp();
+        let last = 1.0 - 1.0 / times.count() as f64;
+        fast.push(((1.0 - share / spread).clamp(0.0, last), us));
+        slow.push(((1.0 - share * spread).clamp(0.0, last), us));
+        let _ = q;
+    }
+    slow.reverse();
+    fast.extend(slow);
+    (fast.len() > 2).then_some(fast)
+}
+
+fn merged(slices: &[Slice]) -> Distribution {
+    let mut all = Distribution::default();
+    slices.iter().for_each(|slice| all.merge(&slice.latency));
+    all
+}
+
+fn longer_than(times: &Distribution, us: f64) -> f64 {
+    let up_to = times.0.quantile_below((us * 1_000.0) as u64);
+    (1.0 - up_to) * times.count() as f64
+}
+
+/// Σ`a` over Σ`b`, with the standard error of a ratio estimator over blocks.
+fn ratio(a: &[f64], b: &[f64]) -> Option<(f64, f64)> {
+    let (sum_a, sum_b): (f64, f64) = (a.iter().sum(), b.iter().sum());
+    let share = sum_a / sum_b;
+    let n = a.len() as f64;
+    let squares: f64 = a.iter().zip(b).map(|(a, b)| (a - share * b).powi(2)).sum();
+    let error = (n / (n - 1.0) * squares).sqrt() / sum_b;
+    (share > 0.0 && share.is_finite()).then_some((share, error))
+}
+
+fn caption(measurement: &Measurement, curves: &[Curve]) -> String {
+    let first = &curves[0];
+    let at = |q| first.times.quantile_us(q).map_or("–".to_owned(), figure::time_us);
+    let figures = format!(
+        "{}: half within {}, 99 % within {}, the longest {}.",
+        first.name,
+        at(0.5),
+        at(0.99),
+        at(1.0)
+    );
+    match (measurement.model, measurement.series.len()) {
+        (Model::Open, 1) => format!(
+            "{figures} Response time counts from when a request was due, service time from when it was sent; \
+             the gap between the curves is waiting. The band is a 95 % interval."
+        ),
+        (Model::Open, _) => format!("{figures} Response time, from when a request was due, of each variant."),
+        _ => {
+            format!("{figures} Service time: in a closed run the client waits, so there is no response time.")
+        }
+    }
+}
+
+fn table(curves: &[Curve]) -> Table {
+    let mut table = Table::new(["percentile"]);
+    table.head.extend(curves.iter().map(|curve| curve.name.clone()));
+    for (q, name) in [
+        (0.5, "50 %"),
+        (0.75, "75 %"),
+        (0.9, "90 %"),
+        (0.99, "99 %"),
+        (0.999, "99.9 %"),
+        (0.9999, "99.99 %"),
+        (1.0, "longest"),
+    ] {
+        let cells = curves.iter().map(|curve| cell(curve.times, q));
+        table.rows.push([name.to_owned()].into_iter().chain(cells).collect());
+    }
+    table
+}
+
+/// A percentile that fewer than ten values lie beyond is not told.
+fn cell(times: &Distribution, q: f64) -> String {
+    match q < 1.0 && (1.0 - q) * (times.count() as f64) < 10.0 {
+        true => "too few".to_owned(),
+        false => times.quantile_us(q).map_or("–".to_owned(), figure::time_us),
+    }
+}

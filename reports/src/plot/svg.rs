@@ -1,0 +1,152 @@
+//! A sheet as SVG.
+
+use std::fmt::Write;
+
+use crate::plot::axis::{Axis, Scale};
+use crate::plot::chart::Chart;
+use crate::plot::sheet::{Across, Ink, Look, Shape, Sheet, TENTHS};
+
+/// An element for a page whose style sheet gives the classes their colours.
+///
+/// Its data attributes tell a script where the axes lie, so that it can name the values under a pointer.
+pub fn inline(sheet: &Sheet, chart: &Chart, id: &str, alternative: &str) -> String {
+    let area = chart.area();
+    let mut out = String::new();
+    let _ = write!(
+        out,
+        r#"<svg class="plot" id="{id}" viewBox="0 0 {} {}" role="img" aria-label="{}" tabindex="0" data-x="{}" data-y="{}">"#,
+        px(sheet.width),
+        px(sheet.height),
+        escaped(alternative),
+        axis(&chart.x, area.left, area.right),
+        axis(&chart.y, area.bottom, area.top),
+    );
+    shapes(sheet, chart, &mut out);
+    out.push_str("</svg>");
+    out
+}
+
+fn shapes(sheet: &Sheet, chart: &Chart, out: &mut String) {
+    for shape in &sheet.shapes {
+        match shape {
+            Shape::Line { points, look, width } => line(points, *look, *width, chart, out),
+            Shape::Area { points, look } => {
+                let _ = write!(
+                    out,
+                    r#"<path class="{} fill"{} d="{}Z"/>"#,
+                    class(look.ink),
+                    opacity(*look),
+                    path(points)
+                );
+            }
+            Shape::Dot { at, radius, look } => {
+                let (x, y, r) = (px(at.0), px(at.1), px(*radius));
+                let _ =
+                    write!(out, r#"<circle class="{} fill" cx="{x}" cy="{y}" r="{r}"/>"#, class(look.ink));
+            }
+            Shape::Text { at, text, look, size, across, bold } => {
+                let anchor = match across {
+                    Across::Start => "",
+                    Across::Middle => r#" text-anchor="middle""#,
+                    Across::End => r#" text-anchor="end""#,
+                };
+                let weight = if *bold { r#" font-weight="600""# } else { "" };
+                let (x, y, size) = (px(at.0), px(at.1), px(*size));
+                let _ = write!(
+                    out,
+                    r#"<text class="{} fill" x="{x}" y="{y}" font-size="{size}"{anchor}{weight}>{}</text>"#,
+                    class(look.ink),
+                    escaped(text)
+                );
+            }
+        }
+    }
+}
+
+fn line(points: &[(i32, i32)], look: Look, width: i32, chart: &Chart, out: &mut String) {
+    let _ = write!(out, r#"<path class="{} line" stroke-width="{}""#, class(look.ink), px(width));
+    out.push_str(&opacity(look));
+    if look.dashed {
+        out.push_str(r#" stroke-dasharray="5 4""#);
+    }
+    if let Some((name, _)) = chart.names().find(|(_, of)| *of == look) {
+        let _ = write!(out, r#" data-name="{}""#, escaped(name));
+    }
+    let _ = write!(out, r#" d="{}"/>"#, path(points));
+}
+
+/// Absolute move, then relative steps: half the bytes. Steps in one direction are joined.
+fn path(points: &[(i32, i32)]) -> String {
+    let mut out = String::new();
+    let Some(&(x, y)) = points.first() else { return out };
+    let _ = write!(out, "M{} {}", px(x), px(y));
+    if points.len() > 1 {
+        out.push('l');
+    }
+    for (index, pair) in points.windows(2).enumerate() {
+        let (dx, dy) = (pair[1].0 - pair[0].0, pair[1].1 - pair[0].1);
+        let _ = write!(out, "{}{} {}", if index > 0 { " " } else { "" }, px(dx), px(dy));
+    }
+    out
+}
+
+/// Tenths as pixels, without a needless `.0`.
+fn px(tenths: i32) -> String {
+    match tenths % TENTHS {
+        0 => (tenths / TENTHS).to_string(),
+        rest => {
+            let sign = if tenths < 0 { "-" } else { "" };
+            match (tenths / TENTHS).abs() {
+                0 => format!("{sign}.{}", rest.abs()),
+                whole => format!("{sign}{whole}.{}", rest.abs()),
+            }
+        }
+    }
+}
+
+/// `scale,first pixel,last pixel,first place,last place,reading`: all that turning a pixel into a value needs.
+fn axis(axis: &Axis, from: i32, to: i32) -> String {
+    let scale = match axis.scale {
+        Scale::Linear if !axis.names.is_empty() => "names",
+        Scale::Linear => "linear",
+        Scale::Log => "log",
+        Scale::Tail => "tail",
+    };
+    let reading = format!("{:?}", axis.reading).to_lowercase();
+    format!(
+        "{scale},{},{},{:.6},{:.6},{reading}",
+        px(from),
+        px(to),
+        axis.place(axis.low),
+        axis.place(axis.high)
+    )
+}
+
+fn opacity(look: Look) -> String {
+    if look.opacity < 1.0 { format!(r#" opacity="{}""#, look.opacity) } else { String::new() }
+}
+
+fn class(ink: Ink) -> String {
+    match ink {
+        Ink::Strong => "ink".to_owned(),
+        Ink::Muted => "muted".to_owned(),
+        Ink::Grid => "grid".to_owned(),
+        Ink::Limit => "limit".to_owned(),
+        Ink::Series(n) => format!("s{n}"),
+        Ink::Heat(n) => format!("h{n}"),
+    }
+}
+
+pub fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            other => out.push(other),
+        }
+    }
+    out
+}

@@ -1,0 +1,252 @@
+//! `report.html`: one file, self-contained, that reads without JavaScript.
+
+use askama::Template;
+
+use crate::file::ReportError;
+use crate::plot::{self, Plot, Table};
+use crate::render::means;
+use crate::render::{figure, rates, raw, table};
+use crate::run::{Ledger, Measurement, Run};
+use crate::verdict::{CheckVerdict, ClaimVerdict, Verdict};
+
+const CSS: &str = include_str!("../../templates/report.css");
+const JS: &str = include_str!("../../templates/report.js");
+
+/// # Errors
+/// A plot that plotters cannot draw.
+pub fn html(run: &Run, verdicts: &[ClaimVerdict]) -> Result<String, ReportError> {
+    let plots = plot::plots(run);
+    let headline = means::headline(run, verdicts);
+    let page = Page {
+        version: env!("CARGO_PKG_VERSION"),
+        title: format!("proofload: {headline}"),
+        css: CSS,
+        js: JS,
+        verb: &run.verb,
+        moment: figure::moment(run.started_unix_ms),
+        headline,
+        sentences: verdicts.iter().map(|it| it.sentence.as_str()).filter(|it| !it.is_empty()).collect(),
+        invalid: &run.invalid,
+        verdicts: verdicts.iter().flat_map(|it| it.checks.iter().map(|check| Row::of(it, check))).collect(),
+        loads: rates::loads(run),
+        joint: figures(plots.iter().filter(|plot| plot.measurement.is_none()))?,
+        claims: verdicts.iter().map(|it| Evidence::of(it, run)).collect(),
+        measurements: run
+            .measurements
+            .iter()
+            .enumerate()
+            .map(|(index, it)| Load::of(index, it, &plots, run.measurements.len()))
+            .collect::<Result<_, _>>()?,
+        environment: means::environment(run),
+        command: means::command(run),
+        bias: means::bias(run),
+        raw: raw::html(run),
+    };
+    Ok(page.render().expect("a page of text renders to text"))
+}
+
+#[derive(Template)]
+#[template(path = "report.html")]
+struct Page<'a> {
+    version: &'static str,
+    title: String,
+    css: &'static str,
+    js: &'static str,
+    verb: &'a str,
+    moment: String,
+    headline: String,
+    sentences: Vec<&'a str>,
+    invalid: &'a [String],
+    verdicts: Vec<Row>,
+    loads: Vec<rates::Load>,
+    joint: Vec<Figure>,
+    claims: Vec<Evidence<'a>>,
+    measurements: Vec<Load<'a>>,
+    environment: Vec<(&'static str, String)>,
+    command: String,
+    bias: Vec<&'static str>,
+    raw: String,
+}
+
+/// A row of the table of verdicts.
+struct Row {
+    claim: String,
+    kind: &'static str,
+    title: String,
+    measured: String,
+    verdict: Verdict,
+    mark: char,
+    why: String,
+    rests_on: String,
+}
+
+impl Row {
+    fn of(claim: &ClaimVerdict, check: &CheckVerdict) -> Row {
+        let why = check.reasons.first().filter(|_| check.verdict != Verdict::Holds);
+        Row {
+            claim: claim.claim.id.clone(),
+            kind: table::kind(check),
+            title: check.check.title.clone(),
+            measured: figure::measured(check),
+            verdict: check.verdict,
+            mark: table::mark(check.verdict),
+            why: why.cloned().unwrap_or_default(),
+            rests_on: standings(check),
+        }
+    }
+}
+
+/// A claim's evidence, check by check.
+struct Evidence<'a> {
+    id: &'a str,
+    statement: &'a str,
+    note: &'a str,
+    checks: Vec<CheckEvidence<'a>>,
+}
+
+struct CheckEvidence<'a> {
+    verdict: Verdict,
+    mark: char,
+    kind: &'static str,
+    title: &'a str,
+    measured: String,
+    bound: String,
+    reasons: &'a [String],
+    method: &'a str,
+    samples: String,
+    confidence: f64,
+    rests: &'a [String],
+    scenario: &'a str,
+    measurement: Option<usize>,
+}
+
+impl<'a> Evidence<'a> {
+    fn of(claim: &'a ClaimVerdict, run: &Run) -> Evidence<'a> {
+        Evidence {
+            id: &claim.claim.id,
+            statement: &claim.claim.statement,
+            note: &claim.claim.note,
+            checks: claim.checks.iter().map(|check| CheckEvidence::of(check, run)).collect(),
+        }
+    }
+}
+
+impl<'a> CheckEvidence<'a> {
+    fn of(check: &'a CheckVerdict, run: &Run) -> CheckEvidence<'a> {
+        let made = |it: &Measurement| it.scenario.name == check.check.scenario;
+        CheckEvidence {
+            verdict: check.verdict,
+            mark: table::mark(check.verdict),
+            kind: table::kind(check),
+            title: &check.check.title,
+            measured: figure::measured(check),
+            bound: figure::bound(&check.check),
+            reasons: &check.reasons,
+            method: &check.method,
+            samples: figure::grouped(check.samples as f64),
+            confidence: check.check.confidence,
+            rests: &check.rests_on,
+            scenario: &check.check.scenario,
+            measurement: run.measurements.iter().position(made).map(|index| index + 1),
+        }
+    }
+}
+
+/// A measurement, with its plots.
+struct Load<'a> {
+    number: usize,
+    open: bool,
+    name: &'a str,
+    about: &'a str,
+    remarks: &'a [String],
+    invalid: Vec<&'a str>,
+    plots: Vec<Figure>,
+    ledger: Vec<(&'static str, String)>,
+    settings: Vec<(String, String)>,
+    counters: Table,
+    facts: Vec<(String, String)>,
+}
+
+impl<'a> Load<'a> {
+    /// A run of few measurements lies open; of many, a reader picks.
+    fn of(
+        index: usize,
+        measurement: &'a Measurement,
+        plots: &[Plot],
+        of: usize,
+    ) -> Result<Load<'a>, ReportError> {
+        Ok(Load {
+            number: index + 1,
+            open: of <= 4,
+            name: &measurement.scenario.name,
+            about: &measurement.scenario.about,
+            remarks: &measurement.remarks,
+            invalid: measurement
+                .invalid
+                .iter()
+                .chain(&measurement.invalid_latency)
+                .map(String::as_str)
+                .collect(),
+            plots: figures(plots.iter().filter(|plot| plot.measurement == Some(index)))?,
+            ledger: measurement.ledger.as_ref().map(ledger).unwrap_or_default(),
+            settings: means::settings(measurement),
+            counters: rates::counters(measurement),
+            facts: measurement
+                .facts
+                .iter()
+                .map(|(name, value)| (name.clone(), figure::Unit::of_fact(name).write(*value, 4)))
+                .collect(),
+        })
+    }
+}
+
+/// A plot in the page.
+#[derive(Template)]
+#[template(path = "figure.html")]
+struct Drawn<'a> {
+    wide: bool,
+    title: &'a str,
+    svg: String,
+    caption: &'a str,
+    table: &'a Table,
+}
+
+pub struct Figure {
+    pub html: String,
+}
+
+fn figures<'a>(plots: impl Iterator<Item = &'a Plot>) -> Result<Vec<Figure>, ReportError> {
+    plots
+        .map(|plot| {
+            let (title, caption, table) = (&plot.title, &plot.caption, &plot.table);
+            let drawn = Drawn { wide: false, title, svg: plot.inline()?, caption, table };
+            Ok(Figure { html: drawn.render().expect("a figure of text renders to text") })
+        })
+        .collect()
+}
+
+fn ledger(ledger: &Ledger) -> Vec<(&'static str, String)> {
+    let count = |n: u64| figure::grouped(n as f64);
+    vec![
+        ("acknowledged", count(ledger.acknowledged)),
+        ("present", count(ledger.present)),
+        ("missing", count(ledger.missing)),
+        ("wrong", count(ledger.wrong)),
+        ("duplicates", count(ledger.duplicates)),
+        ("indeterminate", count(ledger.indeterminate)),
+        ("strangers", count(ledger.strangers)),
+        ("read back", ledger.source.clone()),
+    ]
+}
+
+/// The standings that a check rests on, each once: the details stand with the evidence.
+fn standings(check: &CheckVerdict) -> String {
+    let mut all: Vec<&str> = check
+        .rests_on
+        .iter()
+        .map(|it| it.split_once(": ").map_or(it.as_str(), |(_, standing)| standing))
+        .collect();
+    all.sort_unstable();
+    all.dedup();
+    all.join("; ")
+}
