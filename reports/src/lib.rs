@@ -3,6 +3,7 @@
 pub mod distribution;
 pub mod figure;
 pub mod file;
+pub mod gate;
 pub mod knee;
 pub mod plot;
 pub mod render;

@@ -11,27 +11,40 @@ pub fn upper_tail(differences: &[f64]) -> f64 {
     ways[observed..].iter().sum::<f64>() / ways.iter().sum::<f64>()
 }
 
-/// The Hodges–Lehmann estimate: the median of all pairwise means.
-pub fn hodges_lehmann(values: &[f64]) -> Option<f64> {
-    let means = walsh_averages(values);
-    let middle = means.len() / 2;
-    match means.len() {
-        0 => None,
-        odd if odd % 2 == 1 => Some(means[middle]),
-        _ => Some((means[middle - 1] + means[middle]) / 2.0),
+/// The means of all pairs of values, in rising order: the test turned inside out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WalshAverages(Vec<f64>);
+
+impl WalshAverages {
+    pub fn of(values: &[f64]) -> Self {
+        let from = |(i, a): (usize, &f64)| values[i..].iter().map(|b| (a + b) / 2.0).collect::<Vec<_>>();
+        let mut means: Vec<f64> = values.iter().enumerate().flat_map(from).collect();
+        means.sort_unstable_by(f64::total_cmp);
+        Self(means)
+    }
+
+    /// The Hodges–Lehmann estimate of the centre.
+    pub fn median(&self) -> Option<f64> {
+        let middle = self.0.len() / 2;
+        match self.0.len() {
+            0 => None,
+            odd if odd % 2 == 1 => Some(self.0[middle]),
+            _ => Some((self.0[middle - 1] + self.0[middle]) / 2.0),
+        }
+    }
+
+    /// The centres that a test with this critical sum would not reject; all where there is no such sum.
+    pub fn bounds(&self, critical_sum: Option<usize>) -> (f64, f64) {
+        match critical_sum {
+            Some(sum) => (self.0[sum], self.0[self.0.len() - 1 - sum]),
+            None => (f64::NEG_INFINITY, f64::INFINITY),
+        }
     }
 }
 
-/// One-sided bounds on the centre, by inverting the test: the centres that it would not reject.
-/// Infinite where there are too few values to reject any.
+/// One-sided bounds on the centre. Infinite where there are too few values to reject any.
 pub fn bounds(values: &[f64], confidence: f64) -> (f64, f64) {
-    match critical_sum(values.len(), 1.0 - confidence) {
-        Some(sum) => {
-            let means = walsh_averages(values);
-            (means[sum], means[means.len() - 1 - sum])
-        }
-        None => (f64::NEG_INFINITY, f64::INFINITY),
-    }
+    WalshAverages::of(values).bounds(critical_sum(values.len(), 1.0 - confidence))
 }
 
 /// The largest rank sum whose lower tail is at most `alpha`; none where even zero is likelier.
@@ -69,13 +82,6 @@ fn ways_by_sum(ranks: &[usize]) -> Vec<f64> {
         }
     }
     ways
-}
-
-fn walsh_averages(values: &[f64]) -> Vec<f64> {
-    let pairs = values.iter().enumerate().flat_map(|(i, a)| values[i..].iter().map(move |b| (a + b) / 2.0));
-    let mut means: Vec<f64> = pairs.collect();
-    means.sort_by(f64::total_cmp);
-    means
 }
 
 #[cfg(test)]
@@ -122,7 +128,7 @@ mod tests {
         let gains: Vec<f64> = before.iter().zip(after).map(|(x, y)| y - x).collect();
         let losses: Vec<f64> = gains.iter().map(|it| -it).collect();
         assert!((upper_tail(&losses) - 0.0195).abs() < 5e-5);
-        assert!((hodges_lehmann(&gains).unwrap() + 0.46).abs() < 1e-9);
+        assert!((WalshAverages::of(&gains).median().unwrap() + 0.46).abs() < 1e-9);
         let (low, high) = bounds(&gains, 0.98);
         assert!((low + 0.786).abs() < 1e-9 && (high + 0.010).abs() < 1e-9, "{low} {high}");
     }
@@ -130,7 +136,7 @@ mod tests {
     #[test]
     fn too_few_values_bound_nothing() {
         assert_eq!(bounds(&[1.0, 2.0, 3.0], 0.95), (f64::NEG_INFINITY, f64::INFINITY));
-        assert_eq!(hodges_lehmann(&[]), None);
+        assert_eq!(WalshAverages::of(&[]).median(), None);
         assert_eq!(upper_tail(&[]), 1.0);
     }
 }
