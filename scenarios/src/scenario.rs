@@ -15,7 +15,15 @@ pub struct Scenario {
     #[serde(default = "default_seed")]
     pub seed: u64,
     pub load: Load,
+    /// How long each phase lasts in the quick profile.
     pub phases: Phases,
+    /// How long each phase lasts in the full profile, where that differs. Only durations may differ:
+    /// a claim must not be tried on another workload than the one it names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub full: Option<Phases>,
+    /// Whether it needs PostgreSQL and Redis, and so cannot be run on the embedded default.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub services: bool,
     /// The links that exist before the load begins (the bundled server's workload).
     #[serde(default)]
     pub links: Option<Links>,
@@ -29,6 +37,22 @@ pub struct Scenario {
     /// What Goose users do.
     #[serde(default, rename = "journey")]
     pub journeys: Vec<Journey>,
+    /// What is broken on purpose while the load runs, in any order.
+    #[serde(default, rename = "fault", skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<Fault>,
+    /// How a target of one's own is spoken to.
+    #[serde(default, skip_serializing_if = "HttpOptions::is_default")]
+    pub http: HttpOptions,
+    /// What stands for `{name}` in HTTP templates.
+    #[serde(default, rename = "value", skip_serializing_if = "BTreeMap::is_empty")]
+    pub values: BTreeMap<String, ValueSource>,
+}
+
+/// How much time a run may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    Quick,
+    Full,
 }
 
 /// Who decides when a request is sent.
@@ -104,13 +128,25 @@ pub struct Links {
     /// Start the server anew after the links were made, so that only warming fills its cache.
     #[serde(default)]
     pub restart: bool,
+    /// Popularity drifts: after so many visits half of the links have another rank.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub half_life_visits: Option<u64>,
 }
 
 /// What `proofload serve` is started with; a field that is absent leaves the server's default.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ServerSettings {
+    /// Processes of `proofload serve` on the same database; requests are dealt over them evenly.
+    #[serde(default = "default_processes", skip_serializing_if = "is_one")]
+    pub processes: u32,
+    /// The stacks that the processes belong to, dealt in turn; the server's own default where empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stacks: Vec<String>,
+    /// Whether ids come from a `proofload keygen` process of its own, which a fault can then act on.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub keygen: bool,
     /// Flags of `proofload serve`, without the dashes: `design = "after"`, `cache-entries = 27000`.
+    #[serde(flatten)]
     pub flags: BTreeMap<String, toml::Value>,
 }
 
@@ -151,6 +187,132 @@ pub struct HttpTemplate {
     /// Expected status; any 2xx or 3xx where nothing is said.
     #[serde(default)]
     pub status: Option<u16>,
+    /// Headers that an answer must carry, with exactly this value.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub answer_headers: BTreeMap<String, String>,
+    /// What an answer's body must contain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_contains: Option<String>,
+}
+
+/// How a target of one's own is spoken to; the scheme of its URL says whether by TLS.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpOptions {
+    #[serde(default)]
+    pub version: HttpVersion,
+    /// PEM file of the authority that signed the target's certificate; the usual ones where none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<String>,
+    /// Takes any certificate, for a test system that signs its own.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub any_certificate: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HttpVersion {
+    #[default]
+    #[serde(rename = "1.1")]
+    Http1,
+    #[serde(rename = "2")]
+    Http2,
+}
+
+/// Where the value of a `{name}` comes from. Generated values follow from the scenario's seed, the
+/// name and the number of the request, so that a run can be repeated to the byte.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum ValueSource {
+    /// A column of a CSV file whose first line names the columns. All values of one request come
+    /// from the same line of the file.
+    Csv {
+        file: String,
+        column: String,
+        #[serde(default)]
+        at_end: AtEnd,
+    },
+    /// An integer from `from` to `to`, both included, each as likely.
+    Integer { from: i64, to: i64 },
+    /// A rank from 0 to `count` − 1, rank 0 the most likely.
+    Zipf { count: u32, exponent: f64 },
+    /// Thirty-two hexadecimal digits in the shape of a version 4 UUID.
+    Uuid,
+    /// `from`, `from` + 1, …: the number of the request.
+    Sequence { from: u64 },
+}
+
+/// What happens when all lines of a CSV file were used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AtEnd {
+    /// Begin again with the first line.
+    #[default]
+    Cycle,
+    /// End the run, and say so.
+    Stop,
+}
+
+/// Something broken on purpose, at a moment of the measurement.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// Seconds since the measurement began.
+    pub at_s: f64,
+    pub target: FaultTarget,
+    pub action: FaultAction,
+    /// Which of several processes, from 0; all of them, one after the other, where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FaultTarget {
+    App,
+    Keygen,
+    Redis,
+    Postgres,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FaultAction {
+    /// SIGKILL, and nothing starts it again.
+    Kill,
+    /// Start again what was killed, on the same address.
+    Start,
+    /// SIGTERM, wait until it has ended in good order, start again on the same address.
+    Restart,
+    /// Redis only: forget everything.
+    Flush,
+    /// Redis only: write down what it holds now, for a later `restore`.
+    Dump,
+    /// Redis only: go back to what the last `dump` wrote down.
+    Restore,
+}
+
+impl Scenario {
+    /// The scenario as that profile runs it.
+    pub fn for_profile(&self, profile: Profile) -> Self {
+        let mut scenario = self.clone();
+        let full = scenario.full.take();
+        if let (Profile::Full, Some(phases)) = (profile, full) {
+            scenario.phases = phases;
+        }
+        scenario
+    }
+}
+
+impl HttpOptions {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        Self { processes: 1, stacks: Vec::new(), keygen: false, flags: BTreeMap::new() }
+    }
 }
 
 /// A walk of a Goose user.
@@ -189,6 +351,15 @@ fn default_slice() -> f64 {
 }
 fn default_weight() -> u32 {
     1
+}
+fn default_processes() -> u32 {
+    1
+}
+fn is_false(value: &bool) -> bool {
+    !value
+}
+fn is_one(value: &u32) -> bool {
+    *value == 1
 }
 fn default_method() -> String {
     "GET".to_owned()

@@ -117,7 +117,11 @@ impl Iterator for Workload {
 
 /// The popularity that a scenario's links have: the same for clicks, for warming and for visits.
 pub fn popularity(links: &Links, seed: u64) -> Popularity {
-    Popularity::new(links.count, links.zipf, seed)
+    let popularity = Popularity::new(links.count, links.zipf, seed);
+    match links.half_life_visits {
+        Some(half_life) => popularity.drifting(half_life),
+        None => popularity,
+    }
 }
 
 /// The target of the `n`-th link: 58 to 113 bytes, plain ASCII, no two alike for one seed.
@@ -193,7 +197,7 @@ mod tests {
     }
 
     fn links() -> Links {
-        Links { count: 1_000, zipf: 0.99, clicks: 0, restart: false }
+        Links { count: 1_000, zipf: 0.99, clicks: 0, restart: false, half_life_visits: None }
     }
 
     fn mixed(seed: u64, phase: u64) -> Workload {
@@ -227,7 +231,7 @@ mod tests {
 
     #[test]
     fn weights_are_shares_of_the_mix() {
-        let mut counts = [0; 3];
+        let mut counts = [0i32; 3];
         for operation in mixed(5, 0).take(100_000) {
             match operation {
                 Operation::Create { .. } => counts[0] += 1,
@@ -243,7 +247,7 @@ mod tests {
             }
         }
         for (count, expected) in counts.into_iter().zip([10_000, 80_000, 10_000]) {
-            assert!((count - expected as i32).abs() < 500, "{counts:?}");
+            assert!((count - expected).abs() < 500, "{counts:?}");
         }
     }
 

@@ -99,10 +99,21 @@ pub fn scenario(name: &str, seconds: u32, rate: u32) -> Scenario {
             connections: 64,
         },
         phases: Phases { warm_up_s: 2.0, measurement_s: f64::from(seconds), slice_s: 1.0 },
-        links: Some(Links { count: 100_000, zipf: 0.99, clicks: 1_000_000, restart: true }),
+        links: Some(Links {
+            count: 100_000,
+            zipf: 0.99,
+            clicks: 1_000_000,
+            restart: true,
+            half_life_visits: None,
+        }),
         variants: BTreeMap::from([("server".into(), ServerSettings::default())]),
         operations: Vec::new(),
         journeys: Vec::new(),
+        full: None,
+        services: false,
+        faults: Vec::new(),
+        http: Default::default(),
+        values: BTreeMap::new(),
     }
 }
 
