@@ -303,6 +303,21 @@ impl Scenario {
     }
 }
 
+/// `GET /`, any good status.
+impl Default for HttpTemplate {
+    fn default() -> Self {
+        Self {
+            method: default_method(),
+            path: "/".to_owned(),
+            headers: BTreeMap::new(),
+            body: String::new(),
+            status: None,
+            answer_headers: BTreeMap::new(),
+            answer_contains: None,
+        }
+    }
+}
+
 impl HttpOptions {
     fn is_default(&self) -> bool {
         *self == Self::default()

@@ -116,6 +116,7 @@ fn template(args: &AdhocArgs, path: String) -> Result<HttpTemplate> {
         headers,
         body: args.body.clone(),
         status: args.expect_status,
+        ..HttpTemplate::default()
     })
 }
 

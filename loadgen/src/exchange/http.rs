@@ -319,13 +319,7 @@ mod tests {
     use super::*;
 
     fn template(path: &str) -> HttpTemplate {
-        HttpTemplate {
-            method: "GET".to_owned(),
-            path: path.to_owned(),
-            headers: BTreeMap::new(),
-            body: String::new(),
-            status: None,
-        }
+        HttpTemplate { path: path.to_owned(), ..HttpTemplate::default() }
     }
 
     fn path_of(path: &str, csv: &str, row: u64) -> Result<String, TemplateError> {
