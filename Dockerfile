@@ -10,7 +10,7 @@ RUN cargo build --release --locked && strip -o /proofload target/release/prooflo
 FROM ${RUN_IMAGE}
 COPY --from=build /proofload /usr/local/bin/proofload
 # For SQLite, where no database is named.
-RUN mkdir /data && chown 65532:65532 /data
+RUN install -d -o 65532 -g 65532 /data
 WORKDIR /data
 USER 65532:65532
 EXPOSE 8080
