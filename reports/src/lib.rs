@@ -1,5 +1,6 @@
 //! What it means: the result model, statistics, verdicts and renderers.
 
+pub mod compare;
 pub mod distribution;
 pub mod figure;
 pub mod file;

@@ -3,7 +3,7 @@
 mod html;
 mod junit;
 mod markdown;
-mod means;
+pub(crate) mod means;
 mod rates;
 mod raw;
 mod table;

@@ -8,6 +8,7 @@ pub mod exponential;
 pub mod proportion;
 pub mod quantile;
 pub mod rare;
+pub mod ratio;
 pub mod signed_rank;
 
 /// A point value between its two one-sided confidence bounds.

@@ -21,8 +21,8 @@ pub fn check(metric: Metric, bound: Bound) -> Check {
 
 pub fn hit_rate(of_ceiling: bool) -> Metric {
     Metric::Ratio {
-        sum: vec!["server.hits_*".to_owned()],
-        per: vec!["server.lookups".to_owned()],
+        sum: vec!["server.lookups_process".to_owned(), "server.lookups_redis".to_owned()],
+        per: vec!["server.lookups_*".to_owned()],
         of_ceiling,
         variant: None,
     }
@@ -72,9 +72,10 @@ pub fn redirects(hits: u64) -> Series {
             slice(
                 index,
                 &[
-                    ("server.hits_process", hits / 2),
-                    ("server.hits_redis", hits - hits / 2),
-                    ("server.lookups", 1_000),
+                    ("server.lookups_process", hits / 2),
+                    ("server.lookups_redis", hits - hits / 2),
+                    ("server.lookups_store", 1_000 - hits),
+                    ("server.lookups_waiter", 0),
                     ("client.sent", 1_000),
                     ("client.ok", 1_000),
                     ("client.wrong", 0),

@@ -28,9 +28,10 @@ fn not_one_miss_is_no_certainty() {
 fn an_inconclusive_verdict_says_how_many_would_suffice() {
     let mut short = redirects(992);
     for slice in &mut short.slices {
-        slice.counters.insert("server.lookups".to_owned(), 100);
-        slice.counters.insert("server.hits_process".to_owned(), 99);
-        slice.counters.insert("server.hits_redis".to_owned(), u64::from(slice.start_s % 5.0 == 0.0));
+        let miss = u64::from(slice.start_s % 5.0 != 0.0);
+        slice.counters.insert("server.lookups_process".to_owned(), 99);
+        slice.counters.insert("server.lookups_redis".to_owned(), 1 - miss);
+        slice.counters.insert("server.lookups_store".to_owned(), miss);
     }
     let found = judged(check(hit_rate(false), Bound::AtLeast(0.99)), measurement(vec![short]));
     assert_verdict(&found, Verdict::Inconclusive, "effective samples do not suffice");
@@ -138,8 +139,8 @@ fn misses_that_never_came_back_are_not_forgotten() {
 fn busy_slices_weigh_more_than_idle_ones() {
     let mut uneven = redirects(995);
     for slice in uneven.slices.iter_mut().step_by(16) {
-        slice.counters.insert("server.lookups".to_owned(), 100_000);
-        slice.counters.insert("server.hits_process".to_owned(), 90_000);
+        slice.counters.insert("server.lookups_process".to_owned(), 90_000);
+        slice.counters.insert("server.lookups_store".to_owned(), 10_000);
     }
     let found = judged(check(hit_rate(false), Bound::AtLeast(0.99)), measurement(vec![uneven]));
     assert_ne!(found.verdict, Verdict::Holds);
