@@ -1,0 +1,160 @@
+//! Click counts: exact, kept by each thread, then added to the store in batches.
+
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+
+use crate::cache::table::{Name, code_of};
+use crate::codes::{Code, Codec, Key};
+
+/// One thread's clicks since they were last gathered. Only that thread and the gatherer lock it.
+#[derive(Default)]
+pub struct ClickLog {
+    clicks: Mutex<Logged>,
+}
+
+#[derive(Default)]
+struct Logged {
+    /// Generated codes as they came: the cheapest thing to do while a client waits.
+    raw: Vec<u64>,
+    /// The same, counted, when the raw ones grew too many.
+    counted: HashMap<u64, u64>,
+    custom: HashMap<Box<str>, u64>,
+}
+
+/// Raw clicks before they are counted, 8 bytes each.
+const MOST_RAW: usize = 1 << 18;
+
+impl ClickLog {
+    #[inline]
+    pub fn click(&self, name: Name<'_>, code: &str) {
+        let mut clicks = self.clicks.lock();
+        match name.generated() {
+            Some(key) => clicks.click(key),
+            None => *clicks.custom.entry_ref(code).or_insert(0) += 1,
+        }
+    }
+
+    /// Moves all clicks to `pending`.
+    fn gather(&self, codec: &Codec, pending: &mut Pending) {
+        let spare = Vec::with_capacity(self.clicks.lock().raw.len().max(1_024));
+        let mut taken = {
+            let mut clicks = self.clicks.lock();
+            let raw = std::mem::replace(&mut clicks.raw, spare);
+            Logged {
+                raw,
+                counted: std::mem::take(&mut clicks.counted),
+                custom: std::mem::take(&mut clicks.custom),
+            }
+        };
+        taken.count_raw();
+        for (key, count) in taken.counted {
+            if let Some(code) = Code::parse(&code_of(key)) {
+                pending.add(Key::Generated(codec.decode(code)), count);
+            }
+        }
+        for (code, count) in taken.custom {
+            pending.add(Key::Custom(code), count);
+        }
+    }
+}
+
+impl Logged {
+    fn click(&mut self, key: u64) {
+        if self.raw.len() >= MOST_RAW {
+            self.count_raw();
+        }
+        self.raw.push(key);
+    }
+
+    fn count_raw(&mut self) {
+        self.raw.sort_unstable();
+        for same in self.raw.chunk_by(|a, b| a == b) {
+            *self.counted.entry(same[0]).or_insert(0) += same.len() as u64;
+        }
+        self.raw.clear();
+    }
+}
+
+/// Clicks that were gathered and not yet stored.
+#[derive(Default)]
+pub struct Pending {
+    clicks: HashMap<Key, u64>,
+    lost: u64,
+}
+
+impl Pending {
+    /// Rows of one statement.
+    const BATCH: usize = 4_096;
+    /// The most links with clicks that wait for a store that is away; clicks of further links are counted as lost.
+    const MOST: usize = 1 << 20;
+
+    pub fn gather<'a>(&mut self, logs: impl Iterator<Item = &'a ClickLog>, codec: &Codec) {
+        logs.for_each(|log| log.gather(codec, self));
+    }
+
+    /// Takes out up to one statement's worth.
+    pub fn batch(&mut self) -> Vec<(Key, u64)> {
+        if self.clicks.len() <= Self::BATCH {
+            return self.clicks.drain().collect();
+        }
+        self.clicks.extract_if(|_, _| true).take(Self::BATCH).collect()
+    }
+
+    /// Puts back what could not be stored.
+    pub fn put_back(&mut self, batch: Vec<(Key, u64)>) {
+        batch.into_iter().for_each(|(key, count)| self.add(key, count));
+    }
+
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.clicks.is_empty()
+    }
+
+    fn add(&mut self, key: Key, count: u64) {
+        if let Some(known) = self.clicks.get_mut(&key) {
+            *known += count;
+        } else if self.clicks.len() < Self::MOST {
+            self.clicks.insert(key, count);
+        } else {
+            self.lost += count;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codes::PUBLIC_DEFAULT_KEY;
+
+    #[test]
+    fn every_click_of_every_thread_is_counted_once() {
+        let codec = Codec::new(&PUBLIC_DEFAULT_KEY);
+        let logs = [ClickLog::default(), ClickLog::default()];
+        let codes: Vec<String> = (0..10).map(|id| codec.text(&Key::Generated(id))).collect();
+        for i in 0..MOST_RAW + 5 {
+            let code = &codes[i % 10];
+            logs[i % 2].click(Name::of(code), code);
+        }
+        logs[0].click(Name::of("my-code"), "my-code");
+        let mut pending = Pending::default();
+        pending.gather(logs.iter(), &codec);
+        let batch = pending.batch();
+        assert_eq!(batch.len(), 11);
+        assert_eq!(batch.iter().map(|(_, count)| count).sum::<u64>(), MOST_RAW as u64 + 6);
+        assert!(batch.contains(&(Key::Custom("my-code".into()), 1)));
+        pending.put_back(batch);
+        assert_eq!(pending.batch().len(), 11);
+        assert!(pending.is_empty());
+    }
+
+    #[test]
+    fn batches_are_bounded_and_complete() {
+        let mut pending = Pending::default();
+        (0..10_000).for_each(|id| pending.add(Key::Generated(id), 1));
+        let sizes: Vec<usize> = (0..4).map(|_| pending.batch().len()).collect();
+        assert_eq!(sizes, [4_096, 4_096, 1_808, 0]);
+    }
+}

@@ -1,0 +1,20 @@
+//! The HTTP side: connections, routes, pages.
+
+mod body;
+mod connection;
+mod links;
+mod pages;
+mod problem;
+mod rate;
+mod routes;
+mod site;
+mod worker;
+
+pub use site::Site;
+pub use worker::{Crew, Worker};
+
+use bytes::Bytes;
+use http_body_util::Full;
+
+pub type Request = hyper::Request<hyper::body::Incoming>;
+pub type Response = hyper::Response<Full<Bytes>>;

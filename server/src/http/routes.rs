@@ -1,0 +1,166 @@
+//! Which request is answered by what.
+
+use hyper::header::{CACHE_CONTROL, CONNECTION, HeaderMap, HeaderValue, LOCATION};
+use hyper::service::Service;
+use hyper::{Method, StatusCode};
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::connection::Watch;
+use super::problem::Problem;
+use super::{Request, Response, Site, links, pages};
+use crate::shortener::{Desk, Followed};
+
+/// One connection's client, as the routes see it.
+#[derive(Clone)]
+pub struct Client {
+    pub site: Arc<Site>,
+    /// Of the thread that serves this connection.
+    pub desk: Arc<Desk>,
+    pub watch: Arc<Watch>,
+    pub address: IpAddr,
+}
+
+/// A redirect out of the cache is answered on the spot; all else takes a future.
+pub enum Answer {
+    Now(Option<Response>),
+    Later(Pin<Box<dyn Future<Output = Response> + Send>>),
+}
+
+impl Service<Request> for Client {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Answer;
+
+    #[inline]
+    fn call(&self, mut request: Request) -> Answer {
+        self.watch.asked();
+        match self.redirect_from_cache(&mut request) {
+            Some(response) => Answer::Now(Some(response)),
+            None => Answer::Later(Box::pin(self.clone().answer(request))),
+        }
+    }
+}
+
+impl Future for Answer {
+    type Output = Result<Response, Infallible>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Answer::Now(response) => Poll::Ready(Ok(response.take().expect("a future is done once"))),
+            Answer::Later(response) => response.as_mut().poll(context).map(Ok),
+        }
+    }
+}
+
+impl Client {
+    /// The way nearly all requests go. No page of ours can be in the cache, since their names are no codes.
+    #[inline]
+    fn redirect_from_cache(&self, request: &mut Request) -> Option<Response> {
+        let is_get = request.method() == Method::GET;
+        if !is_get && request.method() != Method::HEAD {
+            return None;
+        }
+        let code = request.uri().path().strip_prefix('/')?;
+        let followed = self.site.shortener.follow_cached(code, &self.desk, is_get)?;
+        // hyper takes the headers of an answer for those of the next request: handing the request's own back to it
+        // saves an allocation each way.
+        let headers = std::mem::take(request.headers_mut());
+        Some(self.redirect(followed, headers))
+    }
+
+    fn redirect(&self, followed: Followed, mut headers: HeaderMap) -> Response {
+        let location = match followed {
+            Followed::Found(url) => HeaderValue::from_maybe_shared(url),
+            Followed::Gone => return self.finish(Problem::gone().response()),
+            Followed::NotFound => return self.finish(Problem::not_found().response()),
+        };
+        let Ok(location) = location else { return self.finish(Problem::not_found().response()) };
+        let mut response = Response::default();
+        *response.status_mut() = self.site.redirect_status;
+        headers.clear();
+        headers.insert(LOCATION, location);
+        if let Some(cache_control) = &self.site.redirect_cache_control {
+            headers.insert(CACHE_CONTROL, cache_control.clone());
+        }
+        *response.headers_mut() = headers;
+        self.finish(response)
+    }
+
+    async fn answer(self, request: Request) -> Response {
+        let _busy = Busy::new(&self.watch);
+        let answered = self.route(request).await;
+        self.finish(answered.unwrap_or_else(|problem| problem.response()))
+    }
+
+    async fn route(&self, request: Request) -> Result<Response, Problem> {
+        let path = request.uri().path();
+        match (path, request.method().as_str()) {
+            ("/api/links", "POST") => links::create(self, request).await,
+            ("/api/links", _) => Err(Problem::method_not_allowed("POST")),
+            ("/api/links/bulk", "POST") => links::create_many(self, request).await,
+            ("/api/links/bulk", _) => Err(Problem::method_not_allowed("POST")),
+            ("/api/clicks", "POST") => links::add_clicks(self, request).await,
+            ("/api/clicks", _) => Err(Problem::method_not_allowed("POST")),
+            ("/api/cache", "GET" | "HEAD") => Ok(pages::cache(&self.site)),
+            ("/api/cache", "DELETE") => pages::clear_cache(self, request),
+            ("/api/cache", _) => Err(Problem::method_not_allowed("GET, HEAD, DELETE")),
+            ("/health", "GET" | "HEAD") => Ok(pages::health(&self.site).await),
+            ("/metrics", "GET" | "HEAD") => Ok(pages::metrics(&self.site)),
+            ("/openapi.json", "GET" | "HEAD") => Ok(pages::openapi()),
+            ("/health" | "/metrics" | "/openapi.json", _) => Err(Problem::method_not_allowed("GET, HEAD")),
+            _ => self.route_code(request).await,
+        }
+    }
+
+    async fn route_code(&self, request: Request) -> Result<Response, Problem> {
+        let path = request.uri().path();
+        if let Some(code) = path.strip_prefix("/api/links/").map(str::to_owned) {
+            return match request.method().as_str() {
+                "GET" | "HEAD" => links::show(self, &code).await,
+                "PATCH" => links::change(self, &code, request).await,
+                "DELETE" => links::delete(self, &code, &request).await,
+                _ => Err(Problem::method_not_allowed("GET, HEAD, PATCH, DELETE")),
+            };
+        }
+        let code = path.strip_prefix('/').filter(|code| !code.is_empty() && !code.contains('/'));
+        let Some(code) = code else {
+            return Err(Problem::new(StatusCode::NOT_FOUND, "there is no such page"));
+        };
+        match request.method().as_str() {
+            method @ ("GET" | "HEAD") => {
+                let followed = self.site.shortener.follow(code, &self.desk, method == "GET").await?;
+                Ok(self.redirect(followed, HeaderMap::new()))
+            }
+            _ => Err(Problem::method_not_allowed("GET, HEAD")),
+        }
+    }
+
+    #[inline]
+    fn finish(&self, mut response: Response) -> Response {
+        if self.site.is_draining() {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+/// Tells the watch that an answer is under way, for as long as it is.
+struct Busy(Arc<Watch>);
+
+impl Busy {
+    fn new(watch: &Arc<Watch>) -> Self {
+        watch.set_busy(true);
+        Self(watch.clone())
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.set_busy(false);
+    }
+}

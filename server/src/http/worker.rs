@@ -1,0 +1,181 @@
+//! A thread's share of the connections.
+
+use hyper::server::conn::http1;
+use parking_lot::Mutex;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+
+use super::Site;
+use super::connection::{Ages, Connection, Watch};
+use super::routes::Client;
+use crate::config::Limits;
+use crate::shortener::Desk;
+
+/// Connections on their way to a worker; each of them was counted against the limit before.
+type Dealt = (std::net::TcpStream, IpAddr);
+
+/// The threads that answer HTTP, as the one that accepts connections sees them.
+pub struct Crew {
+    site: Arc<Site>,
+    rosters: Vec<Arc<Roster>>,
+    doors: Vec<mpsc::Sender<Dealt>>,
+}
+
+/// Serves the connections that are dealt to one thread.
+pub struct Worker {
+    site: Arc<Site>,
+    desk: Arc<Desk>,
+    roster: Arc<Roster>,
+    dealt: mpsc::Receiver<Dealt>,
+}
+
+/// The connections of one thread.
+struct Roster {
+    clock: Arc<AtomicU32>,
+    watches: Mutex<Vec<Arc<Watch>>>,
+    open: AtomicUsize,
+}
+
+/// Said to a client for whom there is no room.
+const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n\
+    content-length: 93\r\nretry-after: 1\r\nconnection: close\r\n\r\n\
+    {\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\"detail\":\"too many clients\"}";
+
+impl Crew {
+    /// A crew and its workers, each to be run on a thread of its own.
+    pub fn muster(site: Arc<Site>, threads: usize) -> (Self, Vec<Worker>) {
+        let rosters: Vec<Arc<Roster>> = (0..threads).map(|_| Arc::new(Roster::new())).collect();
+        let (doors, dealt): (Vec<_>, Vec<_>) = (0..threads).map(|_| mpsc::channel(1_024)).unzip();
+        let workers = dealt.into_iter().enumerate().map(|(thread, dealt)| Worker {
+            site: site.clone(),
+            desk: site.shortener.desk(thread),
+            roster: rosters[thread].clone(),
+            dealt,
+        });
+        let workers = workers.collect();
+        (Self { site, rosters, doors }, workers)
+    }
+
+    /// Hands a connection to the worker that has the fewest.
+    pub async fn deal(&self, stream: TcpStream, address: SocketAddr) {
+        if self.open() >= self.site.limits.connections {
+            // Best effort: nobody waits for a client that is sent away.
+            drop(stream.try_write(NO_ROOM));
+            return;
+        }
+        let counted = self.rosters.iter().enumerate().min_by_key(|(_, roster)| roster.open.load(Relaxed));
+        let (thread, roster) = counted.expect("there is at least one worker");
+        // Answers are small and whole: holding them back for more only delays them.
+        let Ok(stream) = stream.set_nodelay(true).and_then(|()| stream.into_std()) else { return };
+        roster.open.fetch_add(1, Relaxed);
+        if self.doors[thread].send((stream, address.ip())).await.is_err() {
+            roster.open.fetch_sub(1, Relaxed);
+        }
+    }
+
+    /// How many connections are open.
+    pub fn open(&self) -> usize {
+        self.rosters.iter().map(|roster| roster.open.load(Relaxed)).sum()
+    }
+
+    /// Deals no more, and lets each connection end after the answer that is under way.
+    pub fn close(&mut self) {
+        self.doors.clear();
+        self.rosters.iter().for_each(|roster| roster.each(Watch::close));
+    }
+
+    /// Ends all connections now.
+    pub fn end(&self) {
+        self.rosters.iter().for_each(|roster| roster.each(Watch::end));
+    }
+}
+
+impl Worker {
+    /// Serves until the crew closes and the last connection has ended.
+    pub async fn work(mut self) {
+        let http = http_of(&self.site.limits);
+        let sweeping = tokio::spawn(sweep(self.roster.clone(), self.site.limits.clone()));
+        let (alive, mut all_gone) = mpsc::channel::<()>(1);
+        while let Some((stream, address)) = self.dealt.recv().await {
+            let Ok(stream) = TcpStream::from_std(stream) else {
+                self.roster.open.fetch_sub(1, Relaxed);
+                continue;
+            };
+            let watch = self.roster.enlist();
+            let client =
+                Client { site: self.site.clone(), desk: self.desk.clone(), watch: watch.clone(), address };
+            let connection = Connection::new(&http, stream, client, watch);
+            let (roster, alive) = (self.roster.clone(), alive.clone());
+            tokio::spawn(async move {
+                connection.await;
+                roster.open.fetch_sub(1, Relaxed);
+                drop(alive);
+            });
+        }
+        // Those that were dealt after the crew closed have not been told.
+        self.roster.each(Watch::close);
+        drop(alive);
+        all_gone.recv().await;
+        sweeping.abort();
+    }
+}
+
+impl Roster {
+    fn new() -> Self {
+        Self { clock: Arc::new(AtomicU32::new(1)), watches: Mutex::default(), open: AtomicUsize::new(0) }
+    }
+
+    fn enlist(&self) -> Arc<Watch> {
+        let watch = Watch::new(self.clock.clone());
+        self.watches.lock().push(watch.clone());
+        watch
+    }
+
+    fn each(&self, tell: impl Fn(&Watch)) {
+        self.watches.lock().iter().for_each(|watch| tell(watch));
+    }
+}
+
+fn http_of(limits: &Limits) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    // The sweep does what hyper's timer would, for less: that one is set and cancelled with every request.
+    http.header_read_timeout(None).pipeline_flush(true).max_buf_size(limits.head).max_headers(limits.headers);
+    http
+}
+
+/// Ends slow and silent connections, and forgets those that ended.
+async fn sweep(roster: Arc<Roster>, limits: Limits) {
+    let every = (limits.head_timeout().min(limits.idle_timeout()) / 8)
+        .clamp(Duration::from_millis(5), Duration::from_secs(1));
+    let sweeps =
+        |timeout: Duration| (timeout.as_millis() / every.as_millis()).min(u128::from(u32::MAX)) as u32;
+    let ages = Ages { head: sweeps(limits.head_timeout()), idle: sweeps(limits.idle_timeout()) };
+    let mut ticks = tokio::time::interval(every);
+    loop {
+        ticks.tick().await;
+        // Zero means "none" in a watch, so the clock leaves it out.
+        let now = roster.clock.load(Relaxed).checked_add(1).unwrap_or(1);
+        roster.clock.store(now, Relaxed);
+        let mut watches = roster.watches.lock();
+        // Only the roster holds a watch whose connection has ended.
+        watches.retain(|watch| Arc::strong_count(watch) > 1);
+        watches.iter().for_each(|watch| watch.sweep(now, ages));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fixed_answer_is_of_the_length_it_says() {
+        let text = std::str::from_utf8(NO_ROOM).unwrap();
+        let (_, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(text.contains(&format!("content-length: {}\r\n", body.len())));
+        assert!(serde_json::from_str::<serde_json::Value>(body).is_ok());
+    }
+}

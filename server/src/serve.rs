@@ -1,0 +1,259 @@
+//! Runs the app service: its threads, from the first connection to the last answer.
+
+use anyhow::{Context, bail};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cache::table::Table;
+use crate::config::{Config, ServeArgs};
+use crate::creator::{CodeDesign, Creator};
+use crate::health::Health;
+use crate::http::{Crew, Site, Worker};
+use crate::keygen::Leases;
+use crate::marks::HighMarks;
+use crate::shortener::{Parts, Shortener};
+use crate::store::{Store, StoreOptions};
+use crate::target::Targets;
+use crate::warmer::Warmer;
+
+/// How often click counts are stored.
+const CLICK_FLUSH: Duration = Duration::from_secs(1);
+
+/// Runs `proofload serve` until SIGTERM or SIGINT. An error is for the user: one line, with what would help.
+pub fn serve(args: ServeArgs) -> anyhow::Result<()> {
+    let config = args.check()?;
+    raise_file_limit();
+    let listener = bind(config.listen)?;
+    run(config, listener, ended_by_signal(), |address| println!("listening on http://{address}"))
+}
+
+/// Serves on a bound listener until `shutdown` resolves, then drains. `ready` is called once it answers and is warm.
+pub fn run(
+    config: Config,
+    listener: std::net::TcpListener,
+    shutdown: impl Future<Output = ()>,
+    ready: impl FnOnce(SocketAddr),
+) -> anyhow::Result<()> {
+    let home = runtime()?;
+    home.block_on(run_at_home(config, listener, shutdown, ready))
+}
+
+async fn run_at_home(
+    config: Config,
+    listener: std::net::TcpListener,
+    shutdown: impl Future<Output = ()>,
+    ready: impl FnOnce(SocketAddr),
+) -> anyhow::Result<()> {
+    let mut shutdown = pin!(shutdown);
+    listener.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(listener)?;
+    let address = listener.local_addr()?;
+    let site = tokio::select! {
+        site = build(&config, address) => site?,
+        () = &mut shutdown => return Ok(()),
+    };
+    let tasks = [
+        tokio::spawn(site.warmer.clone().watch()),
+        tokio::spawn(flush_clicks(site.shortener.clone())),
+        tokio::spawn(forget_claims(site.shortener.clone())),
+    ];
+    let (mut crew, workers) = Crew::muster(site.clone(), config.threads);
+    let working = start(workers)?;
+    ready(address);
+    accept(&listener, &crew, shutdown).await;
+    drain(&config, &site, listener, &mut crew, working).await;
+    tasks.iter().for_each(|task| task.abort());
+    finish(&config, &site.shortener).await
+}
+
+/// Connects to what the server needs, and warms the cache.
+async fn build(config: &Config, address: SocketAddr) -> anyhow::Result<Arc<Site>> {
+    let options =
+        StoreOptions { statement_timeout: config.limits.store_timeout(), ..StoreOptions::default() };
+    let store = Store::connect(&config.database_url, &options).await.context("--database-url")?;
+    let codec = config.codec();
+    let leases = Leases::new(
+        store.clone(),
+        config.stack.clone(),
+        config.keygen_url.as_deref(),
+        config.redis_url.as_deref(),
+    )?;
+    let home = Handle::current();
+    let creator = Creator::start(store.clone(), codec.clone(), leases.clone(), config.creator.clone(), &home);
+    let is_dense = config.creator.codes != CodeDesign::Checked;
+    let public_base = config.public_base(address);
+    let shortener = Shortener::new(Parts {
+        marks: HighMarks::new(store.clone(), &codec, is_dense),
+        store,
+        codec,
+        creator,
+        table: Table::new(config.capacity),
+        targets: Targets::new(config.limits.url, &public_base),
+        public_base,
+        store_timeout: config.limits.store_timeout(),
+        threads: config.threads,
+        home,
+    });
+    let warmer = Warmer::new(shortener.clone(), config.warmth);
+    if !config.warmth.is_none() {
+        warmer.warm().await.context("warming the cache")?;
+    }
+    let health = Health::new(shortener.clone(), leases);
+    Ok(Site::new(config, shortener, warmer, health))
+}
+
+/// One worker shares the home thread, since a second thread on one core would only cost switches; more have a thread
+/// each. The receiver ends when all workers have.
+fn start(workers: Vec<Worker>) -> anyhow::Result<tokio::sync::mpsc::Receiver<()>> {
+    let (working, all_ended) = tokio::sync::mpsc::channel(1);
+    let share_home = workers.len() == 1;
+    for worker in workers {
+        let working = working.clone();
+        let work = async move {
+            worker.work().await;
+            drop(working);
+        };
+        if share_home {
+            tokio::spawn(work);
+        } else {
+            let runtime = runtime()?;
+            std::thread::Builder::new().name("http".into()).spawn(move || runtime.block_on(work))?;
+        }
+    }
+    Ok(all_ended)
+}
+
+async fn accept(listener: &TcpListener, crew: &Crew, shutdown: impl Future<Output = ()>) {
+    let mut shutdown = pin!(shutdown);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut shutdown => return,
+            accepted = listener.accept() => deal(crew, accepted).await,
+        }
+    }
+}
+
+async fn deal(crew: &Crew, accepted: io::Result<(tokio::net::TcpStream, SocketAddr)>) {
+    match accepted {
+        Ok((stream, address)) => crew.deal(stream, address).await,
+        // Out of file descriptors, most likely: those that are open have to end first.
+        Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+    }
+}
+
+/// Answers what still comes for a moment, each answer ending its connection; then closes idle connections and waits
+/// for the answers under way. Nobody waits for ever.
+async fn drain(
+    config: &Config,
+    site: &Site,
+    listener: TcpListener,
+    crew: &mut Crew,
+    mut working: tokio::sync::mpsc::Receiver<()>,
+) {
+    site.drain();
+    let grace = tokio::time::sleep(config.limits.drain_grace());
+    tokio::select! {
+        () = grace => {}
+        () = accept_until_empty(&listener, crew) => {}
+    }
+    drop(listener);
+    crew.close();
+    if tokio::time::timeout(config.limits.drain_timeout(), working.recv()).await.is_err() {
+        crew.end();
+        drop(tokio::time::timeout(Duration::from_secs(1), working.recv()).await);
+    }
+}
+
+async fn accept_until_empty(listener: &TcpListener, crew: &Crew) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(5));
+    ticks.tick().await;
+    loop {
+        tokio::select! {
+            biased;
+            accepted = listener.accept() => deal(crew, accepted).await,
+            _ = ticks.tick() => if crew.open() == 0 { return },
+        }
+    }
+}
+
+/// Creates that were accepted are committed, and clicks stored, before the process ends.
+async fn finish(config: &Config, shortener: &Shortener) -> anyhow::Result<()> {
+    let limit = config.limits.drain_timeout();
+    drop(tokio::time::timeout(limit, shortener.creator.drain()).await);
+    match tokio::time::timeout(limit, shortener.flush_clicks()).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => bail!("the last clicks could not be stored: {error}"),
+        Err(_) => bail!("the last clicks could not be stored within {} ms", limit.as_millis()),
+    }
+}
+
+async fn flush_clicks(shortener: Arc<Shortener>) {
+    let mut ticks = tokio::time::interval(CLICK_FLUSH);
+    loop {
+        ticks.tick().await;
+        // What could not be stored stays for the next time; /health shows why.
+        drop(shortener.flush_clicks().await);
+    }
+}
+
+/// A day is long enough for any client's retries.
+async fn forget_claims(shortener: Arc<Shortener>) {
+    const KEPT: i64 = 86_400;
+    let mut ticks = tokio::time::interval(Duration::from_secs(3_600));
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        drop(shortener.store.forget_claims(crate::shortener::now() - KEPT).await);
+    }
+}
+
+fn runtime() -> anyhow::Result<Runtime> {
+    // The default looks for new events after 61 tasks: with as many busy connections a turn of the loop is longer.
+    Ok(Builder::new_current_thread().enable_all().build()?)
+}
+
+fn bind(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
+    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    let bound = socket.bind(&address.into()).and_then(|()| socket.listen(4_096));
+    match bound {
+        Ok(()) => Ok(socket.into()),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            bail!(
+                "--listen {address}: in use by another process: stop it, or choose another port (0 takes a free one)"
+            )
+        }
+        Err(error) => bail!("--listen {address}: {error}"),
+    }
+}
+
+/// Each connection takes a file descriptor, and the usual soft limit of 1,024 is below our own limits.
+fn raise_file_limit() {
+    // SAFETY: both calls only read or write the struct they are given.
+    unsafe {
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
+        }
+    }
+}
+
+async fn ended_by_signal() {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}

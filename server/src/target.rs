@@ -1,0 +1,149 @@
+//! Where a short link leads: the rules for URLs, on their way in and again on their way out.
+
+use url::Url;
+
+/// Decides which URLs may be shortened.
+#[derive(Debug, Clone)]
+pub struct Targets {
+    longest: usize,
+    /// Our own public host and port: a link to it would lead back here.
+    own: Option<(String, u16)>,
+}
+
+/// Why a URL cannot be shortened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    #[error("the URL is empty: give one like https://example.com/")]
+    Empty,
+    #[error("the URL is longer than {0} bytes")]
+    TooLong(usize),
+    #[error("the URL holds a space or control character: percent-encode it")]
+    Control,
+    #[error("the URL must be absolute, with the scheme http or https")]
+    Scheme,
+    #[error("this is no URL: {0}")]
+    Malformed(String),
+    #[error("the URL leads back to this shortener")]
+    Loop,
+}
+
+impl Targets {
+    /// `public` is what our own short links begin with.
+    pub fn new(longest: usize, public: &str) -> Self {
+        Self { longest, own: Url::parse(public).ok().and_then(|url| host_and_port(&url)) }
+    }
+
+    /// Checks a URL that is to be shortened. It is kept as it was given, but for characters beyond ASCII, which a
+    /// `Location` cannot carry and which are percent-encoded.
+    pub fn check(&self, text: &str) -> Result<String, TargetError> {
+        if text.is_empty() {
+            return Err(TargetError::Empty);
+        }
+        if text.len() > self.longest {
+            return Err(TargetError::TooLong(self.longest));
+        }
+        if text.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
+            return Err(TargetError::Control);
+        }
+        if !has_http_scheme(text.as_bytes()) {
+            return Err(TargetError::Scheme);
+        }
+        let url = Url::parse(text).map_err(|error| TargetError::Malformed(error.to_string()))?;
+        let host = host_and_port(&url).ok_or(TargetError::Scheme)?;
+        if self.own.as_ref() == Some(&host) {
+            return Err(TargetError::Loop);
+        }
+        let kept = if text.is_ascii() { text.to_owned() } else { String::from(url) };
+        if kept.len() > self.longest {
+            return Err(TargetError::TooLong(self.longest));
+        }
+        Ok(kept)
+    }
+}
+
+/// Whether a stored URL may stand in a `Location`, whoever wrote it into the store.
+pub fn is_safe(url: &str) -> bool {
+    has_http_scheme(url.as_bytes()) && url.bytes().all(|byte| (0x21..0x7f).contains(&byte))
+}
+
+fn has_http_scheme(url: &[u8]) -> bool {
+    let begins = |scheme: &[u8]| url.len() > scheme.len() && url[..scheme.len()].eq_ignore_ascii_case(scheme);
+    begins(b"https://") || begins(b"http://")
+}
+
+fn host_and_port(url: &Url) -> Option<(String, u16)> {
+    let host = url.host_str()?.trim_end_matches('.').to_owned();
+    Some((host, url.port_or_known_default()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn targets() -> Targets {
+        Targets::new(100, "https://sho.rt")
+    }
+
+    #[test]
+    fn urls_are_kept_as_they_were_given() {
+        for url in [
+            "https://example.com",
+            "http://EXAMPLE.com:80/a/../b?q=%20|{}\"<>#f",
+            "HTTPS://user:secret@example.com/",
+            "http://[::1]:8080/x",
+            "https://sho.rt:8443/elsewhere",
+            "https://sho.rt.example.com/",
+        ] {
+            assert_eq!(targets().check(url).as_deref(), Ok(url));
+        }
+        assert_eq!(
+            targets().check("https://bücher.example/ü").unwrap(),
+            "https://xn--bcher-kva.example/%C3%BC"
+        );
+    }
+
+    #[test]
+    fn what_is_refused_and_why() {
+        let long = format!("https://example.com/{}", "x".repeat(100));
+        let cases = [
+            ("", TargetError::Empty),
+            (long.as_str(), TargetError::TooLong(100)),
+            ("https://example.com/a b", TargetError::Control),
+            ("https://example.com/\r\nSet-Cookie: a=b", TargetError::Control),
+            ("https://example.com/\0", TargetError::Control),
+            (" https://example.com/", TargetError::Control),
+            ("javascript:alert(1)", TargetError::Scheme),
+            ("data:text/html,x", TargetError::Scheme),
+            ("/relative", TargetError::Scheme),
+            ("//example.com/", TargetError::Scheme),
+            ("example.com", TargetError::Scheme),
+            ("http:example.com", TargetError::Scheme),
+            ("ftp://example.com/", TargetError::Scheme),
+            ("https://", TargetError::Scheme),
+            ("https://sho.rt/abc", TargetError::Loop),
+            ("http://SHO.RT.:443/abc", TargetError::Loop),
+            ("https://x@sho.rt/", TargetError::Loop),
+        ];
+        for (url, error) in cases {
+            assert_eq!(targets().check(url), Err(error), "{url:?}");
+        }
+        assert!(matches!(targets().check("https://exa[mple/"), Err(TargetError::Malformed(_))));
+    }
+
+    #[test]
+    fn a_loop_is_seen_behind_other_spellings_of_our_address() {
+        let targets = Targets::new(100, "http://127.0.0.1:8080");
+        for url in ["http://127.0.0.1:8080/", "http://2130706433:8080/x", "http://0x7f.1:8080/"] {
+            assert_eq!(targets.check(url), Err(TargetError::Loop), "{url}");
+        }
+        assert!(targets.check("http://127.0.0.1:9090/").is_ok());
+    }
+
+    #[test]
+    fn the_redirect_checks_again() {
+        assert!(is_safe("https://example.com/"));
+        for url in ["javascript:alert(1)", "https://a\r\nb", "https://a\0", "https://ü/", ""] {
+            assert!(!is_safe(url), "{url:?}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Fills the cache with the links that are asked for most: at the start, then whenever the monitor says so.
+
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use crate::cache::monitor::Monitor;
+use crate::cache::table::{Capacity, OVERHEAD};
+use crate::config::Warmth;
+use crate::shortener::{Shortener, now};
+use crate::store::StoreError;
+
+pub struct Warmer {
+    shortener: Arc<Shortener>,
+    warmth: Warmth,
+    monitor: Mutex<Monitor>,
+    last: Mutex<Option<Warming>>,
+    warmings: AtomicU64,
+    micros: AtomicU64,
+}
+
+/// A warming that was done.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub struct Warming {
+    /// Links that the cache took in.
+    pub links: usize,
+    pub seconds: f64,
+    /// Unix seconds.
+    pub at: i64,
+}
+
+/// A URL shorter than this is rare, so a cache in bytes holds no more links than this allows.
+const SHORTEST_URL: usize = 12;
+
+impl Warmer {
+    pub fn new(shortener: Arc<Shortener>, warmth: Warmth) -> Arc<Self> {
+        Arc::new(Self {
+            shortener,
+            warmth,
+            monitor: Mutex::default(),
+            last: Mutex::new(None),
+            warmings: AtomicU64::new(0),
+            micros: AtomicU64::new(0),
+        })
+    }
+
+    /// Warms with the hottest links, then with random ones.
+    pub async fn warm(&self) -> Result<Warming, StoreError> {
+        let start = Instant::now();
+        let shortener = &self.shortener;
+        let mut links = 0;
+        let hot = self.warmth.hot.min(self.most_links());
+        if hot > 0 {
+            shortener.store.hottest(hot, |link| links += usize::from(shortener.keep_warm(&link))).await?;
+        }
+        if self.warmth.random > 0 {
+            let random = shortener.store.random(self.warmth.random).await?;
+            links += random.iter().filter(|link| shortener.keep_warm(link)).count();
+        }
+        let taken = start.elapsed();
+        let warming = Warming { links, seconds: taken.as_secs_f64(), at: now() };
+        *self.last.lock() = Some(warming);
+        self.warmings.fetch_add(1, Relaxed);
+        self.micros.fetch_add(taken.as_micros() as u64, Relaxed);
+        Ok(warming)
+    }
+
+    /// Samples the hit rate each second, and warms again when it fell below what it can be.
+    pub async fn watch(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(Duration::from_secs(1));
+        let mut before = (0, 0);
+        loop {
+            ticks.tick().await;
+            let totals = self.shortener.totals().hits_of_lookups();
+            let wants_warming = self.monitor.lock().observe(totals.0 - before.0, totals.1 - before.1);
+            before = totals;
+            if wants_warming && !self.warmth.is_none() {
+                // A store that is away is seen by /health; the monitor asks again.
+                drop(self.warm().await);
+            }
+        }
+    }
+
+    pub fn last(&self) -> Option<Warming> {
+        *self.last.lock()
+    }
+
+    pub fn warmings(&self) -> u64 {
+        self.warmings.load(Relaxed)
+    }
+
+    /// Seconds spent on all warmings.
+    pub fn seconds(&self) -> f64 {
+        self.micros.load(Relaxed) as f64 / 1e6
+    }
+
+    /// The sampled hit rate and the attainable one, once there were enough look-ups.
+    pub fn rates(&self) -> (Option<f64>, Option<f64>) {
+        let monitor = self.monitor.lock();
+        (monitor.rate(), monitor.attainable())
+    }
+
+    fn most_links(&self) -> usize {
+        match self.shortener.table.capacity() {
+            Capacity::Entries(entries) => entries,
+            Capacity::Bytes(bytes) => bytes / (OVERHEAD + SHORTEST_URL),
+        }
+    }
+}
