@@ -65,7 +65,7 @@ impl Health {
 
     async fn look(&self) -> Report {
         let database = self.ping_database().await;
-        let keygen = self.leases.keygen_up().map(|up| Dependency {
+        let keygen = self.leases.keygen_up().await.map(|up| Dependency {
             name: "keygen",
             up,
             latency_ms: None,

@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cache::table::Table;
 use crate::config::{Config, ServeArgs};
-use crate::creator::{CodeDesign, Creator};
+use crate::creator::Creator;
 use crate::health::Health;
 use crate::http::{Crew, Site, Worker};
 use crate::keygen::Leases;
@@ -86,10 +86,9 @@ async fn build(config: &Config, address: SocketAddr) -> anyhow::Result<Arc<Site>
     )?;
     let home = Handle::current();
     let creator = Creator::start(store.clone(), codec.clone(), leases.clone(), config.creator.clone(), &home);
-    let is_dense = config.creator.codes != CodeDesign::Checked;
     let public_base = config.public_base(address);
     let shortener = Shortener::new(Parts {
-        marks: HighMarks::new(store.clone(), &codec, is_dense),
+        marks: HighMarks::new(store.clone(), &codec),
         store,
         codec,
         creator,
@@ -183,10 +182,9 @@ async fn accept_until_empty(listener: &TcpListener, crew: &Crew) {
     }
 }
 
-/// Creates that were accepted are committed, and clicks stored, before the process ends.
+/// Stores the last clicks. Creates were committed before they were answered, and all answers are given by now.
 async fn finish(config: &Config, shortener: &Shortener) -> anyhow::Result<()> {
     let limit = config.limits.drain_timeout();
-    drop(tokio::time::timeout(limit, shortener.creator.drain()).await);
     match tokio::time::timeout(limit, shortener.flush_clicks()).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => bail!("the last clicks could not be stored: {error}"),
@@ -215,7 +213,6 @@ async fn forget_claims(shortener: Arc<Shortener>) {
 }
 
 fn runtime() -> anyhow::Result<Runtime> {
-    // The default looks for new events after 61 tasks: with as many busy connections a turn of the loop is longer.
     Ok(Builder::new_current_thread().enable_all().build()?)
 }
 
