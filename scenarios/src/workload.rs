@@ -155,7 +155,7 @@ fn push_hex(text: &mut String, value: u64) {
 }
 
 /// Eight digits of base 62 at random: of 62⁸ codes a scenario's links are too few to be met.
-fn unknown_code(random: &mut Pcg64Mcg) -> [u8; 8] {
+pub fn unknown_code(random: &mut Pcg64Mcg) -> [u8; 8] {
     const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let mut value = random.next_u64();
     std::array::from_fn(|_| {

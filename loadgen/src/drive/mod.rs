@@ -2,6 +2,7 @@
 
 mod closed;
 mod collect;
+mod goose;
 mod lane;
 mod load;
 mod open;
@@ -15,6 +16,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+pub use self::goose::{Journeys, drive_journeys};
 pub use crate::connect::{Target, TargetError};
 pub use collect::{Boundary, Totals};
 pub use load::{Drive, Load, Mutation, Source};

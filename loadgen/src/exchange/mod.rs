@@ -13,6 +13,7 @@ pub use failure::Failure;
 pub use http::{TemplateError, Templates, Values};
 pub use proofload_scenarios::workload::Operation;
 pub use shortener::{Links, Shortener};
+pub(crate) use shortener::{check_created, check_visit, expect_status};
 
 /// A protocol over HTTP: the shortener's API, or templates for any service.
 pub trait Exchange: Send + Sync {

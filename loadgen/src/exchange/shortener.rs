@@ -161,7 +161,7 @@ struct Made<'a> {
     url: Cow<'a, str>,
 }
 
-fn check_created(asked: &str, answer: &Answer<'_>) -> Judgement {
+pub(crate) fn check_created(asked: &str, answer: &Answer<'_>) -> Judgement {
     if answer.status != StatusCode::CREATED {
         return expect_status(StatusCode::CREATED, answer);
     }
@@ -175,7 +175,7 @@ fn check_created(asked: &str, answer: &Answer<'_>) -> Judgement {
     }
 }
 
-fn check_visit(url: &str, answer: &Answer<'_>) -> Judgement {
+pub(crate) fn check_visit(url: &str, answer: &Answer<'_>) -> Judgement {
     if answer.status != StatusCode::FOUND {
         return expect_status(StatusCode::FOUND, answer);
     }
@@ -186,7 +186,7 @@ fn check_visit(url: &str, answer: &Answer<'_>) -> Judgement {
     }
 }
 
-fn expect_status(expected: StatusCode, answer: &Answer<'_>) -> Judgement {
+pub(crate) fn expect_status(expected: StatusCode, answer: &Answer<'_>) -> Judgement {
     if answer.status == expected {
         return Judgement::Right;
     }

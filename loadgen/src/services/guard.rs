@@ -233,13 +233,14 @@ fn bind_to_parent(command: &mut Command) {
 }
 
 type Started = io::Result<Process>;
+type Request = (Command, Sender<Started>);
 
 /// To the kernel, the parent whose end kills the child is the thread that forked it. A worker thread
 /// of a runtime may end long before the process does, so one thread, which never ends, forks them all.
 fn spawn_from_a_lasting_thread(command: Command) -> Result<Process> {
-    static SPAWNER: OnceLock<Mutex<Sender<(Command, Sender<Started>)>>> = OnceLock::new();
+    static SPAWNER: OnceLock<Mutex<Sender<Request>>> = OnceLock::new();
     let spawner = SPAWNER.get_or_init(|| {
-        let (sender, requests) = mpsc::channel::<(Command, Sender<Started>)>();
+        let (sender, requests) = mpsc::channel::<Request>();
         thread::spawn(move || {
             for (mut command, answer) in requests {
                 let _ = answer.send(command.spawn());

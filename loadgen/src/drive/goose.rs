@@ -1,0 +1,138 @@
+//! Journeys: Goose schedules users, this project's recorder counts and times what they do.
+
+mod attack;
+mod visitor;
+
+use std::io;
+use std::net::TcpStream;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
+
+use proofload_scenarios::Popularity;
+use proofload_scenarios::scenario::{Journey, Step};
+
+use super::collect::Collector;
+use super::worker::WorkerResult;
+use super::{Boundary, Drive, DriveError, Recording, describe};
+use crate::affinity;
+use crate::exchange::{Failure, Links};
+
+/// More users than that are a mistake, or a case for several machines.
+const MOST_USERS: usize = 10_000;
+
+/// What Goose users do, and to which links.
+#[derive(Debug, Clone)]
+pub struct Journeys {
+    pub journeys: Vec<Journey>,
+    /// The links that exist, by number.
+    pub links: Arc<Links>,
+    /// Which of them are hot; needed where a journey visits hot links.
+    pub popularity: Option<Popularity>,
+    /// Of all choices, and of the URLs that creates ask for: `url_of(seed, sequence)`.
+    pub seed: u64,
+    /// The first create's sequence number. The recording's `next_operation` is the next run's.
+    pub first_sequence: u64,
+}
+
+/// Lets Goose users walk through `journeys` for as long as `drive` says; its load must be closed, and its
+/// connections are the users. Times are service times, to the last byte. `observe` is called as by
+/// [`drive`](super::drive). One thread drives all users, on the first of `drive.cores`; where several drives are asked
+/// for at once, each waits for its turn, since Goose runs one attack a process.
+///
+/// Links that a journey deleted are not among the recording's `created`: the store must not hold them. A link whose
+/// removal was not answered is among the `indeterminate`.
+///
+/// # Errors
+/// When the target cannot be reached at all, or a journey cannot be walked. A target that dies later ends the drive
+/// early, and the recording says so.
+pub fn drive_journeys(
+    drive: &Drive,
+    journeys: &Journeys,
+    observe: &mut dyn FnMut(&Boundary<'_>),
+) -> Result<Recording, DriveError> {
+    static ONE_ATTACK: Mutex<()> = Mutex::new(());
+    drive.validate()?;
+    journeys.validate(drive)?;
+    reach(drive)?;
+    let _turn = ONE_ATTACK.lock().unwrap_or_else(PoisonError::into_inner);
+    let (begun_in, begun) = mpsc::channel();
+    let (slices_in, slices) = mpsc::channel();
+    let order = (drive.clone(), journeys.clone());
+    let thread = thread::Builder::new()
+        .name("generator-goose".to_owned())
+        .spawn(move || {
+            let (drive, journeys) = order;
+            if let Some(&core) = drive.cores.first() {
+                // A core that may not be used costs precision, which the waiting time then shows.
+                let _ = affinity::pin(core);
+            }
+            attack::run(drive, journeys, begun_in, slices_in)
+        })
+        .map_err(|error| DriveError::Broken(error.to_string()))?;
+    let collector = begun.recv().ok().map(|timeline| {
+        let mut collector = Collector::new(1, &visitor::kinds(), timeline);
+        collector.follow(slices, observe);
+        collector
+    });
+    let result: WorkerResult = thread.join().map_err(|panic| DriveError::Broken(describe(&*panic)))??;
+    let collector = collector.ok_or_else(|| DriveError::Broken("no user ever began".to_owned()))?;
+    Ok(without_what_goose_hides(collector.conclude(drive, vec![result])))
+}
+
+impl Journeys {
+    fn validate(&self, drive: &Drive) -> Result<(), DriveError> {
+        let complain = |text: String| Err(DriveError::Misconfigured(text));
+        if drive.load.is_open() {
+            return complain("Goose users wait for their answers: journeys are a closed load".to_owned());
+        }
+        if drive.load.connections() > MOST_USERS {
+            return complain(format!("{MOST_USERS} users are the most that one attack may have"));
+        }
+        if self.journeys.is_empty() {
+            return complain("Goose users need a journey to walk".to_owned());
+        }
+        for journey in &self.journeys {
+            let name = &journey.name;
+            if journey.steps.is_empty() || journey.weight == 0 {
+                return complain(format!("journey `{name}` needs a step and a weight of 1 or more"));
+            }
+            let popular = self.popularity.as_ref().is_some_and(|popularity| {
+                let links = popularity.hottest_first().len();
+                links > 0 && links <= self.links.len()
+            });
+            if journey.steps.contains(&Step::VisitHot) && !popular {
+                return complain(format!("journey `{name}` visits hot links: the scenario needs links"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One connection, to tell a target that is not there from one that dies.
+fn reach(drive: &Drive) -> Result<(), DriveError> {
+    let target = &drive.target;
+    match TcpStream::connect_timeout(&target.addr, drive.timeout) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let failure = match error.kind() {
+                io::ErrorKind::TimedOut => Failure::Timeout,
+                _ => Failure::of_io(&error),
+            };
+            let target = format!("{} ({})", target.host, target.addr);
+            Err(DriveError::Unreachable { target, failure })
+        }
+    }
+}
+
+/// Goose's client tells neither when it connected nor when it had written: no figure is better than a zero.
+fn without_what_goose_hides(mut recording: Recording) -> Recording {
+    for time in ["connect", "written"] {
+        recording.times.remove(time);
+    }
+    let slices = recording.slices.iter_mut().map(|slice| &mut slice.counters);
+    for counters in slices.chain([&mut recording.before_measurement]) {
+        counters.remove("client.connects");
+        counters.remove("client.bytes");
+    }
+    recording
+}
