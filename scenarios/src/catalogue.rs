@@ -1,0 +1,145 @@
+//! The claims and scenarios that proofload comes with, compiled in.
+
+use std::sync::LazyLock;
+
+use crate::{Claim, Scenario};
+
+/// File names and texts of a folder's files.
+macro_rules! texts {
+    ($folder:literal: $($name:literal)*) => {
+        &[$((concat!($name, ".toml"), include_str!(concat!("../", $folder, "/", $name, ".toml")))),*]
+    };
+}
+
+const SCENARIOS: &[(&str, &str)] = texts!("catalogue":
+    "redirects-27000-entries"
+    "redirects-in-bytes"
+    "creates-before-after"
+    "journey-under-goose"
+);
+
+const CLAIMS: &[(&str, &str)] = texts!("claims":
+    "hit-rate"
+    "db-statements"
+);
+
+static PARSED_SCENARIOS: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
+    let parse =
+        |(file, text): &(&str, &str)| Scenario::parse(text, file).unwrap_or_else(|error| panic!("{error}"));
+    SCENARIOS.iter().map(parse).collect()
+});
+
+static PARSED_CLAIMS: LazyLock<Vec<Claim>> = LazyLock::new(|| {
+    let parse =
+        |(file, text): &(&str, &str)| Claim::parse(text, file).unwrap_or_else(|error| panic!("{error}"));
+    CLAIMS.iter().map(parse).collect()
+});
+
+/// All scenarios. That each of them parses is a test of this file.
+pub fn scenarios() -> &'static [Scenario] {
+    &PARSED_SCENARIOS
+}
+
+/// All claims.
+pub fn claims() -> &'static [Claim] {
+    &PARSED_CLAIMS
+}
+
+pub fn scenario(name: &str) -> Option<&'static Scenario> {
+    scenarios().iter().find(|scenario| scenario.name == name)
+}
+
+pub fn claim(id: &str) -> Option<&'static Claim> {
+    claims().iter().find(|claim| claim.id == id)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::path::Path;
+
+    use super::*;
+    use crate::{Kind, Profile};
+
+    #[test]
+    fn every_entry_bears_its_files_name_and_no_name_twice() {
+        for (scenario, (file, _)) in scenarios().iter().zip(SCENARIOS) {
+            assert_eq!(format!("{}.toml", scenario.name), *file);
+            assert!(!scenario.about.is_empty(), "{file} does not say what it is about");
+        }
+        for (claim, (file, _)) in claims().iter().zip(CLAIMS) {
+            assert_eq!(format!("{}.toml", claim.id), *file);
+        }
+        let names: HashSet<&str> = scenarios().iter().map(|scenario| scenario.name.as_str()).collect();
+        assert_eq!(names.len(), SCENARIOS.len());
+    }
+
+    #[test]
+    fn no_file_of_the_folders_was_left_out() {
+        for (folder, entries) in [("catalogue", SCENARIOS.len()), ("claims", CLAIMS.len())] {
+            let files = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).read_dir().unwrap();
+            assert_eq!(files.count(), entries, "{folder}");
+        }
+    }
+
+    #[test]
+    fn every_check_finds_its_scenario_and_what_it_asks_of_it() {
+        for claim in claims() {
+            for check in &claim.checks {
+                let scenario = scenario(&check.scenario).unwrap_or_else(|| panic!("no {}", check.scenario));
+                assert_eq!(claim.fits(scenario), Ok(()));
+            }
+            assert!(
+                claim.checks.iter().any(|check| check.kind == Kind::Upheld),
+                "{} upholds nothing",
+                claim.id
+            );
+        }
+    }
+
+    #[test]
+    fn every_scenario_is_asked_for_by_a_claim_or_a_reader() {
+        let asked: HashSet<&str> =
+            claims().iter().flat_map(|claim| &claim.checks).map(|check| check.scenario.as_str()).collect();
+        for scenario in scenarios() {
+            let ready_made = scenario.name.starts_with("example-");
+            assert!(
+                ready_made || asked.contains(scenario.name.as_str()),
+                "{} serves no claim",
+                scenario.name
+            );
+        }
+    }
+
+    /// At least thirty slices for the bootstrap, and eight blocks where variants alternate.
+    #[test]
+    fn every_scenario_has_the_slices_that_a_verdict_needs() {
+        for scenario in scenarios() {
+            for profile in [Profile::Quick, Profile::Full] {
+                let phases = scenario.for_profile(profile).phases;
+                let slices = (phases.measurement_s / phases.slice_s).round();
+                let variants = scenario.variants.len().max(1) as f64;
+                let needed = if variants > 1.0 { 8.0 * 2.0 * variants } else { 30.0 };
+                assert!(slices >= needed, "{} has {slices} slices in {profile:?}", scenario.name);
+            }
+        }
+    }
+
+    /// A profile changes durations and nothing else.
+    #[test]
+    fn profiles_ask_the_same_of_the_server() {
+        for scenario in scenarios() {
+            let quick = scenario.for_profile(Profile::Quick);
+            let full = scenario.for_profile(Profile::Full);
+            assert_eq!(Scenario { phases: quick.phases.clone(), ..full }, quick);
+        }
+    }
+
+    #[test]
+    fn what_the_catalogue_writes_it_can_read_back() {
+        for scenario in scenarios() {
+            let json = toml::Value::try_from(scenario).unwrap();
+            assert_eq!(&json.try_into::<Scenario>().unwrap(), scenario);
+        }
+    }
+}

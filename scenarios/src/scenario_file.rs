@@ -1,0 +1,455 @@
+//! Reads a scenario file, and refuses what could not be measured.
+
+use crate::file::{FileError, Source, suggestion};
+use crate::scenario::{
+    Action, FaultAction, FaultTarget, HttpTemplate, Load, Phases, RateSpec, Scenario, ScheduleSpec, Stage,
+    ValueSource,
+};
+use crate::schedule::Rate;
+use crate::template;
+
+/// More connections or users than one address has ports for.
+const MOST_CONNECTIONS: u32 = 60_000;
+/// A day: longer is a typing error more often than a wish.
+const LONGEST_S: f64 = 86_400.0;
+/// Flags of `proofload serve` that a variant may set; addresses and databases are not its to choose.
+pub const SERVER_FLAGS: &[&str] = &[
+    "stack",
+    "design",
+    "codes",
+    "insert",
+    "warm",
+    "warm-hot",
+    "warm-random",
+    "pool",
+    "cache-entries",
+    "cache-bytes",
+    "spacing-ms",
+    "threads",
+    "redirect-status",
+    "rate-limit",
+    "max-body",
+    "max-url",
+    "max-head",
+    "max-headers",
+    "max-bulk",
+    "max-connections",
+    "max-queue",
+    "head-timeout-ms",
+    "body-timeout-ms",
+    "idle-timeout-ms",
+    "store-timeout-ms",
+    "drain-grace-ms",
+    "drain-timeout-ms",
+    "code-key",
+    "api-key",
+    "public-url",
+];
+
+impl Scenario {
+    /// Reads and checks one scenario; `file` is the name that errors bear.
+    ///
+    /// # Errors
+    /// The first fault found, with its line and its remedy.
+    pub fn parse(text: &str, file: &str) -> Result<Self, FileError> {
+        let (scenario, source) = Source::read::<Self>(text, file)?;
+        scenario.validate().map_err(|(path, problem)| source.fault(&path, problem))?;
+        Ok(scenario)
+    }
+
+    /// Whether the scenario can be measured; if not, the field and what would do.
+    fn validate(&self) -> Result<(), Fault> {
+        check_name("name", &self.name)?;
+        self.check_load()?;
+        self.check_phases("phases", &self.phases)?;
+        if let Some(phases) = &self.full {
+            self.check_phases("full", phases)?;
+        }
+        self.check_links()?;
+        self.check_variants()?;
+        self.check_operations()?;
+        self.check_journeys()?;
+        self.check_values()?;
+        self.check_faults()
+    }
+
+    fn check_load(&self) -> Result<(), Fault> {
+        match &self.load {
+            Load::Open { schedule, connections } => {
+                check_schedule(schedule)?;
+                check_count("load.open.connections", *connections, MOST_CONNECTIONS)
+            }
+            Load::Closed { connections, .. } => {
+                check_count("load.closed.connections", *connections, MOST_CONNECTIONS)
+            }
+            Load::Journeys { users } => check_count("load.journeys.users", *users, MOST_CONNECTIONS),
+        }
+    }
+
+    fn check_phases(&self, table: &str, phases: &Phases) -> Result<(), Fault> {
+        let Phases { warm_up_s, measurement_s, slice_s } = *phases;
+        let at = |field: &str| format!("{table}.{field}");
+        need((0.0..=LONGEST_S).contains(&warm_up_s), at("warm_up_s"), || {
+            format!("`warm_up_s` is {warm_up_s}; give 0 to {LONGEST_S} seconds")
+        })?;
+        need(measurement_s > 0.0 && measurement_s <= LONGEST_S, at("measurement_s"), || {
+            format!("`measurement_s` is {measurement_s}; give more than 0 and at most {LONGEST_S} seconds")
+        })?;
+        need(slice_s >= 0.01, at("slice_s"), || {
+            format!("`slice_s` is {slice_s}; give at least 0.01 seconds")
+        })?;
+        need(slice_s <= measurement_s, at("slice_s"), || {
+            format!(
+                "a slice of {slice_s} s is longer than the measurement of {measurement_s} s; make it shorter"
+            )
+        })?;
+        let block_s = 2.0 * self.variants.len() as f64 * slice_s;
+        need(self.variants.len() < 2 || block_s <= measurement_s, at("measurement_s"), || {
+            let variants = self.variants.len();
+            format!(
+                "`measurement_s` is {measurement_s}, too short for one block of {variants} variants; \
+                 give at least {block_s}"
+            )
+        })
+    }
+
+    fn check_links(&self) -> Result<(), Fault> {
+        let Some(links) = &self.links else { return Ok(()) };
+        check_count("links.count", links.count, 50_000_000)?;
+        need((0.0..=10.0).contains(&links.zipf), "links.zipf", || {
+            format!("an exponent of {} is no popularity; give 0 (all alike) to 10", links.zipf)
+        })?;
+        need(links.half_life_visits != Some(0), "links.half_life_visits", || {
+            "a half-life of 0 visits leaves nothing popular; give at least 1, or leave it out".to_owned()
+        })
+    }
+
+    fn check_variants(&self) -> Result<(), Fault> {
+        for (name, settings) in &self.variants {
+            check_name(&format!("variant.{name}"), name)?;
+            check_count(&format!("variant.{name}.processes"), settings.processes, 64)?;
+            for flag in settings.flags.keys() {
+                need(SERVER_FLAGS.contains(&flag.as_str()), format!("variant.{name}.{flag}"), || {
+                    format!("`{flag}` is no setting of the server; {}", suggestion(flag, SERVER_FLAGS))
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_operations(&self) -> Result<(), Fault> {
+        let journeys = matches!(self.load, Load::Journeys { .. });
+        need(!journeys || self.operations.is_empty(), "operation", || {
+            "journeys send their own steps; remove the operations, or make the load open or closed".to_owned()
+        })?;
+        need(journeys || !self.operations.is_empty(), "load", || {
+            "there is no operation, so nothing would be sent; add an [[operation]]".to_owned()
+        })?;
+        for (index, operation) in self.operations.iter().enumerate() {
+            let at = |field: &str| format!("operation.{index}.{field}");
+            need(operation.weight > 0, at("weight"), || {
+                "a weight of 0 is never drawn; give at least 1, or remove the operation".to_owned()
+            })?;
+            match &operation.action {
+                Action::Visit => need(self.links.is_some(), at("action"), || {
+                    "a visit needs links that exist; add a [links] table".to_owned()
+                })?,
+                Action::Http(template) => self.check_template(template, &at("action.http"))?,
+                Action::Create | Action::VisitUnknown => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn check_template(&self, template: &HttpTemplate, at: &str) -> Result<(), Fault> {
+        need(template.method.bytes().all(|byte| byte.is_ascii_uppercase()), format!("{at}.method"), || {
+            format!("`{}` is no method; write it in capitals, such as `GET`", template.method)
+        })?;
+        need(template.path.starts_with(['/', '{']), format!("{at}.path"), || {
+            format!("the path `{}` must begin with a slash; the host comes from --target", template.path)
+        })?;
+        need(
+            template.status.is_none_or(|status| (100..600).contains(&status)),
+            format!("{at}.status"),
+            || "a status lies between 100 and 599".to_owned(),
+        )?;
+        let texts = [("path", &template.path), ("body", &template.body)];
+        let headers = template.headers.values().map(|value| ("headers", value));
+        let known: Vec<&str> = self.values.keys().map(String::as_str).collect();
+        for (field, text) in texts.into_iter().chain(headers) {
+            template::check(text, &known).map_err(|problem| (format!("{at}.{field}"), problem))?;
+        }
+        Ok(())
+    }
+
+    fn check_journeys(&self) -> Result<(), Fault> {
+        let journeys = matches!(self.load, Load::Journeys { .. });
+        need(!journeys || !self.journeys.is_empty(), "load", || {
+            "there is no journey for the users to make; add a [[journey]]".to_owned()
+        })?;
+        need(journeys || self.journeys.is_empty(), "journey", || {
+            "only a load of `journeys` makes journeys; remove them, or change the load".to_owned()
+        })?;
+        for (index, journey) in self.journeys.iter().enumerate() {
+            let at = |field: &str| format!("journey.{index}.{field}");
+            check_name(&at("name"), &journey.name)?;
+            need(journey.weight > 0, at("weight"), || {
+                "a weight of 0 is never drawn; give at least 1, or remove the journey".to_owned()
+            })?;
+            need(!journey.steps.is_empty(), at("steps"), || "the journey has no step; add one".to_owned())?;
+            let hot = journey.steps.contains(&crate::scenario::Step::VisitHot);
+            need(!hot || self.links.is_some(), at("steps"), || {
+                "`visit-hot` needs links that exist; add a [links] table".to_owned()
+            })?;
+        }
+        Ok(())
+    }
+
+    fn check_values(&self) -> Result<(), Fault> {
+        for (name, value) in &self.values {
+            let at = format!("value.{name}");
+            match value {
+                ValueSource::Integer { from, to } => {
+                    need(from <= to, at, || format!("no integer lies from {from} to {to}; swap them"))?
+                }
+                ValueSource::Zipf { count, exponent } => {
+                    need(*count > 0 && (0.0..=10.0).contains(exponent), at, || {
+                        "give a `count` of at least 1 and an `exponent` from 0 to 10".to_owned()
+                    })?;
+                }
+                ValueSource::Csv { file, column, .. } => {
+                    need(!file.is_empty() && !column.is_empty(), at, || {
+                        "name the CSV `file` and its `column`".to_owned()
+                    })?
+                }
+                ValueSource::Uuid | ValueSource::Sequence { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn check_faults(&self) -> Result<(), Fault> {
+        for (index, fault) in self.faults.iter().enumerate() {
+            let at = |field: &str| format!("fault.{index}.{field}");
+            let measurement_s = self.phases.measurement_s;
+            need((0.0..measurement_s).contains(&fault.at_s), at("at_s"), || {
+                format!("{} s lies outside of the measurement; give 0 to {measurement_s}", fault.at_s)
+            })?;
+            let redis_only =
+                matches!(fault.action, FaultAction::Flush | FaultAction::Dump | FaultAction::Restore);
+            need(!redis_only || fault.target == FaultTarget::Redis, at("action"), || {
+                "only `redis` can be flushed, dumped or restored; `kill`, `start` or `restart` this"
+                    .to_owned()
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// A field's path and the problem with it.
+pub(crate) type Fault = (String, String);
+
+pub(crate) fn need(
+    holds: bool,
+    path: impl Into<String>,
+    problem: impl FnOnce() -> String,
+) -> Result<(), Fault> {
+    if holds { Ok(()) } else { Err((path.into(), problem())) }
+}
+
+/// Names end up in file names and test reports: small letters, digits and dashes.
+pub(crate) fn check_name(path: &str, name: &str) -> Result<(), Fault> {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    need(!name.is_empty() && name.bytes().all(fits), path, || {
+        format!("`{name}` is no name; use small letters, digits and dashes, such as `my-redirects`")
+    })
+}
+
+fn check_count(path: &str, count: u32, most: u32) -> Result<(), Fault> {
+    let field = path.rsplit('.').next().unwrap_or(path);
+    need((1..=most).contains(&count), path, || format!("`{field}` is {count}; give 1 to {most}"))
+}
+
+fn check_schedule(schedule: &ScheduleSpec) -> Result<(), Fault> {
+    match schedule {
+        ScheduleSpec::Constant(rate) => check_rate("load.open.schedule.constant", *rate),
+        ScheduleSpec::Poisson(rate) => check_rate("load.open.schedule.poisson", *rate),
+        ScheduleSpec::Stages(stages) => check_stages(stages),
+    }
+}
+
+fn check_rate(path: &str, rate: RateSpec) -> Result<(), Fault> {
+    match rate {
+        RateSpec::PerSecond(rate) => Rate::per_second(rate)
+            .map(drop)
+            .map_err(|error| (format!("{path}.per-second"), error.to_string())),
+        RateSpec::OfCapacity(share) => {
+            need(share > 0.0 && share <= 1.0, format!("{path}.of-capacity"), || {
+                format!("`of-capacity` is {share}; give a share of the capacity, more than 0 and at most 1")
+            })
+        }
+    }
+}
+
+fn check_stages(stages: &[Stage]) -> Result<(), Fault> {
+    const PATH: &str = "load.open.schedule.stages";
+    for (index, stage) in stages.iter().enumerate() {
+        let rates = [stage.from, stage.to];
+        need(rates.iter().all(|rate| (0.0..=Rate::MAX).contains(rate)), format!("{PATH}.{index}"), || {
+            format!("a stage's rates lie between 0 and {} per second", Rate::MAX)
+        })?;
+        need(stage.seconds > 0.0 && stage.seconds <= LONGEST_S, format!("{PATH}.{index}.seconds"), || {
+            format!("a stage of {} s cannot be; give more than 0 and at most {LONGEST_S}", stage.seconds)
+        })?;
+    }
+    need(stages.iter().any(|stage| stage.from + stage.to > 0.0), PATH, || {
+        "no stage has a rate of more than 0, so nothing would be sent; give one".to_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "\
+name = \"mine\"
+load.open = { schedule = { poisson = { per-second = 100 } }, connections = 8 }
+
+[phases]
+measurement_s = 10
+slice_s = 1
+
+[links]
+count = 10
+zipf = 0.99
+
+[variant.after]
+design = \"after\"
+
+[[operation]]
+weight = 3
+action = \"visit\"
+";
+
+    fn problem(from: &str, to: &str) -> String {
+        assert!(GOOD.contains(from), "{from}");
+        Scenario::parse(&GOOD.replace(from, to), "my.toml").unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_good_scenario_is_read() {
+        let scenario = Scenario::parse(GOOD, "my.toml").unwrap();
+        assert_eq!(scenario.operations[0].weight, 3);
+        assert_eq!(scenario.variants["after"].flags["design"].as_str(), Some("after"));
+        assert_eq!(scenario.variants["after"].processes, 1);
+    }
+
+    #[test]
+    fn a_fault_is_one_line_with_file_line_field_and_remedy() {
+        let cases = [
+            (
+                "measurement_s",
+                "mesurement_s",
+                "my.toml, line 5: unknown field `mesurement_s`; did you mean `measurement_s`?",
+            ),
+            ("poisson", "poison", "my.toml, line 2: unknown variant `poison`; did you mean `poisson`?"),
+            ("= 100", "= 0", "my.toml, line 2: a rate of 0 per second sends nothing; give more than 0"),
+            (
+                "= 100",
+                "= 1e9",
+                "my.toml, line 2: a rate of 1000000000 per second cannot be scheduled; give at most 10,000,000",
+            ),
+            (
+                "per-second = 100",
+                "of-capacity = 1.5",
+                "my.toml, line 2: `of-capacity` is 1.5; give a share of the capacity, more than 0 and at most 1",
+            ),
+            ("connections = 8", "connections = 0", "my.toml, line 2: `connections` is 0; give 1 to 60000"),
+            (
+                "slice_s = 1",
+                "slice_s = 11",
+                "my.toml, line 6: a slice of 11 s is longer than the measurement of 10 s; make it shorter",
+            ),
+            ("slice_s = 1", "slice_s = nan", "my.toml, line 6: `slice_s` is NaN; give at least 0.01 seconds"),
+            (
+                "weight = 3",
+                "weight = 0",
+                "my.toml, line 16: a weight of 0 is never drawn; give at least 1, or remove the operation",
+            ),
+            (
+                "[[operation]]\nweight = 3\naction = \"visit\"\n",
+                "",
+                "my.toml, line 2: there is no operation, so nothing would be sent; add an [[operation]]",
+            ),
+            (
+                "[links]\ncount = 10\nzipf = 0.99",
+                "",
+                "my.toml, line 15: a visit needs links that exist; add a [links] table",
+            ),
+            (
+                "zipf = 0.99",
+                "zipf = -1",
+                "my.toml, line 10: an exponent of -1 is no popularity; give 0 (all alike) to 10",
+            ),
+            (
+                "design =",
+                "desing =",
+                "my.toml, line 13: `desing` is no setting of the server; did you mean `design`?",
+            ),
+            (
+                "name = \"mine\"",
+                "name = \"My load\"",
+                "my.toml, line 1: `My load` is no name; use small letters, digits and dashes, such as `my-redirects`",
+            ),
+            (
+                "[phases]\nmeasurement_s = 10\nslice_s = 1\n",
+                "",
+                "my.toml, line 1: the field `phases` is missing; add it",
+            ),
+            (
+                "action = \"visit\"",
+                "action = { http = { path = \"/u/{usr}\" } }\n[value.user]\nsequence.from = 1",
+                "my.toml, line 17: `{usr}` is no value of this scenario; did you mean `user`?",
+            ),
+            (
+                "action = \"visit\"",
+                "action = { http = { path = \"/u\", method = \"get\" } }",
+                "my.toml, line 17: `get` is no method; write it in capitals, such as `GET`",
+            ),
+            (
+                "[links]",
+                "[[fault]]\nat_s = 10\ntarget = \"app\"\naction = \"kill\"\n[links]",
+                "my.toml, line 9: 10 s lies outside of the measurement; give 0 to 10",
+            ),
+            (
+                "[links]",
+                "[[fault]]\nat_s = 1\ntarget = \"app\"\naction = \"flush\"\n[links]",
+                "my.toml, line 11: only `redis` can be flushed, dumped or restored; `kill`, `start` or `restart` this",
+            ),
+        ];
+        for (from, to, expected) in cases {
+            let said = problem(from, to);
+            assert_eq!(said, expected);
+            assert!(!said.contains('\n'));
+        }
+    }
+
+    #[test]
+    fn what_is_no_toml_is_told_in_one_line() {
+        for text in ["name = ", "\u{0}", "[[[", "name = \"x\"\nname = \"y\"", ""] {
+            let said = Scenario::parse(text, "my.toml").unwrap_err().to_string();
+            assert!(said.starts_with("my.toml, line ") && !said.contains('\n'), "{said}");
+        }
+    }
+
+    #[test]
+    fn variants_need_a_whole_block() {
+        let two = GOOD.replace("[[operation]]", "[variant.before]\ndesign = \"before\"\n\n[[operation]]");
+        assert!(Scenario::parse(&two, "my.toml").is_ok());
+        let short = two.replace("measurement_s = 10", "measurement_s = 3");
+        assert_eq!(
+            Scenario::parse(&short, "my.toml").unwrap_err().to_string(),
+            "my.toml, line 5: `measurement_s` is 3, too short for one block of 2 variants; give at least 4"
+        );
+    }
+}
