@@ -64,6 +64,8 @@ pub enum Mutation {
     None,
     /// Time starts when the request is sent.
     StampFromSending,
+    /// Time starts when the pacer wakes.
+    StampFromWaking,
     /// Arrivals that find no connection vanish without a count.
     ForgetOverflow,
 }

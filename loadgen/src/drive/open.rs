@@ -106,6 +106,7 @@ pub async fn pace(
             in_a_row = 0;
             tokio::task::yield_now().await;
         }
+        let due = if shared.drive.mutation == Mutation::StampFromWaking { noticed } else { due };
         let taken = feed.push(Arrival { due, operation }, &shared);
         if !taken && shared.drive.mutation != Mutation::ForgetOverflow {
             shared.recorder.borrow_mut().dropped(noticed);

@@ -2,15 +2,22 @@
 
 mod memory;
 pub mod server;
+pub mod trials;
+pub mod truth;
+
+use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 use clap::Args;
+use proofload_reports::run::GeneratorError;
+use serde::Serialize;
 
 pub use memory::last_known;
+use trials::{Bench, Finding};
 
 #[derive(Debug, Clone, Args)]
 pub struct SelftestArgs {
-    /// A few seconds a test instead of long enough for narrow bounds.
+    /// A second or two a trial, about twelve in all, instead of long enough for narrow bounds.
     #[arg(long)]
     pub quick: bool,
     /// Print one JSON object.
@@ -18,10 +25,95 @@ pub struct SelftestArgs {
     pub json: bool,
 }
 
-/// Runs all tests, prints what they found and keeps it; the exit code.
+/// What the selftest found, as it is printed for programs.
+#[derive(Serialize)]
+struct Outcome<'a> {
+    passed: bool,
+    generator_error: &'a GeneratorError,
+    findings: &'a [Finding],
+}
+
+/// Runs all trials, prints what they found and keeps the error bound for later runs. The exit code:
+/// 1 if a trial failed, 4 if something else had the generator's core, so that nothing can be said.
 ///
 /// # Errors
 /// When no local server can be started.
-pub fn run(_args: &SelftestArgs) -> Result<u8> {
-    Ok(0)
+pub fn run(args: &SelftestArgs) -> Result<u8> {
+    let findings = trials(args.quick, |name| eprintln!("{name} …"))?;
+    let error = bound(&findings);
+    let passed = findings.iter().all(|finding| finding.passed);
+    if args.json {
+        let outcome = Outcome { passed, generator_error: &error, findings: &findings };
+        println!("{}", serde_json::to_string_pretty(&outcome)?);
+    } else {
+        print(&findings, &error);
+    }
+    if findings.iter().any(|finding| finding.doubt.is_some()) {
+        eprintln!("Not kept: this machine was busy with something else. Try again when it is idle.");
+        return Ok(4);
+    }
+    match memory::keep(&error) {
+        Ok(file) => eprintln!("kept in {} for later runs", file.display()),
+        Err(error) => eprintln!("{error:#}"),
+    }
+    Ok(u8::from(!passed))
+}
+
+fn trials(quick: bool, announce: impl Fn(&str)) -> Result<Vec<Finding>> {
+    let bench = Bench::on_this_machine();
+    let seconds = Duration::from_secs;
+    let (short, every, lasting, periods) = match quick {
+        true => (seconds(1), seconds(3), Duration::from_millis(300), 1),
+        false => (seconds(10), seconds(30), seconds(1), 1),
+    };
+    let mut findings = Vec::new();
+    announce("arrival fidelity");
+    findings.extend(trials::arrivals(&bench, short)?);
+    announce("send delay");
+    findings.extend(trials::send_delay(&bench, short)?);
+    announce("stall truth");
+    findings.extend(trials::stall(&bench, every, lasting, periods)?);
+    announce("queue truth");
+    findings.extend(trials::queue(&bench, short * 2)?);
+    announce("Little's law");
+    findings.extend(trials::little(&bench, short)?);
+    announce("starved generator");
+    findings.extend(trials::starved(&bench, seconds(1))?);
+    Ok(findings)
+}
+
+/// The worst that the trials saw.
+fn bound(findings: &[Finding]) -> GeneratorError {
+    let of = |trial: &'static str| findings.iter().filter(move |finding| finding.trial == trial);
+    let delay =
+        |what: &str| of("send delay").find(|finding| finding.what == what).map_or(0.0, |f| f.reported);
+    let quantile_error =
+        of("stall").chain(of("queue")).filter_map(|finding| finding.error).fold(0.0, f64::max);
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    GeneratorError {
+        measured_unix_ms: since_1970.as_millis() as u64,
+        send_delay_p50_us: delay("p50"),
+        send_delay_p99_us: delay("p99"),
+        quantile_error,
+    }
+}
+
+fn print(findings: &[Finding], error: &GeneratorError) {
+    println!("{:<11} {:<46} {:>12} {:>12} {:>9}", "trial", "", "truth/limit", "reported", "error");
+    for Finding { trial, what, unit, truth, reported, error, passed, doubt } in findings {
+        let error = error.map_or_else(String::new, |error| format!("{:.2} %", error * 100.0));
+        let value = |number: f64| format!("{number:.1} {unit}");
+        let verdict = match (passed, doubt) {
+            (true, _) => String::new(),
+            (false, None) => "  FAILED".to_owned(),
+            (false, Some(reason)) => format!("  INVALID: {reason}"),
+        };
+        println!("{trial:<11} {what:<46} {:>12} {:>12} {error:>9}{verdict}", value(*truth), value(*reported));
+    }
+    println!(
+        "\nThis machine's error bound: quantiles within {:.2} %, send delay p50 {:.1} µs, p99 {:.1} µs.",
+        error.quantile_error * 100.0,
+        error.send_delay_p50_us,
+        error.send_delay_p99_us
+    );
 }

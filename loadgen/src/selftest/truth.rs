@@ -1,0 +1,83 @@
+//! What is true of a known server: closed formulas and exact replays, free of clocks.
+
+use std::time::Duration;
+
+/// Response-time quantile `q`, in seconds, of a server that stalls for `lasting` of each `every` and then
+/// drains what came meanwhile; `busy` is arrival rate × service time. Holds for quantiles within the stall.
+pub fn stall_quantile(q: f64, every: Duration, lasting: Duration, busy: f64) -> f64 {
+    lasting.as_secs_f64() - (1.0 - q) * every.as_secs_f64() * (1.0 - busy)
+}
+
+/// Response times, in seconds, of a queue with one server that works in order: each begins when it has
+/// arrived and its predecessor is done (Lindley's recursion).
+pub fn queue_responses(arrivals: &[Duration], services: &[Duration]) -> Vec<f64> {
+    let mut free_at = Duration::ZERO;
+    arrivals
+        .iter()
+        .zip(services.iter().cycle())
+        .map(|(&arrival, &service)| {
+            free_at = free_at.max(arrival) + service;
+            (free_at - arrival).as_secs_f64()
+        })
+        .collect()
+}
+
+/// Response-time quantile `q`, in seconds, of a queue with Poisson arrivals and exponential service.
+pub fn exponential_queue_quantile(q: f64, arrivals_per_s: f64, services_per_s: f64) -> f64 {
+    -(1.0 - q).ln() / (services_per_s - arrivals_per_s)
+}
+
+/// The smallest value that at least a share `q` of `values` does not exceed.
+pub fn quantile(values: &mut [f64], q: f64) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    let rank = (q * values.len() as f64).ceil().max(1.0) as usize;
+    values.get(rank - 1).copied().unwrap_or(0.0)
+}
+
+/// Anderson and Darling's statistic for gaps that should be exponential, their mean being estimated (Stephens'
+/// correction). Above 1.959 the gaps are exponential with less than 1 % probability.
+pub fn exponential_misfit(gaps: &mut [f64]) -> f64 {
+    gaps.sort_unstable_by(f64::total_cmp);
+    let n = gaps.len() as f64;
+    let mean = gaps.iter().sum::<f64>() / n;
+    let below = |gap: f64| (1.0 - (-gap / mean).exp()).clamp(1e-12, 1.0 - 1e-12);
+    let sum: f64 = (0..gaps.len())
+        .map(|i| {
+            let (low, high) = (below(gaps[i]), below(gaps[gaps.len() - 1 - i]));
+            (2.0 * i as f64 + 1.0) * (low.ln() + (1.0 - high).ln())
+        })
+        .sum();
+    (-n - sum / n) * (1.0 + 0.6 / n)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_published_stall_has_the_published_quantiles() {
+        let (every, lasting) = (Duration::from_secs(30), Duration::from_secs(1));
+        assert!((stall_quantile(0.99, every, lasting, 0.0) - 0.700).abs() < 1e-9);
+        assert!((stall_quantile(0.999, every, lasting, 0.0) - 0.970).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_queue_makes_the_second_of_two_wait() {
+        let ms = Duration::from_millis;
+        assert_eq!(queue_responses(&[ms(0), ms(1), ms(20)], &[ms(5)]), [0.005, 0.009, 0.005]);
+    }
+
+    #[test]
+    fn even_gaps_are_not_exponential_and_exponential_ones_are() {
+        let mut exponential: Vec<f64> = (1..1_000).map(|n| -(1.0 - n as f64 / 1_000.0).ln()).collect();
+        assert!(exponential_misfit(&mut exponential) < 1.0);
+        let mut even: Vec<f64> = (0..1_000).map(|n| 1.0 + f64::from(n % 7) * 0.01).collect();
+        assert!(exponential_misfit(&mut even) > 100.0);
+    }
+
+    #[test]
+    fn quantiles_of_few_values_are_values() {
+        assert_eq!(quantile(&mut [3.0, 1.0, 2.0, 4.0], 0.5), 2.0);
+        assert_eq!(quantile(&mut [3.0, 1.0, 2.0, 4.0], 0.99), 4.0);
+    }
+}

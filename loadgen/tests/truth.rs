@@ -1,0 +1,155 @@
+//! Tests of truth: what is reported is what happened, and each test goes red when the measuring is broken.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hdrhistogram::Histogram;
+use http_body_util::Full;
+use hyper::Request;
+use proofload::drive::{Drive, Load, Mutation, Recording, Source, Target, drive};
+use proofload::exchange::{Answer, Exchange, Judgement, Links, Operation, Shortener};
+use proofload::record::histogram;
+use proofload::selftest::server::{Behaviour, TestServer};
+
+const GAP: Duration = Duration::from_millis(4);
+const ARRIVALS: u64 = 249;
+
+/// The shortener's exchange, which holds its whole thread up once: as if its core had been taken away.
+struct HeldUp {
+    shortener: Shortener,
+    hold: Duration,
+    held: AtomicBool,
+}
+
+impl Exchange for HeldUp {
+    fn kinds(&self) -> &[String] {
+        self.shortener.kinds()
+    }
+
+    fn kind(&self, operation: Operation) -> usize {
+        self.shortener.kind(operation)
+    }
+
+    fn request(&self, operation: Operation) -> Request<Full<Bytes>> {
+        if !self.held.swap(true, Ordering::Relaxed) {
+            std::thread::sleep(self.hold);
+        }
+        self.shortener.request(operation)
+    }
+
+    fn check(&self, operation: Operation, answer: &Answer<'_>) -> Judgement {
+        self.shortener.check(operation, answer)
+    }
+}
+
+/// A second of even arrivals on four connections.
+fn second(behaviour: Behaviour, hold: Duration, mutation: Mutation, waiting: usize) -> Recording {
+    let server = TestServer::start(behaviour, None).unwrap();
+    let target = Target::at(server.addr);
+    let links = Links::new([("abc", "https://example.com/")]);
+    let shortener = Shortener::new(&target.host, Arc::new(links), 1);
+    let exchange = HeldUp { shortener, hold, held: AtomicBool::new(hold.is_zero()) };
+    let arrivals: Source<Duration> = Arc::new(|| Box::new((1..).map(|n| GAP * n)));
+    let visits: Source<Operation> = Arc::new(|| Box::new(std::iter::repeat(Operation::Visit { link: 0 })));
+    let mut spec = Drive::new(target, Load::Open { arrivals, connections: 4 }, Duration::from_secs(1));
+    spec.waiting = waiting;
+    spec.mutation = mutation;
+    drive(&spec, Arc::new(exchange), visits, &mut |_| ()).unwrap()
+}
+
+fn response_ms(recording: &Recording, q: f64) -> f64 {
+    recording.times["response"].quantile_us(q).unwrap() / 1_000.0
+}
+
+/// The server stands still for the first 400 of 1,000 ms. A share of 1 − q of the arrivals waits longer than
+/// 400 − (1 − q)·1,000 ms, whoever makes them wait: the server, or the connections.
+fn tells_the_stall(mutation: Mutation) -> bool {
+    let every = Duration::from_secs(100);
+    let behaviour = Behaviour::Stalls { every, lasting: Duration::from_millis(400) };
+    let recording = second(behaviour, Duration::ZERO, mutation, 10_000);
+    assert_eq!(recording.total("client.ok"), ARRIVALS);
+    // A busy machine can only make answers later than the truth; the quantiles may not be earlier.
+    [(0.7, 100.0), (0.9, 300.0), (0.99, 390.0)]
+        .into_iter()
+        .all(|(q, true_ms)| response_ms(&recording, q) >= true_ms - 10.0)
+}
+
+#[test]
+fn a_stall_is_charged_to_all_who_arrived_in_it() {
+    assert!(tells_the_stall(Mutation::None));
+}
+
+#[test]
+fn a_stall_would_be_hidden_by_stamps_from_sending() {
+    assert!(!tells_the_stall(Mutation::StampFromSending));
+}
+
+/// The generator itself stands still for 400 of 1,000 ms: its lateness belongs to the response time, and the run
+/// says that it cannot be trusted.
+fn tells_its_own_stall(mutation: Mutation) -> bool {
+    let recording = second(Behaviour::Prompt, Duration::from_millis(400), mutation, 10_000);
+    assert_eq!(recording.total("client.ok"), ARRIVALS);
+    assert!(recording.invalid_latency.iter().any(|reason| reason.contains("late")), "{recording:?}");
+    response_ms(&recording, 0.7) >= 90.0 && response_ms(&recording, 0.9) >= 290.0
+}
+
+#[test]
+fn the_generators_own_stall_is_in_the_response_time_and_makes_it_invalid() {
+    assert!(tells_its_own_stall(Mutation::None));
+}
+
+#[test]
+fn the_generators_own_stall_would_be_hidden_by_stamps_from_waking() {
+    assert!(!tells_its_own_stall(Mutation::StampFromWaking));
+}
+
+/// Every arrival of the schedule is accounted for.
+fn accounts_for_all(mutation: Mutation) -> bool {
+    let every = Duration::from_secs(100);
+    let behaviour = Behaviour::Stalls { every, lasting: Duration::from_millis(400) };
+    let recording = second(behaviour, Duration::ZERO, mutation, 50);
+    let dropped = recording.total("client.dropped");
+    if dropped > 0 {
+        assert!(recording.invalid_latency.iter().any(|reason| reason.contains("dropped")));
+    }
+    recording.total("client.ok") + dropped == ARRIVALS
+}
+
+#[test]
+fn overflow_is_counted() {
+    assert!(accounts_for_all(Mutation::None));
+}
+
+#[test]
+fn overflow_that_is_forgotten_is_missed() {
+    assert!(!accounts_for_all(Mutation::ForgetOverflow));
+}
+
+/// Two workers, one of them with all the slow answers.
+fn tells_the_quantile(merge: impl Fn(&[Histogram<u64>; 2]) -> u64) -> bool {
+    let (mut fast, mut slow, mut both) = (histogram(), histogram(), histogram());
+    for time in 1..=10_000_u64 {
+        let (worker, time) = if time <= 9_800 { (&mut fast, time) } else { (&mut slow, time * 100) };
+        worker.record(time).unwrap();
+        both.record(time).unwrap();
+    }
+    merge(&[fast, slow]) == both.value_at_quantile(0.99)
+}
+
+#[test]
+fn merged_histograms_have_the_quantiles_of_one() {
+    assert!(tells_the_quantile(|[fast, slow]| {
+        let mut merged = fast.clone();
+        proofload::record::add(&mut merged, slow);
+        merged.value_at_quantile(0.99)
+    }));
+}
+
+#[test]
+fn averaged_percentiles_have_not() {
+    assert!(!tells_the_quantile(|workers| {
+        workers.iter().map(|worker| worker.value_at_quantile(0.99)).sum::<u64>() / 2
+    }));
+}
