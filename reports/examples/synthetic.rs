@@ -1,13 +1,16 @@
-//! Writes the report of a hand-made run into the directory named: for eyes, and for the check in a browser.
+//! Writes the reports of hand-made runs below the directory named: for eyes, and for the check in a browser.
 
 #[path = "../tests/synthetic/mod.rs"]
 mod synthetic;
 
+use std::path::PathBuf;
+
 fn main() {
-    let dir = std::env::args_os().nth(1).expect("name a directory");
-    let written = proofload_reports::write(dir.as_ref(), &synthetic::quick_run(), &synthetic::verdicts());
-    if let Err(error) = written {
-        eprintln!("{error}");
-        std::process::exit(2);
+    let dir = PathBuf::from(std::env::args_os().nth(1).expect("name a directory"));
+    for (name, run) in [("quick", synthetic::quick_run()), ("grouped", synthetic::grouped_run())] {
+        if let Err(error) = proofload_reports::write(&dir.join(name), &run, &synthetic::verdicts()) {
+            eprintln!("{error}");
+            std::process::exit(2);
+        }
     }
 }

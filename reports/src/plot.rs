@@ -2,10 +2,14 @@
 
 mod axis;
 mod chart;
+mod groups;
+mod heat;
 mod hits;
 mod percentiles;
+mod phases;
 mod sheet;
 mod svg;
+mod time;
 
 pub use axis::{Axis, Scale};
 pub use chart::{Chart, Layer};
@@ -38,17 +42,37 @@ pub struct Table {
 
 /// All plots that the run's data allows, in the order of reading.
 pub fn plots(run: &Run) -> Vec<Plot> {
-    run.measurements.iter().enumerate().flat_map(|(index, it)| of_measurement(index, it)).collect()
+    let of_each = run.measurements.iter().enumerate().flat_map(|(index, it)| of_measurement(index, it));
+    groups::plots(run).into_iter().chain(of_each).collect()
+}
+
+/// Whether a measurement is one of many that a plot joins.
+pub fn is_point(measurement: &Measurement) -> bool {
+    groups::is_point(&measurement.scenario.name)
 }
 
 fn of_measurement(index: usize, measurement: &Measurement) -> Vec<Plot> {
-    let drawn = [percentiles::plot(measurement), hits::plot(measurement)];
+    let drawn =
+        if is_point(measurement) { vec![percentiles::plot(measurement)] } else { of_its_own(measurement) };
     let mut plots: Vec<Plot> = drawn.into_iter().flatten().collect();
     for plot in &mut plots {
         plot.id = format!("m{}-{}", index + 1, plot.id);
         plot.measurement = Some(index);
     }
     plots
+}
+
+/// The plots of a measurement that stands for itself, in the order of reading.
+fn of_its_own(measurement: &Measurement) -> Vec<Option<Plot>> {
+    vec![
+        percentiles::plot(measurement),
+        time::rates(measurement),
+        hits::plot(measurement),
+        heat::plot(measurement),
+        phases::plot(measurement),
+        time::cpu(measurement),
+        time::generator(measurement),
+    ]
 }
 
 impl Plot {

@@ -4,7 +4,7 @@ mod html;
 mod junit;
 mod markdown;
 pub(crate) mod means;
-mod rates;
+pub(crate) mod rates;
 mod raw;
 mod table;
 

@@ -11,6 +11,13 @@ use crate::distribution::Distribution;
 pub const VERSION: u32 = 1;
 
 /// All that one invocation measured, and what it was asked. Judging needs nothing else.
+///
+/// Measurements that a plot joins name their scenarios `KIND/GROUP/POINT`:
+///
+/// * `curve/…`: statements per create (`client.created`; `postgres.statements` or `server.statements_*`)
+///   against the rate sent where the load is open, against the connections where it is closed; a line a variant.
+/// * `ablation/…`: each point has one technique switched off and bears its name; the first has all on.
+/// * `envelope/…`: the hit rate over `links.zipf`, `links.count` and the fact `cache_entries`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// Format version, first in the file.

@@ -94,6 +94,15 @@ impl Axis {
         }
     }
 
+    /// The value at a place: what [`Axis::place`] undoes.
+    pub fn value(&self, place: f64) -> f64 {
+        match self.scale {
+            Scale::Linear => place,
+            Scale::Log => 10f64.powf(place),
+            Scale::Tail => 1.0 - 10f64.powf(-place),
+        }
+    }
+
     pub fn ticks(&self) -> Vec<(f64, String)> {
         if !self.names.is_empty() {
             return self.names.clone();
@@ -111,7 +120,11 @@ impl Axis {
     fn written(&self, value: f64, step: f64) -> String {
         let digits = |step: f64| (-step.log10().floor()).clamp(0.0, 6.0) as usize;
         match self.reading {
+            _ if value == 0.0 => "0".to_owned(),
             Reading::Microseconds => figure::time_us(value),
+            Reading::Percent if self.scale == Scale::Log => {
+                format!("{} %", figure::significant(value * 100.0))
+            }
             Reading::Percent => format!("{:.*} %", digits(step * 100.0), value * 100.0),
             _ if value >= 1_000.0 => figure::grouped(value),
             _ if self.scale == Scale::Log => figure::significant(value),
@@ -184,7 +197,7 @@ mod tests {
         let axis = |low, high| written(&Axis::linear("", Reading::Number, low, high));
         assert_eq!(axis(0.0, 20.0), ["0", "5", "10", "15", "20"]);
         assert_eq!(axis(0.0, 2_345.0), ["0", "1,000", "2,000"]);
-        assert_eq!(axis(0.0, 0.06), ["0.00", "0.02", "0.04", "0.06"]);
+        assert_eq!(axis(0.0, 0.06), ["0", "0.02", "0.04", "0.06"]);
         let hits = Axis::linear("", Reading::Percent, 0.86, 1.0);
         assert_eq!(written(&hits), ["90 %", "95 %", "100 %"]);
         let times = Axis::log("", Reading::Microseconds, [90.0, 9_000.0].into_iter());

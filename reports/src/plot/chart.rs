@@ -35,6 +35,12 @@ pub enum Layer {
         look: Look,
         points: Vec<(f64, f64)>,
     },
+    /// A line through few measured points, each of them marked.
+    Marked {
+        name: String,
+        look: Look,
+        points: Vec<(f64, f64)>,
+    },
     /// The area within a closed outline: bands of uncertainty.
     Area {
         look: Look,
@@ -59,6 +65,11 @@ pub enum Layer {
     Boxes {
         boxes: Vec<(f64, f64, f64, f64, Look)>,
     },
+    /// Horizontal bars from `low` over `middle` to `high`, one a row.
+    Spans {
+        look: Look,
+        spans: Vec<Span>,
+    },
     /// Words beside a point, to its right.
     Note {
         at: (f64, f64),
@@ -74,6 +85,14 @@ pub struct Dot {
     pub high: f64,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Span {
+    pub row: f64,
+    pub low: f64,
+    pub middle: f64,
+    pub high: f64,
+}
+
 /// The plotting area within the sheet, in tenths of a pixel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Area {
@@ -83,8 +102,20 @@ pub struct Area {
     pub bottom: i32,
 }
 
+/// Width, beginning and end of a span's thin and thick parts.
+type SpanPart = (u32, fn(&Span) -> f64, fn(&Span) -> f64);
+const SPAN_PARTS: [SpanPart; 2] =
+    [(LINE, |span| span.middle, |span| span.high), (9 * TENTHS as u32, |span| span.low, |span| span.middle)];
+
 type Plane<'a, 'b> = ChartContext<'a, Pen<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 type Canvas<'b> = DrawingArea<Pen<'b>, Shift>;
+
+impl Layer {
+    /// A measured point without an interval or a name.
+    pub fn spot((x, y): (f64, f64), look: Look) -> Layer {
+        Layer::Dots { name: String::new(), look, points: vec![Dot { x, y, low: y, high: y }] }
+    }
+}
 
 impl Chart {
     pub fn new(x: Axis, y: Axis, layers: Vec<Layer>) -> Chart {
@@ -115,7 +146,9 @@ impl Chart {
     /// The lines that have a name, for whoever wants to say what lies under the pointer.
     pub fn names(&self) -> impl Iterator<Item = (&str, Look)> {
         self.layers.iter().filter_map(|layer| match layer {
-            Layer::Line { name, look, .. } if !name.is_empty() => Some((name.as_str(), *look)),
+            Layer::Line { name, look, .. } | Layer::Marked { name, look, .. } if !name.is_empty() => {
+                Some((name.as_str(), *look))
+            }
             _ => None,
         })
     }
@@ -195,6 +228,11 @@ impl Chart {
                 let style = look.colour().stroke_width(LINE);
                 plane.draw_series(LineSeries::new(points.iter().copied().map(place), style))?;
             }
+            Layer::Marked { look, points, .. } => {
+                let (line, fill) = (look.colour().stroke_width(LINE), look.colour().filled());
+                plane.draw_series(LineSeries::new(points.iter().copied().map(place), line))?;
+                plane.draw_series(points.iter().map(|at| Circle::new(place(*at), 4 * TENTHS, fill)))?;
+            }
             Layer::Area { look, outline } => {
                 let outline: Vec<_> = outline.iter().copied().map(place).collect();
                 plane.draw_series([Polygon::new(outline, look.colour().filled())])?;
@@ -224,6 +262,17 @@ impl Chart {
                     Rectangle::new([place((*left, *bottom)), place((*right, *top))], look.colour().filled())
                 }))?;
             }
+            Layer::Spans { look, spans } => {
+                for (width, from, to) in SPAN_PARTS {
+                    let style = look.colour().stroke_width(width);
+                    plane.draw_series(spans.iter().map(|span| {
+                        PathElement::new(
+                            vec![place((from(span), span.row)), place((to(span), span.row))],
+                            style,
+                        )
+                    }))?;
+                }
+            }
             Layer::Note { .. } => {}
         }
         Ok(())
@@ -242,7 +291,7 @@ impl Chart {
             match layer {
                 Layer::Note { at: (x, y), text } => {
                     let at = (self.across(*x, area) + 5 * TENTHS, self.down(*y, area));
-                    write(canvas, text, Ink::Strong, at, HPos::Left, VPos::Center)?;
+                    note(canvas, text, at)?;
                 }
                 Layer::Upright { name, value } => {
                     let at = (self.across(*value, area), area.top - 3 * TENTHS);
@@ -256,7 +305,7 @@ impl Chart {
 
     fn labels(&self) -> Vec<Label> {
         let labels = self.layers.iter().filter_map(|layer| match layer {
-            Layer::Line { name, look, points } => {
+            Layer::Line { name, look, points } | Layer::Marked { name, look, points } => {
                 Some(Label { text: name.clone(), ink: look.ink, value: points.last()?.1 })
             }
             Layer::Dots { name, look, points } => {
@@ -304,6 +353,13 @@ fn spread(labels: &mut [(i32, Label)], area: Area) {
         *y = (*y).min(floor);
         floor = *y - step;
     }
+}
+
+/// Words on top of a map or beside a bar.
+fn note(canvas: &Canvas, text: &str, at: (i32, i32)) -> Result<(), Box<dyn std::error::Error>> {
+    let font = ("sans-serif", TEXT).into_font().style(FontStyle::Bold);
+    let style = font.color(&Ink::Strong.look().colour()).pos(Pos::new(HPos::Left, VPos::Center));
+    canvas.draw(&Text::new(text.to_owned(), at, style)).map_err(|error| error.to_string().into())
 }
 
 fn write(

@@ -18,13 +18,18 @@ pub fn plot(measurement: &Measurement) -> Option<Plot> {
     let series = measurement.series.iter().find(|series| series.slices.iter().any(|it| lookups(it) > 0))?;
     let levels: Vec<&str> = HITS.into_iter().filter(|level| total(series, level) > 0).collect();
     let end = series.slices.last().map_or(1.0, |slice| slice.start_s + slice.duration_s);
-    let mut layers: Vec<Layer> = Vec::new();
-    if levels.len() > 1 {
-        layers.push(line("all levels", 0, series, &levels));
-    }
-    for (index, level) in levels.iter().enumerate() {
-        layers.push(line(label(level), index as u8 + u8::from(levels.len() > 1), series, &[level]));
-    }
+    // Each line adds a level to those below it, so that the axis may begin where the lines do.
+    let mut layers: Vec<Layer> = (1..=levels.len())
+        .rev()
+        .map(|upto| {
+            let name = if upto == 1 {
+                label(levels[0]).to_owned()
+            } else {
+                format!("+ {}", label(levels[upto - 1]))
+            };
+            line(&name, upto as u8 - 1, series, &levels[..upto])
+        })
+        .collect();
     layers.extend(measurement.ceiling.map(|value| Layer::Level { name: "ceiling".to_owned(), value }));
     let chart = Chart::new(
         Axis::time(end),
@@ -34,11 +39,18 @@ pub fn plot(measurement: &Measurement) -> Option<Plot> {
     Some(Plot {
         id: "hit-rate".to_owned(),
         title: "Hit rate over time".to_owned(),
-        caption: caption(measurement, series, &levels),
+        caption: caption(measurement, series),
         measurement: None,
         chart,
         table: table(series, &levels),
     })
+}
+
+/// Look-ups answered without the database, of all look-ups of links that exist.
+pub fn rate(series: &Series) -> Option<f64> {
+    let all: u64 = series.slices.iter().map(lookups).sum();
+    let hits: u64 = HITS.iter().map(|level| total(series, level)).sum();
+    (all > 0).then(|| hits as f64 / all as f64)
 }
 
 fn line(name: &str, ink: u8, series: &Series, levels: &[&str]) -> Layer {
@@ -86,10 +98,8 @@ fn label(level: &str) -> &str {
     if level == "process" { "in process" } else { level }
 }
 
-fn caption(measurement: &Measurement, series: &Series, levels: &[&str]) -> String {
-    let hits: u64 = levels.iter().map(|level| total(series, level)).sum();
-    let all: u64 = series.slices.iter().map(lookups).sum();
-    let rate = hits as f64 / all.max(1) as f64 * 100.0;
+fn caption(measurement: &Measurement, series: &Series) -> String {
+    let rate = rate(series).unwrap_or(0.0) * 100.0;
     match measurement.ceiling {
         Some(ceiling) => format!(
             "{rate:.2} % in all. The dashed line is the ceiling, {:.2} %: no cache of that size could do better on this workload.",

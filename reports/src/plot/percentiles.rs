@@ -115,15 +115,18 @@ fn band(times: &Distribution, slices: &[Slice]) -> Option<Vec<(f64, f64)>> {
     }
     let counts: Vec<f64> = blocks.iter().map(|block| block.count() as f64).collect();
     let t = StudentsT::new(0.0, 1.0, blocks.len() as f64 - 1.0).ok()?.inverse_cdf(0.975);
+    let rarest = 1.0 / times.count() as f64;
     let (mut fast, mut slow) = (Vec::new(), Vec::new());
-    for (q, us) in points(times) {
+    for (_, us) in points(times) {
         let above: Vec<f64> = blocks.iter().map(|block| longer_than(block, us)).collect();
         let Some((share, error)) = ratio(&above, &counts) else { continue };
+        // Of fewer than five slower requests no normal interval can be made.
+        if share * times.count() as f64 <= 5.0 {
+            break;
+        }
         let spread = (t * error / share).exp();
-        let last = 1.0 - 1.0 / times.count() as f64;
-        fast.push(((1.0 - share / spread).clamp(0.0, last), us));
-        slow.push(((1.0 - share * spread).clamp(0.0, last), us));
-        let _ = q;
+        fast.push((1.0 - (share / spread).clamp(rarest, 1.0), us));
+        slow.push((1.0 - (share * spread).clamp(rarest, 1.0), us));
     }
     slow.reverse();
     fast.extend(slow);

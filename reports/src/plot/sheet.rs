@@ -16,7 +16,7 @@ use plotters_backend::{
 pub const TENTHS: i32 = 10;
 
 /// The role of a shape.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ink {
     /// Text and what must be seen first.
     Strong,
@@ -45,7 +45,7 @@ pub enum Shape {
     Line { points: Vec<(i32, i32)>, look: Look, width: i32 },
     Area { points: Vec<(i32, i32)>, look: Look },
     Dot { at: (i32, i32), radius: i32, look: Look },
-    Text { at: (i32, i32), text: String, look: Look, size: i32, across: Across, bold: bool },
+    Text { at: (i32, i32), text: String, look: Look, size: i32, across: Across, halo: bool },
 }
 
 /// Which end of a text lies at its point. (That of plotters can be neither compared nor shown.)
@@ -119,10 +119,11 @@ pub fn text_width(text: &str, size: i32) -> i32 {
     let ems: f64 = text
         .chars()
         .map(|c| match c {
-            'i' | 'j' | 'l' | 'I' | '.' | ',' | ':' | ';' | '\'' | '|' | ' ' | 't' | 'f' | 'r' => 0.32,
-            'm' | 'w' | 'M' | 'W' | '%' => 0.86,
-            'A'..='Z' | '×' | '–' => 0.68,
-            _ => 0.56,
+            'i' | 'j' | 'l' | 'I' | '.' | ',' | ':' | ';' | '\'' | '|' | ' ' => 0.36,
+            't' | 'f' | 'r' | '(' | ')' | '-' | '/' => 0.44,
+            'm' | 'w' | 'M' | 'W' | '%' | '→' => 0.96,
+            'A'..='Z' | '×' | '–' | '+' => 0.76,
+            _ => 0.64,
         })
         .sum();
     (ems * f64::from(size)).ceil() as i32
@@ -217,9 +218,10 @@ impl DrawingBackend for Pen<'_> {
             HPos::Center => Across::Middle,
             HPos::Right => Across::End,
         };
-        let bold = matches!(style.style(), FontStyle::Bold);
+        // Bold stands for: must be read on top of whatever lies below.
+        let halo = matches!(style.style(), FontStyle::Bold);
         let look = Look::of(style.color());
-        self.add(Shape::Text { at: (x, baseline), text: text.to_owned(), look, size, across, bold })
+        self.add(Shape::Text { at: (x, baseline), text: text.to_owned(), look, size, across, halo })
     }
 
     fn estimate_text_size<S: BackendTextStyle>(

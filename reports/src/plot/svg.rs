@@ -27,7 +27,18 @@ pub fn inline(sheet: &Sheet, chart: &Chart, id: &str, alternative: &str) -> Stri
 }
 
 fn shapes(sheet: &Sheet, chart: &Chart, out: &mut String) {
+    let mut filled: Option<Look> = None;
     for shape in &sheet.shapes {
+        // Neighbours of one look share an element: a map has a thousand cells.
+        if let (Some(look), Shape::Area { points, look: next }) = (filled, shape)
+            && look == *next
+        {
+            let _ = write!(out, "{}Z", path(points));
+            continue;
+        }
+        if filled.take().is_some() {
+            out.push_str(r#""/>"#);
+        }
         match shape {
             Shape::Line { points, look, width } => line(points, *look, *width, chart, out),
             Shape::Area { points, look } => {
@@ -44,22 +55,25 @@ fn shapes(sheet: &Sheet, chart: &Chart, out: &mut String) {
                 let _ =
                     write!(out, r#"<circle class="{} fill" cx="{x}" cy="{y}" r="{r}"/>"#, class(look.ink));
             }
-            Shape::Text { at, text, look, size, across, bold } => {
+            Shape::Text { at, text, look, size, across, halo } => {
                 let anchor = match across {
                     Across::Start => "",
                     Across::Middle => r#" text-anchor="middle""#,
                     Across::End => r#" text-anchor="end""#,
                 };
-                let weight = if *bold { r#" font-weight="600""# } else { "" };
+                let halo = if *halo { " halo" } else { "" };
                 let (x, y, size) = (px(at.0), px(at.1), px(*size));
                 let _ = write!(
                     out,
-                    r#"<text class="{} fill" x="{x}" y="{y}" font-size="{size}"{anchor}{weight}>{}</text>"#,
+                    r#"<text class="{} fill{halo}" x="{x}" y="{y}" font-size="{size}"{anchor}>{}</text>"#,
                     class(look.ink),
                     escaped(text)
                 );
             }
         }
+    }
+    if filled.is_some() {
+        out.push_str(r#""/>"#);
     }
 }
 

@@ -17,6 +17,9 @@ const JS: &str = include_str!("../../templates/report.js");
 pub fn html(run: &Run, verdicts: &[ClaimVerdict]) -> Result<String, ReportError> {
     let plots = plot::plots(run);
     let headline = means::headline(run, verdicts);
+    let (points, loads) = rates::loads(run)
+        .into_iter()
+        .partition(|load| plot::is_point(&run.measurements[load.measurement - 1]));
     let page = Page {
         version: env!("CARGO_PKG_VERSION"),
         title: format!("proofload: {headline}"),
@@ -28,7 +31,8 @@ pub fn html(run: &Run, verdicts: &[ClaimVerdict]) -> Result<String, ReportError>
         sentences: verdicts.iter().map(|it| it.sentence.as_str()).filter(|it| !it.is_empty()).collect(),
         invalid: &run.invalid,
         verdicts: verdicts.iter().flat_map(|it| it.checks.iter().map(|check| Row::of(it, check))).collect(),
-        loads: rates::loads(run),
+        loads,
+        points,
         joint: figures(plots.iter().filter(|plot| plot.measurement.is_none()))?,
         claims: verdicts.iter().map(|it| Evidence::of(it, run)).collect(),
         measurements: run
@@ -59,6 +63,8 @@ struct Page<'a> {
     invalid: &'a [String],
     verdicts: Vec<Row>,
     loads: Vec<rates::Load>,
+    /// Loads that are points of a curve or a map: many, and of interest one by one only.
+    points: Vec<rates::Load>,
     joint: Vec<Figure>,
     claims: Vec<Evidence<'a>>,
     measurements: Vec<Load<'a>>,
@@ -74,6 +80,7 @@ struct Row {
     kind: &'static str,
     title: String,
     measured: String,
+    range: String,
     verdict: Verdict,
     mark: char,
     why: String,
@@ -82,12 +89,15 @@ struct Row {
 
 impl Row {
     fn of(claim: &ClaimVerdict, check: &CheckVerdict) -> Row {
+        let measured = figure::measured(check);
+        let (value, range) = measured.split_at(measured.find(" (").unwrap_or(measured.len()));
         let why = check.reasons.first().filter(|_| check.verdict != Verdict::Holds);
         Row {
             claim: claim.claim.id.clone(),
             kind: table::kind(check),
             title: check.check.title.clone(),
-            measured: figure::measured(check),
+            measured: value.to_owned(),
+            range: range.trim_start().to_owned(),
             verdict: check.verdict,
             mark: table::mark(check.verdict),
             why: why.cloned().unwrap_or_default(),
@@ -177,7 +187,7 @@ impl<'a> Load<'a> {
     ) -> Result<Load<'a>, ReportError> {
         Ok(Load {
             number: index + 1,
-            open: of <= 4,
+            open: of <= 4 && !plot::is_point(measurement),
             name: &measurement.scenario.name,
             about: &measurement.scenario.about,
             remarks: &measurement.remarks,

@@ -8,10 +8,10 @@ use proofload_reports::run::{
 };
 use proofload_reports::verdict::{CheckVerdict, ClaimVerdict, Interval, Verdict};
 use proofload_reports::{Distribution, Run};
-use proofload_scenarios::scenario::{Links, Phases, RateSpec, ScheduleSpec, ServerSettings};
-use proofload_scenarios::{Bound, Check, Claim, Compare, Kind, Load, Metric, Scenario};
+use proofload_scenarios::{Bound, Check, Claim, Compare, Kind, Metric, Scenario};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
+use serde_json::json;
 
 /// A run of the quick profile: the hit rate, the statements per create, and users who walk about.
 pub fn quick_run() -> Run {
@@ -19,7 +19,7 @@ pub fn quick_run() -> Run {
     redirects.ceiling = Some(0.892);
     redirects.settings.insert("rate found".into(), "4,000/s".into());
     let mut creates = measurement("create-only", 24, 300);
-    creates.series = vec![creates_of("before", 24, 2.02), creates_of("after", 24, 0.06)];
+    creates.series = vec![creates_of("before", 24, 300, 2.02), creates_of("after", 24, 300, 0.06)];
     creates.ledger = Some(Ledger {
         acknowledged: 14_400,
         present: 14_400,
@@ -90,30 +90,61 @@ pub fn measurement(name: &str, slices: u32, rate: u32) -> Measurement {
 }
 
 pub fn scenario(name: &str, seconds: u32, rate: u32) -> Scenario {
-    Scenario {
-        name: name.into(),
-        about: "Redirects, keys by Zipf 0.99 over 100,000 links.".into(),
-        seed: 20_150_517,
-        load: Load::Open {
-            schedule: ScheduleSpec::Poisson(RateSpec::PerSecond(f64::from(rate))),
-            connections: 64,
-        },
-        phases: Phases { warm_up_s: 2.0, measurement_s: f64::from(seconds), slice_s: 1.0 },
-        links: Some(Links {
-            count: 100_000,
-            zipf: 0.99,
-            clicks: 1_000_000,
-            restart: true,
-            half_life_visits: None,
-        }),
-        variants: BTreeMap::from([("server".into(), ServerSettings::default())]),
-        operations: Vec::new(),
-        journeys: Vec::new(),
-        full: None,
-        services: false,
-        faults: Vec::new(),
-        http: Default::default(),
-        values: BTreeMap::new(),
+    serde_json::from_value(json!({
+        "name": name,
+        "about": "Redirects, keys by Zipf 0.99 over 100,000 links.",
+        "load": { "open": { "schedule": { "poisson": { "per-second": rate } } } },
+        "phases": { "warm_up_s": 2.0, "measurement_s": seconds },
+        "links": { "count": 100_000, "zipf": 0.99, "clicks": 1_000_000, "restart": true },
+        "variant": { "server": {} },
+    }))
+    .expect("it is a scenario")
+}
+
+/// Measurements that only make sense together: a curve, an ablation, an envelope.
+pub fn grouped_run() -> Run {
+    let mut run = quick_run();
+    for rate in [200, 1_000, 2_000, 5_000, 10_000] {
+        let mut point = measurement(&format!("curve/statements/{rate}"), 5, rate);
+        let share = 1.2 / (1.0 + f64::from(rate) / 100.0);
+        point.series = vec![creates_of("before", 5, rate, 2.02), creates_of("after", 5, rate, share)];
+        run.measurements.push(point);
+    }
+    for (name, statements) in [
+        ("all on", 0.05),
+        ("no coalescing", 1.01),
+        ("no blocks", 1.1),
+        ("no pool", 0.05),
+        ("no warming", 0.06),
+    ] {
+        let mut point = measurement(&format!("ablation/techniques/{name}"), 5, 300);
+        point.series = vec![creates_of("server", 5, 300, statements)];
+        run.measurements.push(point);
+    }
+    for (zipf, entries) in
+        [(0.8, 27_000), (0.99, 5_000), (0.99, 27_000), (0.99, 90_000), (1.2, 27_000), (1.4, 27_000)]
+    {
+        let mut point = measurement(&format!("envelope/hits/{zipf}-{entries}"), 5, 900);
+        let links = point.scenario.links.as_mut().expect("it has links");
+        links.zipf = zipf;
+        let best = proofload_scenarios::zipf::ceiling(links.count, zipf, entries);
+        point.ceiling = Some(best);
+        point.facts.insert("cache_entries".into(), f64::from(entries));
+        for slice in &mut point.series[0].slices {
+            set_hit_rate(slice, best * 0.997);
+        }
+        run.measurements.push(point);
+    }
+    run
+}
+
+/// Sets the counters of look-ups so that the process's cache answers almost all hits.
+fn set_hit_rate(slice: &mut Slice, rate: f64) {
+    let sent = slice.counters["client.sent"];
+    let hits = (sent as f64 * rate) as u64;
+    let redis = hits / 40;
+    for (level, count) in [("process", hits - redis), ("redis", redis), ("store", sent - hits)] {
+        slice.counters.insert(format!("server.lookups_{level}"), count);
     }
 }
 
@@ -125,7 +156,6 @@ pub fn redirect_slice(index: u32, rate: u32) -> Slice {
     for _ in 0..sent.min(2_000) {
         slice.latency.record(latency_ns(&mut random, index));
     }
-    let misses = sent / 9 + random.random_range(0..sent / 60 + 1);
     let dropped = if index % 11 == 7 { sent / 40 } else { 0 };
     slice.counters = [
         ("client.sent", sent),
@@ -133,22 +163,21 @@ pub fn redirect_slice(index: u32, rate: u32) -> Slice {
         ("client.wrong", 0),
         ("client.error", sent / 900),
         ("client.dropped", dropped),
-        ("server.lookups_process", sent - misses),
-        ("server.lookups_redis", misses / 4),
-        ("server.lookups_store", misses - misses / 4),
         ("cpu.server_us", 310_000 + random.random_range(0..90_000)),
         ("cpu.generator_us", 420_000 + random.random_range(0..60_000)),
         ("machine.steal_us", if index % 7 == 3 { 12_000 } else { 900 }),
     ]
     .map(|(name, count)| (name.to_owned(), count))
     .into();
+    let rate = 0.889 - random.random::<f64>() * 0.006;
+    set_hit_rate(&mut slice, rate);
     slice
 }
 
-fn creates_of(variant: &str, slices: u32, statements: f64) -> Series {
+fn creates_of(variant: &str, slices: u32, rate: u32, statements: f64) -> Series {
     let mut series = Series {
         variant: variant.into(),
-        slices: (0..slices).map(|index| create_slice(index, statements)).collect(),
+        slices: (0..slices).map(|index| create_slice(index, rate, statements)).collect(),
         times: BTreeMap::new(),
         before_measurement: BTreeMap::new(),
     };
@@ -156,8 +185,8 @@ fn creates_of(variant: &str, slices: u32, statements: f64) -> Series {
     series
 }
 
-fn create_slice(index: u32, statements: f64) -> Slice {
-    let mut slice = redirect_slice(index, 300);
+fn create_slice(index: u32, rate: u32, statements: f64) -> Slice {
+    let mut slice = redirect_slice(index, rate);
     slice.block = index / 4;
     let created = slice.counters["client.sent"];
     slice.counters.retain(|name, _| !name.starts_with("server."));

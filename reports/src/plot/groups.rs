@@ -1,0 +1,77 @@
+//! Plots that join measurements: curves, ablations, envelopes.
+
+mod ablation;
+mod curve;
+mod envelope;
+
+use crate::plot::Plot;
+use crate::run::{Measurement, Run, Series};
+
+/// One point of a group: the last part of its name, and its measurement.
+struct Point<'a> {
+    name: &'a str,
+    measurement: &'a Measurement,
+}
+
+/// Measurements whose scenarios are named `KIND/GROUP/POINT`, as [`Run`] describes.
+pub fn plots(run: &Run) -> Vec<Plot> {
+    let mut plots = Vec::new();
+    for (kind, draw) in KINDS {
+        for (group, points) in groups(run, kind) {
+            let mut drawn = draw(&points);
+            for plot in &mut drawn {
+                plot.id = format!("{kind}-{group}-{}", plot.id);
+            }
+            plots.append(&mut drawn);
+        }
+    }
+    plots
+}
+
+type Draw = fn(&[Point]) -> Vec<Plot>;
+const KINDS: [(&str, Draw); 3] =
+    [("curve", curve::plots), ("ablation", ablation::plots), ("envelope", envelope::plots)];
+
+/// Whether a scenario of that name belongs to a group.
+pub fn is_point(name: &str) -> bool {
+    name.split_once('/').is_some_and(|(found, _)| KINDS.iter().any(|(kind, _)| *kind == found))
+}
+
+/// The groups of a kind, in the order in which they first occur.
+fn groups<'a>(run: &'a Run, kind: &str) -> Vec<(&'a str, Vec<Point<'a>>)> {
+    let mut groups: Vec<(&str, Vec<Point>)> = Vec::new();
+    for measurement in &run.measurements {
+        let Some((found, rest)) = measurement.scenario.name.split_once('/') else { continue };
+        if found != kind {
+            continue;
+        }
+        let (group, name) = rest.rsplit_once('/').unwrap_or(("all", rest));
+        let point = Point { name, measurement };
+        match groups.iter_mut().find(|(of, _)| *of == group) {
+            Some((_, points)) => points.push(point),
+            None => groups.push((group, vec![point])),
+        }
+    }
+    groups
+}
+
+/// Statements that the database saw for each acknowledged create, by the best witness there is.
+fn statements_per_create(series: &Series) -> Option<f64> {
+    let sum = |names: &[&str]| {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        series.slices.iter().map(|slice| slice.sum(&names)).sum::<u64>() as f64
+    };
+    let created = sum(&["client.created"]);
+    let statements = STATEMENTS.iter().map(|name| sum(&[name])).find(|sum| *sum > 0.0)?;
+    (created > 0.0).then_some(statements / created)
+}
+
+/// Independent counts first.
+const STATEMENTS: [&str; 3] = ["postgres.statements", "postgres.calls", "server.statements*"];
+
+/// Requests sent per second, over the whole measurement.
+fn sent_per_second(series: &Series) -> f64 {
+    let sent: u64 = series.slices.iter().map(|slice| crate::render::rates::count(slice, "client.sent")).sum();
+    let seconds: f64 = series.slices.iter().map(|slice| slice.duration_s).sum();
+    sent as f64 / seconds.max(f64::MIN_POSITIVE)
+}

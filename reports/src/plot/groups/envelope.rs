@@ -1,0 +1,174 @@
+//! Where a hit rate of 99 % can be had: measured points on the ceiling of any cache.
+
+use proofload_scenarios::zipf::ceiling;
+
+use super::Point;
+use crate::figure;
+use crate::plot::axis::{Axis, Reading};
+use crate::plot::chart::{Chart, Layer};
+use crate::plot::sheet::{Ink, Look};
+use crate::plot::{Plot, Table, hits};
+
+/// The published bound.
+const CLAIMED: f64 = 0.99;
+/// Cells of the map along each axis.
+const ACROSS: usize = 36;
+const UP: usize = 24;
+
+/// A map for each number of links; the workload decides the rest.
+pub fn plots(points: &[Point]) -> Vec<Plot> {
+    let spots: Vec<Spot> = points.iter().filter_map(Spot::of).collect();
+    let mut links: Vec<u32> = spots.iter().map(|spot| spot.links).collect();
+    links.sort_unstable();
+    links.dedup();
+    links.into_iter().map(|links| plot(links, &spots)).collect()
+}
+
+/// A measured point: the workload, the cache, and what came of it.
+struct Spot {
+    links: u32,
+    zipf: f64,
+    entries: u32,
+    hit_rate: f64,
+}
+
+impl Spot {
+    fn of(point: &Point) -> Option<Spot> {
+        let links = point.measurement.scenario.links.as_ref()?;
+        let series = point.measurement.series.first()?;
+        Some(Spot {
+            links: links.count,
+            zipf: links.zipf,
+            entries: *point.measurement.facts.get("cache_entries")? as u32,
+            hit_rate: hits::rate(series)?,
+        })
+    }
+}
+
+fn plot(links: u32, spots: &[Spot]) -> Plot {
+    let spots: Vec<&Spot> = spots.iter().filter(|spot| spot.links == links).collect();
+    let share = |spot: &Spot| f64::from(spot.entries) / f64::from(links);
+    let range = |of: &dyn Fn(&Spot) -> f64| {
+        let values = spots.iter().map(|spot| of(spot));
+        (values.clone().fold(f64::INFINITY, f64::min), values.fold(0.0, f64::max))
+    };
+    let (low, high) = range(&|spot| spot.zipf);
+    let (smallest, _) = range(&share);
+    let mut x =
+        Axis::log("cache size, as a share of all links", Reading::Percent, [smallest * 0.5, 1.0].into_iter());
+    x.high = 1.0;
+    let y = Axis::linear("Zipf exponent", Reading::Number, (low - 0.2).max(0.0), high.max(1.4) + 0.2);
+    let mut layers = vec![Layer::Boxes { boxes: map(links, &x, &y) }];
+    layers.push(Layer::Line {
+        name: "99 %".to_owned(),
+        look: Ink::Strong.look(),
+        points: line(links, &x, &y),
+    });
+    for spot in &spots {
+        let at = (share(spot), spot.zipf);
+        layers.push(Layer::spot(at, Ink::Strong.look()));
+        layers.push(Layer::Note { at, text: format!("{:.1}", spot.hit_rate * 100.0) });
+    }
+    Plot {
+        id: format!("links-{links}"),
+        title: format!("Where a hit rate of 99 % can be had, {} links", figure::count(u64::from(links))),
+        caption: caption(links, &spots),
+        measurement: None,
+        chart: Chart::new(x, y, layers),
+        table: table(&spots),
+    }
+}
+
+/// The ceiling of every cell: the stronger the colour, the more misses remain for any cache.
+fn map(links: u32, x: &Axis, y: &Axis) -> Vec<(f64, f64, f64, f64, Look)> {
+    let mut boxes = Vec::new();
+    for row in 0..UP {
+        let (bottom, top) = (along(y, row, UP), along(y, row + 1, UP));
+        let mass = Mass::of(links, (bottom + top) / 2.0);
+        for column in 0..ACROSS {
+            let (left, right) = (along(x, column, ACROSS), along(x, column + 1, ACROSS));
+            let best = mass.of_hottest((f64::from(links) * (left * right).sqrt()) as u32);
+            boxes.push((left, bottom, right, top, Ink::Heat(step(best)).look()));
+        }
+    }
+    boxes.sort_by_key(|(.., look)| look.ink);
+    boxes
+}
+
+/// The smallest cache that could reach 99 %, by exponent.
+fn line(links: u32, x: &Axis, y: &Axis) -> Vec<(f64, f64)> {
+    // From the top down, so that its name stands where it ends: at the right.
+    (0..=UP)
+        .rev()
+        .map(|row| {
+            let exponent = along(y, row, UP);
+            let share = f64::from(Mass::of(links, exponent).needed(CLAIMED)) / f64::from(links);
+            (share.clamp(x.low, x.high), exponent)
+        })
+        .collect()
+}
+
+/// The value a part of the way along an axis.
+fn along(axis: &Axis, part: usize, of: usize) -> f64 {
+    axis.value(
+        axis.place(axis.low) + (axis.place(axis.high) - axis.place(axis.low)) * part as f64 / of as f64,
+    )
+}
+
+/// Misses that no cache avoids, in steps: 1 %, 2 %, 5 %, 10 %, 20 %, 40 %, 60 %.
+fn step(best: f64) -> u8 {
+    [0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6].iter().filter(|misses| 1.0 - best > **misses).count() as u8
+}
+
+/// The share of visits on the k hottest links, for all k at once.
+struct Mass(Vec<f64>);
+
+impl Mass {
+    fn of(links: u32, exponent: f64) -> Mass {
+        let mut sum = 0.0;
+        let mut sums: Vec<f64> = (1..=links)
+            .map(|rank| {
+                sum += f64::from(rank).powf(-exponent);
+                sum
+            })
+            .collect();
+        sums.iter_mut().for_each(|it| *it /= sum);
+        Mass(sums)
+    }
+
+    fn of_hottest(&self, entries: u32) -> f64 {
+        match entries {
+            0 => 0.0,
+            k => self.0[(k as usize).min(self.0.len()) - 1],
+        }
+    }
+
+    fn needed(&self, share: f64) -> u32 {
+        self.0.partition_point(|mass| *mass < share) as u32 + 1
+    }
+}
+
+fn caption(links: u32, spots: &[&Spot]) -> String {
+    let holds = spots.iter().filter(|spot| spot.hit_rate >= CLAIMED).count();
+    let cannot = spots.iter().filter(|spot| ceiling(links, spot.zipf, spot.entries) < CLAIMED).count();
+    format!(
+        "Measured hit rates in percent, on the ceiling that no cache can pass; right of the line 99 % is within reach. \
+         Of {} measured points {holds} reach 99 %; at {cannot} no cache of that size could.",
+        spots.len()
+    )
+}
+
+fn table(spots: &[&Spot]) -> Table {
+    let mut table = Table::new(["Zipf exponent", "entries", "measured", "ceiling", "of the ceiling"]);
+    for spot in spots {
+        let best = ceiling(spot.links, spot.zipf, spot.entries);
+        table.rows.push(vec![
+            spot.zipf.to_string(),
+            figure::count(u64::from(spot.entries)),
+            format!("{:.2} %", spot.hit_rate * 100.0),
+            format!("{:.2} %", best * 100.0),
+            format!("{:.2} %", spot.hit_rate / best * 100.0),
+        ]);
+    }
+    table
+}

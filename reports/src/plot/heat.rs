@@ -1,0 +1,143 @@
+//! Latency by time: how many requests took how long, and when.
+
+use crate::figure;
+use crate::plot::axis::{Axis, Reading};
+use crate::plot::chart::{Chart, Layer};
+use crate::plot::sheet::{Ink, Look};
+use crate::plot::{Plot, Table};
+use crate::run::{Measurement, Model, Series, Slice};
+
+/// Most columns (stretches of time) and rows (ranges of latency) of the map.
+const COLUMNS: usize = 60;
+const ROWS: usize = 26;
+
+/// Drawn for the first series, where it has slices enough to show a change.
+pub fn plot(measurement: &Measurement) -> Option<Plot> {
+    let series = measurement.series.first()?;
+    let grid = Grid::of(series)?;
+    let times = if measurement.model == Model::Open { "response time" } else { "service time" };
+    let x = Axis::time(grid.columns.last()?.end_s);
+    let y = Axis::log(times, Reading::Microseconds, [grid.edge(0), grid.edge(ROWS)].into_iter());
+    let cells = grid.boxes();
+    let name = if measurement.series.len() > 1 { format!(", {}", series.variant) } else { String::new() };
+    Some(Plot {
+        id: "heat".to_owned(),
+        title: format!("Latency over time{name}"),
+        caption: format!(
+            "The stronger the colour, the more requests took that long at that time (each step is about three times as \
+             many). {}",
+            grid.worst()
+        ),
+        measurement: None,
+        chart: Chart::new(x, y, vec![Layer::Boxes { boxes: cells }]),
+        table: grid.table(),
+    })
+}
+
+/// Left, bottom, right, top, look.
+type Box = (f64, f64, f64, f64, Look);
+
+struct Grid {
+    columns: Vec<Column>,
+    low: f64,
+    high: f64,
+}
+
+/// A stretch of time: how many requests took how long.
+struct Column {
+    start_s: f64,
+    end_s: f64,
+    counts: [u64; ROWS],
+    p50_us: f64,
+    p99_us: f64,
+    max_us: f64,
+}
+
+impl Grid {
+    fn of(series: &Series) -> Option<Grid> {
+        let slices: Vec<&Slice> = series.slices.iter().filter(|slice| slice.latency.count() > 0).collect();
+        if slices.len() < 4 {
+            return None;
+        }
+        let low = slices.iter().map(|slice| slice.latency.0.min_nz()).min()?.max(1) as f64 / 1e3;
+        let high = slices.iter().map(|slice| slice.latency.0.max()).max()? as f64 / 1e3 * 1.01;
+        let size = slices.len().div_ceil(COLUMNS);
+        let columns = slices.chunks(size).map(|chunk| Column::of(chunk, low, high)).collect();
+        Some(Grid { columns, low, high })
+    }
+
+    /// The lower edge of a row, in microseconds: rows are equally high on a log axis.
+    fn edge(&self, row: usize) -> f64 {
+        self.low * (self.high / self.low).powf(row as f64 / ROWS as f64)
+    }
+
+    fn boxes(&self) -> Vec<Box> {
+        let most = self.columns.iter().flat_map(|column| column.counts).max().unwrap_or(1) as f64;
+        let mut boxes: Vec<Box> = Vec::new();
+        for row in 0..ROWS {
+            let (bottom, top) = (self.edge(row), self.edge(row + 1));
+            for column in self.columns.iter().filter(|column| column.counts[row] > 0) {
+                let look = Ink::Heat(step(column.counts[row] as f64 / most)).look();
+                match boxes.last_mut() {
+                    // Neighbours of one colour are one box: the page stays small.
+                    Some(last) if last.1 == bottom && last.2 == column.start_s && last.4 == look => {
+                        last.2 = column.end_s
+                    }
+                    _ => boxes.push((column.start_s, bottom, column.end_s, top, look)),
+                }
+            }
+        }
+        boxes.sort_by_key(|(.., look)| look.ink);
+        boxes
+    }
+
+    fn worst(&self) -> String {
+        let worst = self.columns.iter().max_by(|a, b| a.p99_us.total_cmp(&b.p99_us));
+        worst.map_or(String::new(), |column| {
+            format!(
+                "The worst stretch began at {:.0} s: p99 {}.",
+                column.start_s,
+                figure::time_us(column.p99_us)
+            )
+        })
+    }
+
+    fn table(&self) -> Table {
+        let mut table = Table::new(["second", "p50", "p99", "longest"]);
+        for column in &self.columns {
+            let times = [column.p50_us, column.p99_us, column.max_us].map(figure::time_us);
+            table.rows.push([format!("{:.1}", column.start_s)].into_iter().chain(times).collect());
+        }
+        table
+    }
+}
+
+impl Column {
+    fn of(slices: &[&Slice], low: f64, high: f64) -> Column {
+        let (first, last) = (slices[0], slices[slices.len() - 1]);
+        let mut counts = [0; ROWS];
+        for slice in slices {
+            for bin in slice.latency.0.iter_recorded() {
+                let us = (bin.value_iterated_to() as f64 / 1e3).clamp(low, high);
+                let row = ((us / low).ln() / (high / low).ln() * ROWS as f64) as usize;
+                counts[row.min(ROWS - 1)] += bin.count_at_value();
+            }
+        }
+        let mut all = first.latency.clone();
+        slices[1..].iter().for_each(|slice| all.merge(&slice.latency));
+        let at = |q| all.quantile_us(q).unwrap_or(0.0);
+        Column {
+            start_s: first.start_s,
+            end_s: last.start_s + last.duration_s,
+            counts,
+            p50_us: at(0.5),
+            p99_us: at(0.99),
+            max_us: at(1.0),
+        }
+    }
+}
+
+/// Nine steps of half a decade, so that a handful of slow requests stays visible beside thousands of fast ones.
+fn step(share: f64) -> u8 {
+    (8.0 + share.max(1e-9).log10() * 2.0).clamp(1.0, 8.0).round() as u8
+}
