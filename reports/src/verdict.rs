@@ -176,7 +176,7 @@ fn decided(check: &Check, measurement: &Measurement, measured: Measured) -> Chec
         verdict,
         reasons: Vec::new(),
         samples: estimate.samples as u64,
-        needed: needed.filter(|_| verdict == Verdict::Inconclusive),
+        needed: needed.filter(|_| verdict == Verdict::Inconclusive && doubts.is_empty()),
         rests_on: validity::rests_on(check, measurement),
         method: estimate.method,
     };

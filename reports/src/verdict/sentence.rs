@@ -77,7 +77,7 @@ fn measured(verdict: &CheckVerdict, measurement: Option<&Measurement>) -> String
     let check = &verdict.check;
     let value = figure::measured(verdict);
     match &check.metric {
-        Metric::Ratio { sum, per, of_ceiling, .. } if is_of_hits(sum) => {
+        Metric::Ratio { sum, per, of_ceiling, .. } if words::is_of_hits(sum) => {
             let whole = words::unit_of(per);
             let share = format!("{value} of what any cache{} could", size(check, measurement));
             match measurement.and_then(|it| it.ceiling).filter(|_| *of_ceiling) {
@@ -100,9 +100,8 @@ fn measured(verdict: &CheckVerdict, measurement: Option<&Measurement>) -> String
             compare.over
         ),
         Metric::Count { sum, .. } => {
-            let trials = figure::count(verdict.samples);
             let value = if verdict.estimate == Some(0.0) { "no".to_owned() } else { value };
-            format!("There were {value} {} in {trials}", words::noun(sum))
+            format!("There were {value} {}, {}", words::noun(sum), verdict.method)
         }
         Metric::Response { quantile, .. } => {
             format!("{} of responses took at most {value}", percent(*quantile))
@@ -118,7 +117,7 @@ fn measured(verdict: &CheckVerdict, measurement: Option<&Measurement>) -> String
 fn published_bound(verdict: &CheckVerdict, measurement: Option<&Measurement>) -> String {
     let (check, bound) = (&verdict.check, figure::bound(&verdict.check));
     let attainable = measurement.and_then(|it| it.ceiling).unwrap_or(1.0);
-    let out_of_reach = matches!(&check.metric, Metric::Ratio { sum, of_ceiling: false, .. } if is_of_hits(sum))
+    let out_of_reach = matches!(&check.metric, Metric::Ratio { sum, of_ceiling: false, .. } if words::is_of_hits(sum))
         && check.bound.value() > attainable;
     match verdict.verdict {
         Verdict::Holds => format!("the stated {bound} holds"),
@@ -131,12 +130,6 @@ fn published_bound(verdict: &CheckVerdict, measurement: Option<&Measurement>) ->
         Verdict::Inconclusive => format!("the stated {bound} is not settled"),
         Verdict::Invalid => format!("the stated {bound} cannot be judged"),
     }
-}
-
-/// Whether it counts what the cache answered: look-ups by their level, or hits by name.
-fn is_of_hits(sum: &[String]) -> bool {
-    const LEVELS: [&str; 3] = ["lookups_process", "lookups_redis", "hit"];
-    sum.iter().all(|name| LEVELS.iter().any(|level| name.contains(level)))
 }
 
 /// ` of 27,000 entries`, where the variant's settings say so.

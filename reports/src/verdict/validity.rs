@@ -54,6 +54,7 @@ pub(super) fn objections(
     series: &[&Series],
 ) -> Vec<String> {
     let mut found = untrusted.to_vec();
+    found.extend(unfit(check));
     found.extend(measurement.invalid.iter().cloned());
     found.extend(against_latency(check, measurement));
     found.extend(needed(check).iter().flat_map(|name| absent(name, measurement, series)));
@@ -61,6 +62,34 @@ pub(super) fn objections(
     found.extend(against_creates(check, measurement));
     found.extend(check.agree.iter().flat_map(|pair| disagreement(pair, measurement, series)));
     found
+}
+
+/// What makes the check itself no question that can be answered.
+fn unfit(check: &Check) -> Option<String> {
+    if !(check.confidence > 0.5 && check.confidence < 1.0) {
+        return Some(format!(
+            "a confidence of {} is none: it must lie above 0.5 and below 1",
+            check.confidence
+        ));
+    }
+    let (sum, per) = match &check.metric {
+        Metric::Ratio { sum, per, .. } | Metric::Versus { sum, per, .. } => (&sum[..], &per[..]),
+        Metric::Count { sum, .. } => (&sum[..], &[][..]),
+        _ => (&[][..], &[][..]),
+    };
+    counted_twice(sum).or_else(|| counted_twice(per))
+}
+
+/// A counter that two names of a sum stand for would be added twice.
+fn counted_twice(names: &[String]) -> Option<String> {
+    let holds = |one: &str, other: &str| {
+        one.strip_suffix('*').map_or(one == other, |prefix| other.trim_end_matches('*').starts_with(prefix))
+    };
+    names.iter().enumerate().find_map(|(index, one)| {
+        let mut others = names[index + 1..].iter();
+        let other = others.find(|other| holds(one, other) || holds(other, one))?;
+        Some(format!("`{one}` and `{other}` count the same twice"))
+    })
 }
 
 /// The counters that the metric is computed from.
@@ -95,7 +124,7 @@ pub(super) fn rests_on(check: &Check, measurement: &Measurement) -> Vec<String> 
                 format!("{one} was not checked against {other}: no witness `{}` in this run", witness(unseen))
             }
             None => format!(
-                "{one} agrees with {other} ({}) within {} %",
+                "{one} was checked against {other}: {}, {} % allowed",
                 standing(other, measurement),
                 within * 100.0
             ),

@@ -2,7 +2,7 @@
 
 use proofload_reports::run::Series;
 use proofload_reports::{Verdict, judge};
-use proofload_scenarios::Bound;
+use proofload_scenarios::{Bound, Check, Metric};
 
 use crate::made::*;
 
@@ -41,13 +41,17 @@ fn an_inconclusive_verdict_says_how_many_would_suffice() {
 #[test]
 fn a_share_of_the_ceiling_is_judged_against_the_ceiling() {
     let of_ceiling = check(hit_rate(true), Bound::AtLeast(0.99));
-    let found = judged(of_ceiling.clone(), measurement(vec![redirects(884)]));
+    let found = judged(of_ceiling.clone(), under_ceiling(vec![redirects(884)]));
     assert_holds(&found);
     assert!((found.estimate.unwrap() - 0.884 / 0.886).abs() < 1e-3);
-    assert_verdict(&judged(of_ceiling.clone(), measurement(vec![redirects(850)])), Verdict::Fails, "misses");
-    let above = judged(of_ceiling.clone(), measurement(vec![redirects(930)]));
+    assert_verdict(
+        &judged(of_ceiling.clone(), under_ceiling(vec![redirects(850)])),
+        Verdict::Fails,
+        "misses",
+    );
+    let above = judged(of_ceiling.clone(), under_ceiling(vec![redirects(930)]));
     assert_verdict(&above, Verdict::Invalid, "above what any cache could reach");
-    let mut without = measurement(vec![redirects(884)]);
+    let mut without = under_ceiling(vec![redirects(884)]);
     without.ceiling = None;
     assert_verdict(&judged(of_ceiling, without), Verdict::Invalid, "ceiling was not computed");
 }
@@ -145,4 +149,24 @@ fn busy_slices_weigh_more_than_idle_ones() {
     let found = judged(check(hit_rate(false), Bound::AtLeast(0.99)), measurement(vec![uneven]));
     assert_ne!(found.verdict, Verdict::Holds);
     assert!(found.estimate.unwrap() < 0.92);
+}
+
+#[test]
+fn a_hit_rate_above_the_ceiling_is_miscounted_whatever_the_bound() {
+    let found = judged(check(hit_rate(false), Bound::AtLeast(0.9)), under_ceiling(vec![redirects(930)]));
+    assert_verdict(&found, Verdict::Invalid, "above what any cache could reach");
+}
+
+#[test]
+fn a_check_that_cannot_be_answered_is_invalid() {
+    let unsure = Check { confidence: 1.0, ..check(hit_rate(false), Bound::AtLeast(0.8)) };
+    let found = judged(unsure, measurement(vec![redirects(884)]));
+    assert_verdict(&found, Verdict::Invalid, "a confidence of 1");
+
+    let mut twice = hit_rate(false);
+    if let Metric::Ratio { sum, .. } = &mut twice {
+        sum.push("server.lookups_pro*".to_owned());
+    }
+    let found = judged(check(twice, Bound::AtLeast(0.8)), measurement(vec![redirects(884)]));
+    assert_verdict(&found, Verdict::Invalid, "count the same twice");
 }

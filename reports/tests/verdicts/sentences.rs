@@ -16,7 +16,7 @@ fn sentences_say_what_a_person_would() {
     let upheld = check(hit_rate(true), Bound::AtLeast(0.99));
     let stated = Check { kind: Kind::Stated, ..check(hit_rate(false), Bound::AtLeast(0.99)) };
     assert_eq!(
-        sentence(vec![stated, upheld.clone()], measurement(vec![redirects(884)])),
+        sentence(vec![stated, upheld.clone()], under_ceiling(vec![redirects(884)])),
         "The cache answered 88.40 % (88.16 to 88.64) of redirects: 99.77 % (99.50 to 100.04) of what any cache of \
          27,000 entries could: ≥ 99 % holds; the stated 99 % cannot be reached there."
     );
@@ -25,7 +25,7 @@ fn sentences_say_what_a_person_would() {
         sentence(vec![check(reduction(), Bound::AtLeast(20.0))], measurement(both())),
         "`before` took 38.46 times (38.16 to 38.77) as many database statements per create as `after`: ≥ 20 × holds."
     );
-    let mut lost = measurement(vec![redirects(884)]);
+    let mut lost = under_ceiling(vec![redirects(884)]);
     lost.ceiling = None;
     assert_eq!(
         sentence(vec![upheld], lost),

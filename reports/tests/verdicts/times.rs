@@ -61,3 +61,12 @@ fn a_generator_that_lagged_spoils_latencies_and_leaves_counts() {
     assert_verdict(&found, Verdict::Invalid, "the generator lagged");
     assert_holds(&judged(check(counted("client.dropped"), Bound::AtMost(0.0)), lagging));
 }
+
+#[test]
+fn slices_and_merged_times_must_hold_the_same_requests() {
+    let mut lost = responses(|_, _| 1_000_000);
+    lost.slices[0].latency = Default::default();
+    lost.slices[1].latency = Default::default();
+    let found = judged(check(response(0.5), Bound::AtMost(2_000.0)), measurement(vec![lost]));
+    assert_verdict(&found, Verdict::Invalid, "the slices hold 19,000 responses, the merged times 20,000");
+}

@@ -19,7 +19,7 @@ fn a_server_that_under_reports_is_caught() {
     let found = judged(witnessed.clone(), measurement(honest.clone()));
     assert_holds(&found);
     assert!(found.rests_on.contains(
-        &"server.statements_* agrees with postgres.statements (independent witness (pg_stat_statements)) within 1 %"
+        &"server.statements_* was checked against postgres.statements: independent witness (pg_stat_statements), 1 % allowed"
             .to_owned()
     ));
 
@@ -80,6 +80,11 @@ fn one_duplicate_fails_a_count_and_none_says_how_little_it_proves() {
     let found = with(Some(ledger.clone()));
     assert_holds(&found);
     assert!(found.reasons[0].contains("at most one in 10,014"), "{:?}", found.reasons);
+    assert!(
+        found.reasons[1].contains("random codes would have collided 2.1e-6 times"),
+        "{:?}",
+        found.reasons
+    );
     assert_verdict(&with(Some(Ledger { duplicates: 1, ..ledger })), Verdict::Fails, "misses ≤ 0");
     assert_verdict(&with(Some(Ledger::default())), Verdict::Invalid, "proves nothing");
     assert_verdict(&with(None), Verdict::Invalid, "there is no ledger");
