@@ -142,7 +142,7 @@ fn keeps_the_hit_rate_within_a_hundredth_of_the_ceiling() {
     let mut table = table();
     let (mut zipf, mut clicks) = warmed(&mut table);
     let ceiling = zipf.ceiling(HOT + RANDOM);
-    let rates = hit_rates(&mut table, &mut zipf, &mut clicks, 8, 500_000);
+    let rates = hit_rates(&mut table, &mut zipf, &mut clicks, 4, 400_000);
     assert!(rates.iter().all(|rate| rate / ceiling >= 0.99), "{rates:?} of {ceiling}");
 }
 
@@ -151,7 +151,7 @@ fn least_recently_used_would_not() {
     let mut recent = LeastRecent::default();
     let (mut zipf, mut clicks) = warmed(&mut recent);
     let ceiling = zipf.ceiling(HOT + RANDOM);
-    let rates = hit_rates(&mut recent, &mut zipf, &mut clicks, 4, 250_000);
+    let rates = hit_rates(&mut recent, &mut zipf, &mut clicks, 3, 150_000);
     assert!(rates[1..].iter().all(|rate| rate / ceiling < 0.96), "{rates:?} of {ceiling}");
 }
 
