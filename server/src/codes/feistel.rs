@@ -24,8 +24,9 @@ use aes::Aes128;
 use aes::cipher::{Array, BlockCipherEncrypt, KeyInit};
 
 const ROUNDS: u8 = 10;
-/// Numbers permuted side by side, so that the processor overlaps their AES rounds.
-pub(super) const LANES: usize = 8;
+/// Numbers permuted side by side, so that the processor overlaps their AES rounds. As many as the widest backend of the
+/// `aes` crate takes at once: fewer would be encrypted one after the other there.
+pub(super) const LANES: usize = 64;
 
 type Block = aes::Block;
 
@@ -67,7 +68,7 @@ impl Feistel {
         self.joined(left, right)
     }
 
-    /// Permutes eight numbers given as halves, in place; the same permutation as [`Feistel::permute`].
+    /// Permutes as many numbers as there are lanes, given as halves, in place; the same permutation as [`Feistel::permute`].
     pub(super) fn permute_lanes(&self, left: &mut [u32; LANES], right: &mut [u32; LANES]) {
         for round in 0..ROUNDS {
             let mut blocks: [Block; LANES] = std::array::from_fn(|i| self.block(round, right[i]));
