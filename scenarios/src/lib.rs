@@ -1,5 +1,6 @@
 //! What is asked: claims, scenarios, workloads and schedules, as data and pure functions.
 
+pub mod access_log;
 pub mod catalogue;
 pub mod claim;
 mod claim_file;
@@ -13,6 +14,7 @@ pub mod template;
 pub mod workload;
 pub mod zipf;
 
+pub use access_log::Replay;
 pub use claim::{Bound, Check, Claim, Compare, Kind, Metric};
 pub use file::FileError;
 pub use popularity::Popularity;
