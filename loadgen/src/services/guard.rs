@@ -192,6 +192,25 @@ pub fn cpu_time(pid: u32) -> io::Result<Duration> {
     result.map(|()| Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
 }
 
+/// The living children of a process.
+pub fn children(parent: u32) -> Vec<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
+    text.split_whitespace().filter_map(|id| id.parse().ok()).collect()
+}
+
+/// Kills processes that are not this one's own children, and waits, for two seconds at most, until they are gone.
+pub(super) fn kill_all(ids: &[u32]) {
+    let deadline = Instant::now() + Duration::from_secs(2);
+    let ends: Vec<OwnedFd> = ids.iter().filter_map(|&id| pidfd(id).ok()).collect();
+    for end in &ends {
+        // SAFETY: a handle names one process for ever, so no other is hit; no memory is passed.
+        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, end.as_raw_fd(), libc::SIGKILL, 0, 0) };
+    }
+    for end in &ends {
+        let _ = await_readable(end, deadline.saturating_duration_since(Instant::now()));
+    }
+}
+
 fn pin(command: &mut Command, cores: &[usize]) {
     if cores.is_empty() {
         return;

@@ -1,5 +1,22 @@
 //! Processes that a run starts and ends: the reference server, its backends.
 
 pub mod guard;
+pub mod postgres;
+pub mod program;
+pub mod redis;
+pub mod service;
 
 pub use guard::Child;
+pub use postgres::Postgres;
+pub use redis::Redis;
+pub use service::Service;
+
+use anyhow::{Result, anyhow};
+
+/// Runs a future to its end on a thread and a runtime of its own, so that a caller may be on a runtime or not.
+fn apart<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    let thread = std::thread::spawn(move || {
+        tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+    });
+    thread.join().map_err(|_| anyhow!("a thread that talks to a service has panicked"))?
+}

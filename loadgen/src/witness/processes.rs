@@ -7,7 +7,7 @@ use proofload_reports::run;
 
 use super::machine::ticks_to_us;
 use super::{Continued, Reading, Witness};
-use crate::services::guard::cpu_time;
+use crate::services::guard::{children, cpu_time};
 
 type Ids = Box<dyn FnMut() -> Vec<u32> + Send>;
 
@@ -87,11 +87,8 @@ impl Watched {
 /// CPU time of a process's children: of the living from their clocks, of the dead and reaped from what
 /// the kernel keeps with their parent. A database's server processes come and go as its children.
 fn children_us(parent: u32) -> u64 {
-    let living = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
-    let living: u64 = living
-        .split_whitespace()
-        .filter_map(|id| Some(cpu_time(id.parse().ok()?).ok()?.as_micros() as u64))
-        .sum();
+    let living: u64 =
+        children(parent).into_iter().filter_map(|id| Some(cpu_time(id).ok()?.as_micros() as u64)).sum();
     let stat = fs::read_to_string(format!("/proc/{parent}/stat")).unwrap_or_default();
     living + ticks_to_us(reaped_ticks(&stat))
 }
