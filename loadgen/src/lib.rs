@@ -1,13 +1,34 @@
-//! How it is measured: drivers, witnesses, services.
+//! How it is measured: drivers, witnesses, services, and the verbs of the `proofload` command.
 
 pub mod adhoc;
 pub mod affinity;
+pub mod api;
+pub mod ask;
+pub mod ceiling;
+pub mod check;
+pub mod cli;
 pub mod connect;
+pub mod cores;
 pub mod drive;
+pub mod environment;
 pub mod exchange;
+pub mod generate;
+pub mod interrupt;
+pub mod lab;
+pub mod ledger;
+pub mod list;
 pub mod live;
+pub mod measure;
+pub mod observe;
 pub mod pace;
+pub mod prepare;
+pub mod progress;
+pub mod publish;
 pub mod record;
+pub mod replay;
+pub mod rerender;
+pub mod run;
 pub mod selftest;
 pub mod services;
+pub mod session;
 pub mod witness;

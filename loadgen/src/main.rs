@@ -1,1 +1,46 @@
-fn main() {}
+//! The `proofload` command.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+use proofload::cli::{Cli, Verb};
+use proofload::{check, interrupt, list, rerender, run, selftest};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A usage or set-up error: the measurement did not take place.
+const UNUSABLE: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match dispatch(cli) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("proofload: {error:#}");
+            ExitCode::from(UNUSABLE)
+        }
+    }
+}
+
+/// One verb, one function; each returns the exit code.
+fn dispatch(cli: Cli) -> Result<u8> {
+    let verb = cli.verb.unwrap_or(Verb::Check(cli.check));
+    if !matches!(verb, Verb::Serve(_) | Verb::Keygen(_)) {
+        interrupt::install();
+    }
+    match verb {
+        Verb::Check(args) => check::check(&args),
+        Verb::Run(args) => run::run(&args),
+        Verb::List => list::list(),
+        Verb::Report(args) => rerender::report(&args),
+        Verb::Compare(args) => rerender::compare(&args),
+        Verb::Selftest(args) => selftest::run(&args),
+        Verb::Serve(args) => proofload_server::serve(*args).map(|()| 0),
+        Verb::Keygen(args) => {
+            let _ = args;
+            Ok(2)
+        }
+    }
+}

@@ -10,7 +10,7 @@ mod service;
 
 pub use allocator::{Allocator, Lease, LeaseError, LeaseSource};
 pub use leases::Leases;
-pub use service::{KeygenArgs, run_keygen};
+pub use service::{KeygenArgs, run_keygen, serve};
 
 use std::fmt;
 use std::str::FromStr;

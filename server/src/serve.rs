@@ -243,7 +243,7 @@ fn raise_file_limit() {
     }
 }
 
-async fn ended_by_signal() {
+pub(crate) async fn ended_by_signal() {
     let (Ok(mut terminate), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {

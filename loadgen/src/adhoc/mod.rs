@@ -30,7 +30,7 @@ pub struct AdhocArgs {
     #[arg(long, short, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub duration: Duration,
     /// Poisson arrivals per second, whether answers come or not. Without it the load is closed.
-    #[arg(long, short, value_name = "PER_SECOND", requires = "url")]
+    #[arg(long, short, value_name = "PER_SECOND")]
     pub rate: Option<f64>,
     /// Load before the measurement begins, which is not counted.
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]

@@ -38,6 +38,21 @@ pub struct KeygenArgs {
     pub redis_url: Option<String>,
 }
 
+/// Runs `proofload keygen` until SIGTERM or SIGINT; prints where it listens once it does.
+///
+/// # Errors
+/// For the user: one line, with what would help.
+pub fn serve(args: &KeygenArgs) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind(args.listen).await.with_context(|| {
+            format!("--listen {}: the address cannot be used; is the port in use?", args.listen)
+        })?;
+        println!("listening on http://{}", listener.local_addr()?);
+        run_keygen(args, listener, crate::serve::ended_by_signal()).await
+    })
+}
+
 /// Runs the keygen service until `shutdown` resolves, then finishes the answers under way.
 pub async fn run_keygen(
     args: &KeygenArgs,
@@ -65,7 +80,7 @@ pub async fn run_keygen(
         };
         let (routes, stopping) = (routes.clone(), stopping.clone());
         connections.spawn(async move {
-            serve(stream, routes, stopping).await;
+            serve_one(stream, routes, stopping).await;
             drop(place);
         });
     }
@@ -75,7 +90,7 @@ pub async fn run_keygen(
 }
 
 /// Serves one connection until it ends, or until the answer under way when `stopping` closes.
-async fn serve(stream: TcpStream, routes: Arc<Routes>, mut stopping: watch::Receiver<()>) {
+async fn serve_one(stream: TcpStream, routes: Arc<Routes>, mut stopping: watch::Receiver<()>) {
     let service = service_fn(move |request| {
         let routes = routes.clone();
         async move { Ok::<_, std::convert::Infallible>(routes.answer(request).await) }

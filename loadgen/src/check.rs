@@ -1,0 +1,34 @@
+//! The `check` verb: run what the claims need, judge, report.
+
+use anyhow::{Context, Result};
+
+use crate::cli::CheckArgs;
+use crate::lab::Lab;
+use crate::measure::{measure, planned};
+use crate::progress::Progress;
+use crate::publish::Destination;
+use crate::session::Session;
+use crate::{ask, interrupt};
+
+/// Checks the claims and returns the exit code.
+///
+/// # Errors
+/// When something could not be set up; nothing is written then.
+pub fn check(args: &CheckArgs) -> Result<u8> {
+    let asked = ask::claims(&args.claims, args.profile)?;
+    let destination = Destination::prepare(&args.output, "check")?;
+    let lab = Lab::open(&args.place)?;
+    let progress = Progress::start(asked.scenarios.iter().map(planned).sum());
+    let mut session = Session::begin("check", args.profile, &lab);
+    session.run.claims = asked.claims;
+    for scenario in &asked.scenarios {
+        if interrupt::requested() {
+            break;
+        }
+        let measurement = measure(scenario, &lab, &progress)
+            .with_context(|| format!("scenario '{}' could not be measured", scenario.name))?;
+        session.run.measurements.push(measurement);
+    }
+    progress.finish();
+    destination.publish(&session.end(), args.output.json)
+}

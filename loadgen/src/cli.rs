@@ -1,0 +1,167 @@
+//! The command line of `proofload`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use proofload_scenarios::scenario;
+use proofload_server::config::ServeArgs;
+use proofload_server::keygen::KeygenArgs;
+
+use crate::adhoc::AdhocArgs;
+use crate::selftest::SelftestArgs;
+
+/// Turns performance claims into checks with evidence.
+///
+/// With no verb it checks the claims on an embedded reference server: nothing to install.
+#[derive(Debug, Parser)]
+#[command(name = "proofload", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+    #[command(flatten)]
+    pub check: CheckArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Run what the claims need, judge, report (the default).
+    Check(CheckArgs),
+    /// Run one scenario, replay an access log, or load a URL.
+    Run(Box<RunArgs>),
+    /// The claims and scenarios in the catalogue.
+    List,
+    /// Render recorded runs again.
+    Report(ReportArgs),
+    /// Put two recorded runs side by side.
+    Compare(CompareArgs),
+    /// Measure the generator's own errors on this machine.
+    Selftest(SelftestArgs),
+    /// The reference server: a URL shortener.
+    Serve(Box<ServeArgs>),
+    /// The service that leases blocks of ids to the reference server.
+    Keygen(KeygenArgs),
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct CheckArgs {
+    /// Claims by their id, or claim files; all of the catalogue's that the backends allow where none is named.
+    #[arg(value_name = "CLAIM")]
+    pub claims: Vec<String>,
+    /// How long to measure.
+    #[arg(long, value_enum, default_value_t = Profile::Quick)]
+    pub profile: Profile,
+    #[command(flatten)]
+    pub place: Place,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Profile {
+    /// About a minute on two cores.
+    Quick,
+    /// Longer phases and every experiment: up to twenty minutes.
+    Full,
+}
+
+impl Profile {
+    /// The same choice, as scenario files know it.
+    pub fn of_scenarios(self) -> scenario::Profile {
+        match self {
+            Profile::Quick => scenario::Profile::Quick,
+            Profile::Full => scenario::Profile::Full,
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Profile::Quick => "quick",
+            Profile::Full => "full",
+        }
+    }
+}
+
+/// What is measured: the bundled server on some backends, or a server that already runs.
+#[derive(Debug, Clone, Args)]
+pub struct Place {
+    /// What the reference server stores in.
+    #[arg(long, value_enum, default_value_t = Backends::Embedded)]
+    pub backends: Backends,
+    /// A PostgreSQL server that already runs; the load goes there instead of to a spawned one.
+    #[arg(long, value_name = "URL")]
+    pub database_url: Option<String>,
+    /// A Redis server that already runs.
+    #[arg(long, value_name = "URL")]
+    pub redis_url: Option<String>,
+    /// An HTTP service that already runs, instead of the bundled server.
+    #[arg(long, value_name = "URL")]
+    pub target: Option<String>,
+    /// Address of the bundled server; a free loopback port where nothing is said.
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Backends {
+    /// SQLite in a temporary directory and an in-process cache: nothing to install.
+    Embedded,
+    /// Private PostgreSQL and Redis servers from local binaries, removed afterwards.
+    Spawn,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Output {
+    /// Where the report goes; `proofload-report/<time>-<verb>` where nothing is said.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Print a summary for programs instead of the table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    /// A scenario file, or the name of a scenario in the catalogue.
+    #[arg(value_name = "SCENARIO", conflicts_with_all = ["access_log", "url"])]
+    pub scenario: Option<String>,
+    /// Replay an access log in the common or combined format: each distinct request target becomes a link.
+    #[arg(long, value_name = "FILE", conflicts_with = "url")]
+    pub access_log: Option<PathBuf>,
+    /// Times the speed at which the log was written, instead of a rate.
+    #[arg(long, value_name = "X", requires = "access_log", conflicts_with = "rate")]
+    pub speed: Option<f64>,
+    /// What a request target of the log is appended to, to make it a URL.
+    #[arg(long, value_name = "URL", requires = "access_log", default_value = "https://example.com")]
+    pub link_base: String,
+    /// Cache capacity of the bundled server, in links; may be given several times, each is measured.
+    #[arg(long, value_name = "N", requires = "access_log")]
+    pub cache_entries: Vec<u64>,
+    #[arg(long, value_enum, default_value_t = Profile::Quick)]
+    pub profile: Profile,
+    #[command(flatten)]
+    pub adhoc: AdhocArgs,
+    #[command(flatten)]
+    pub place: Place,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ReportArgs {
+    /// Run files (`run.json`), or the directories that hold one.
+    #[arg(value_name = "RUN", required = true)]
+    pub runs: Vec<PathBuf>,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct CompareArgs {
+    #[arg(value_name = "A")]
+    pub a: PathBuf,
+    #[arg(value_name = "B")]
+    pub b: PathBuf,
+    #[command(flatten)]
+    pub output: Output,
+}

@@ -1,0 +1,25 @@
+//! The `list` verb: the claims and scenarios in the catalogue.
+
+use anyhow::Result;
+use proofload_scenarios::{Kind, catalogue};
+
+/// Prints the claims with their bounds, then the scenarios.
+pub fn list() -> Result<u8> {
+    println!("CLAIMS (proofload check CLAIM…)\n");
+    for claim in catalogue::claims() {
+        println!("{}\n    {}", claim.id, claim.statement);
+        for check in &claim.checks {
+            let kind = match check.kind {
+                Kind::Stated => "stated",
+                Kind::Upheld => "upheld",
+            };
+            println!("    {kind}  {}  (scenario {})", check.title, check.scenario);
+        }
+        println!();
+    }
+    println!("SCENARIOS (proofload run SCENARIO)\n");
+    for scenario in catalogue::scenarios() {
+        println!("{}\n    {}", scenario.name, scenario.about);
+    }
+    Ok(0)
+}

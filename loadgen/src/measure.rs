@@ -1,0 +1,326 @@
+//! Runs one scenario and returns what was counted and timed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use proofload_reports::run::{Measurement, Model, Series};
+use proofload_scenarios::Scenario;
+use proofload_scenarios::scenario::Load;
+use proofload_scenarios::workload::url_of;
+use proofload_server::codes::{Codec, PUBLIC_DEFAULT_KEY};
+
+use crate::drive::{Recording, Target};
+use crate::exchange::Links;
+use crate::generate::{Generator, Script, Settled};
+use crate::lab::{Deployment, Lab};
+use crate::observe::{Observer, Reading, difference};
+use crate::progress::Progress;
+use crate::{ceiling, interrupt, ledger, prepare};
+
+/// What making the links, restarting and reading back take, about.
+const PREPARATION: Duration = Duration::from_secs(3);
+
+/// How long measuring the scenario is planned to take.
+pub fn planned(scenario: &Scenario) -> Duration {
+    PREPARATION + load_time(scenario)
+}
+
+fn load_time(scenario: &Scenario) -> Duration {
+    Duration::from_secs_f64(scenario.phases.warm_up_s + scenario.phases.measurement_s)
+}
+
+/// Runs `scenario` on the lab's servers.
+///
+/// # Errors
+/// When it could not be set up. What goes wrong while it is measured is part of the measurement.
+pub fn measure(scenario: &Scenario, lab: &Lab, progress: &Progress) -> Result<Measurement> {
+    progress.phase(&format!("{}: setting up", scenario.name), PREPARATION);
+    let deployments = lab.deploy(scenario)?;
+    let subjects: Vec<Subject> =
+        deployments.into_iter().map(|it| Subject::prepare(scenario, lab, it)).collect::<Result<_>>()?;
+    measure_subjects(scenario, lab, subjects, progress, None)
+}
+
+/// The same on subjects that are up and prepared; one alone may follow a script.
+///
+/// # Errors
+/// As [`measure`].
+pub fn measure_subjects(
+    scenario: &Scenario,
+    lab: &Lab,
+    mut subjects: Vec<Subject>,
+    progress: &Progress,
+    script: Option<Script>,
+) -> Result<Measurement> {
+    progress.phase(&format!("{}: measuring", scenario.name), load_time(scenario));
+    let mut measurement = blank(scenario);
+    match subjects.as_mut_slice() {
+        [one] => alone(scenario, lab, one, script, &mut measurement)?,
+        many => interleaved(scenario, lab, many, &mut measurement)?,
+    }
+    for subject in &subjects {
+        measurement.witnesses.extend(subject.observer.about());
+        let flags = subject.deployment.settings.join(" ");
+        measurement.settings.insert(format!("server ({})", subject.deployment.variant), flags);
+    }
+    measurement.ceiling = ceiling::of(scenario);
+    measurement.ledger = audit(subjects)?;
+    Ok(measurement)
+}
+
+/// A variant under load: where it runs, what it holds, who watches it, what it acknowledged.
+pub struct Subject {
+    deployment: Deployment,
+    links: Arc<Links>,
+    observer: Observer,
+    created: Vec<(String, String)>,
+    indeterminate: Vec<String>,
+}
+
+impl Subject {
+    fn prepare(scenario: &Scenario, lab: &Lab, mut deployment: Deployment) -> Result<Self> {
+        let links = match &scenario.links {
+            Some(wanted) => prepare::links(wanted, scenario.seed, &mut deployment)?,
+            None => Arc::default(),
+        };
+        Self::new(lab, deployment, links)
+    }
+
+    /// A deployment that holds `links`, which were acknowledged when they were made.
+    pub fn new(lab: &Lab, deployment: Deployment, links: Arc<Links>) -> Result<Self> {
+        let observer = Observer::new(lab.witnesses(&deployment)?)?;
+        let created =
+            (0..links.len()).map(|it| (links.code(it).to_owned(), links.url(it).to_owned())).collect();
+        Ok(Self { deployment, links, observer, created, indeterminate: Vec::new() })
+    }
+
+    fn target(&self) -> Target {
+        Target::at(self.deployment.address)
+    }
+
+    /// Enters what a drive was told of creates.
+    fn note(&mut self, scenario: &Scenario, recording: &Recording) {
+        let asked = |sequence| url_of(scenario.seed, sequence);
+        let created = recording.created.iter().map(|(code, sequence)| (code.to_owned(), asked(sequence)));
+        self.created.extend(created);
+        self.indeterminate.extend(recording.indeterminate.iter().map(|&sequence| asked(sequence)));
+    }
+}
+
+/// One variant for the whole of the measurement, its witnesses read at every slice.
+fn alone(
+    scenario: &Scenario,
+    lab: &Lab,
+    subject: &mut Subject,
+    script: Option<Script>,
+    into: &mut Measurement,
+) -> Result<()> {
+    let mut generator =
+        Generator::new(scenario, lab, subject.target(), subject.links.clone()).following(script);
+    let rate = generator.settle()?;
+    describe_rate(rate, into);
+    let observer = &mut subject.observer;
+    let mut readings = Vec::new();
+    let mut recording =
+        generator.drive(load_phases(scenario), rate, &mut || readings.push(observer.read()))?;
+    let mut series = blank_series(&subject.deployment.variant);
+    series.before_measurement = readings.first().cloned().unwrap_or_default();
+    series.times = std::mem::take(&mut recording.times);
+    conclude(&recording, into);
+    subject.note(scenario, &recording);
+    for (record, pair) in std::mem::take(&mut recording.slices).into_iter().zip(readings.windows(2)) {
+        let mut slice = record.into_slice(0);
+        slice.counters.extend(difference(&pair[0], &pair[1]));
+        series.slices.push(slice);
+    }
+    into.series.push(series);
+    Ok(())
+}
+
+/// Several variants, a slice each in turn, so that drift of the machine hits all alike.
+fn interleaved(
+    scenario: &Scenario,
+    lab: &Lab,
+    subjects: &mut [Subject],
+    into: &mut Measurement,
+) -> Result<()> {
+    let mut generators: Vec<Generator> = subjects
+        .iter()
+        .map(|subject| Generator::new(scenario, lab, subject.target(), subject.links.clone()))
+        .collect();
+    // Every variant gets the same rate, so that only the design differs.
+    let rate = generators[0].settle()?;
+    describe_rate(rate, into);
+    let mut series: Vec<Series> =
+        subjects.iter().map(|subject| blank_series(&subject.deployment.variant)).collect();
+    warm_up(scenario, &mut generators, subjects, rate)?;
+    let mut elapsed = 0.0;
+    for (block, index) in interleaving(scenario, subjects.len()) {
+        if interrupt::requested() || !into.invalid.is_empty() {
+            break;
+        }
+        let subject = &mut subjects[index];
+        let before = subject.observer.read();
+        let recording = generators[index].drive(slice_phases(scenario), rate, &mut || ())?;
+        let after = subject.observer.read();
+        conclude(&recording, into);
+        subject.note(scenario, &recording);
+        elapsed += append(&mut series[index], recording, &difference(&before, &after), block, elapsed);
+    }
+    into.series = series;
+    Ok(())
+}
+
+/// Loads each variant for the scenario's warm-up, and forgets what it timed.
+fn warm_up(
+    scenario: &Scenario,
+    generators: &mut [Generator],
+    subjects: &mut [Subject],
+    rate: Option<Settled>,
+) -> Result<()> {
+    let measured = Duration::from_secs_f64(scenario.phases.warm_up_s);
+    if measured.is_zero() {
+        return Ok(());
+    }
+    let phases = Phases::only(measured);
+    for (generator, subject) in generators.iter_mut().zip(subjects) {
+        let recording = generator.drive(phases, rate, &mut || ())?;
+        subject.note(scenario, &recording);
+    }
+    Ok(())
+}
+
+/// Adds one drive as one slice of a series; returns how long it lasted.
+fn append(
+    series: &mut Series,
+    mut recording: Recording,
+    witnessed: &Reading,
+    block: u32,
+    start_s: f64,
+) -> f64 {
+    for (name, times) in &recording.times {
+        series.times.entry(name.clone()).or_default().merge(times);
+    }
+    let duration_s = recording.duration_s();
+    for record in std::mem::take(&mut recording.slices) {
+        let mut slice = record.into_slice(block);
+        slice.start_s += start_s;
+        slice.counters.extend(witnessed.clone());
+        series.slices.push(slice);
+    }
+    duration_s
+}
+
+/// Which variant each slice belongs to, with its block. A block goes forth and back (ABBA), and the next one starts
+/// from the other end (BAAB): a straight drift cancels, and no variant is always first.
+fn interleaving(scenario: &Scenario, variants: usize) -> Vec<(u32, usize)> {
+    let slices = (scenario.phases.measurement_s / scenario.phases.slice_s).round() as usize;
+    let blocks = (slices / (2 * variants)).max(1);
+    (0..blocks as u32)
+        .flat_map(|block| {
+            let forth = 0..variants;
+            let there_and_back: Vec<usize> = forth.clone().chain(forth.rev()).collect();
+            let turned = block % 2 == 1;
+            there_and_back
+                .into_iter()
+                .map(move |index| (block, if turned { variants - 1 - index } else { index }))
+        })
+        .collect()
+}
+
+/// How long a drive warms up and measures.
+#[derive(Debug, Clone, Copy)]
+pub struct Phases {
+    pub warm_up: Duration,
+    pub measured: Duration,
+    pub slice: Duration,
+}
+
+impl Phases {
+    /// A measurement in one slice, with nothing before it.
+    pub fn only(measured: Duration) -> Self {
+        Self { warm_up: Duration::ZERO, measured, slice: measured }
+    }
+}
+
+fn load_phases(scenario: &Scenario) -> Phases {
+    Phases {
+        warm_up: Duration::from_secs_f64(scenario.phases.warm_up_s),
+        measured: Duration::from_secs_f64(scenario.phases.measurement_s),
+        slice: Duration::from_secs_f64(scenario.phases.slice_s),
+    }
+}
+
+fn slice_phases(scenario: &Scenario) -> Phases {
+    Phases::only(Duration::from_secs_f64(scenario.phases.slice_s))
+}
+
+/// Ends every server in good order and looks up in the stores what was acknowledged.
+fn audit(subjects: Vec<Subject>) -> Result<Option<proofload_reports::run::Ledger>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let codec = Codec::new(&PUBLIC_DEFAULT_KEY);
+    let mut ledgers = Vec::new();
+    for mut subject in subjects {
+        subject.deployment.stop()?;
+        let stored = runtime.block_on(ledger::read_store(&subject.deployment.database.url(), &codec))?;
+        ledgers.push(ledger::reconcile(
+            &subject.created,
+            &subject.indeterminate,
+            stored,
+            "every row, read straight from the database after the server had ended",
+        ));
+    }
+    Ok(ledger::sum(ledgers))
+}
+
+/// What a drive says about its own trustworthiness.
+fn conclude(recording: &Recording, into: &mut Measurement) {
+    for reason in &recording.invalid_latency {
+        if !into.invalid_latency.contains(reason) {
+            into.invalid_latency.push(reason.clone());
+        }
+    }
+    into.invalid.extend(recording.ended_early.iter().filter(|_| !interrupt::requested()).cloned());
+    const REMARKS: usize = 10;
+    let room = REMARKS.saturating_sub(into.remarks.len());
+    into.remarks.extend(recording.samples.iter().take(room).cloned());
+}
+
+fn describe_rate(rate: Option<Settled>, into: &mut Measurement) {
+    if let Some(Settled { capacity, rate }) = rate {
+        let capacity = format!("{:.0} per second, found by a short closed run before", capacity.get());
+        into.settings.insert("capacity".to_owned(), capacity);
+        into.settings.insert("arrival rate".to_owned(), format!("{:.0} per second", rate.get()));
+    }
+}
+
+fn blank(scenario: &Scenario) -> Measurement {
+    Measurement {
+        scenario: scenario.clone(),
+        model: match scenario.load {
+            Load::Open { .. } => Model::Open,
+            Load::Closed { .. } => Model::Closed,
+            Load::Journeys { .. } => Model::Journeys,
+        },
+        settings: BTreeMap::new(),
+        ceiling: None,
+        series: Vec::new(),
+        facts: BTreeMap::new(),
+        ledger: None,
+        witnesses: BTreeMap::new(),
+        invalid_latency: Vec::new(),
+        invalid: Vec::new(),
+        remarks: Vec::new(),
+    }
+}
+
+fn blank_series(variant: &str) -> Series {
+    Series {
+        variant: variant.to_owned(),
+        slices: Vec::new(),
+        times: BTreeMap::new(),
+        before_measurement: BTreeMap::new(),
+    }
+}

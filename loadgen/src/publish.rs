@@ -1,0 +1,122 @@
+//! Where a report goes, and the last thing that the terminal shows.
+
+use std::io::{IsTerminal, stdout};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+use std::{env, fs};
+
+use anyhow::{Context, Result};
+use proofload_reports::{Run, exit_code, judge_all, render};
+
+use crate::cli::Output;
+
+const HOME: &str = "proofload-report";
+
+/// A directory that was tried before anything was measured: an unwritable one costs no run.
+pub struct Destination {
+    directory: PathBuf,
+    /// `proofload-report/latest`, where the directory was not named by the user.
+    latest: Option<PathBuf>,
+}
+
+impl Destination {
+    /// # Errors
+    /// When the directory cannot be written: one line with the remedy.
+    pub fn prepare(output: &Output, verb: &str) -> Result<Self> {
+        let (directory, latest) = match &output.out {
+            Some(directory) => (directory.clone(), None),
+            None => {
+                let home = Path::new(HOME);
+                (home.join(format!("{}-{verb}", timestamp())), Some(home.join("latest")))
+            }
+        };
+        let parent =
+            directory.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        fs::create_dir_all(parent)
+            .and_then(|()| {
+                tempfile::tempfile_in(if directory.is_dir() { &directory } else { parent }).map(drop)
+            })
+            .with_context(|| {
+                format!(
+                    "the report directory {} cannot be written; name another with --out DIR",
+                    directory.display()
+                )
+            })?;
+        Ok(Self { directory, latest })
+    }
+
+    /// Judges the run, writes the report, prints the table, and returns the exit code.
+    pub fn publish(&self, run: &Run, json: bool) -> Result<u8> {
+        let verdicts = judge_all(run);
+        render::write(&self.directory, run, &verdicts)?;
+        self.point_latest()?;
+        let code = exit_code(run, &verdicts);
+        if json {
+            println!("{}", serde_json::to_string(&verdicts)?);
+        } else {
+            print!("{}", render::table(&verdicts, width(), stdout().is_terminal()));
+            println!("\nreport: {}", self.directory.join("report.html").display());
+        }
+        Ok(code)
+    }
+
+    fn point_latest(&self) -> Result<()> {
+        let Some(latest) = &self.latest else { return Ok(()) };
+        let name = self.directory.file_name().context("the report directory has no name")?;
+        let fresh = latest.with_extension(format!("{}.tmp", std::process::id()));
+        symlink(name, &fresh).and_then(|()| fs::rename(&fresh, latest)).context("'latest' cannot be set")
+    }
+}
+
+fn width() -> usize {
+    env::var("COLUMNS").ok().and_then(|text| text.parse().ok()).unwrap_or(110)
+}
+
+/// `20261123T005812Z`: sorts by time, and needs no quoting.
+fn timestamp() -> String {
+    let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let (year, month, day) = civil(seconds / 86_400);
+    let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
+}
+
+/// The Gregorian date of a day since 1970-01-01.
+fn civil(day: u64) -> (u64, u64, u64) {
+    let mut left = day;
+    let mut year = 1970;
+    loop {
+        let length = 365 + u64::from(leap(year));
+        if left < length {
+            break;
+        }
+        left -= length;
+        year += 1;
+    }
+    let february = 28 + u64::from(leap(year));
+    let mut month = 1;
+    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
+        if left < length {
+            break;
+        }
+        left -= length;
+        month += 1;
+    }
+    (year, month, left + 1)
+}
+
+fn leap(year: u64) -> bool {
+    year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_become_dates() {
+        assert_eq!(civil(0), (1970, 1, 1));
+        assert_eq!(civil(11_016), (2000, 2, 29));
+        assert_eq!(civil(20_780), (2026, 11, 23));
+    }
+}

@@ -1,0 +1,113 @@
+//! Bad input gets one clear line with the remedy, exit code 2, and nothing half-written.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+fn proofload(directory: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_proofload"))
+        .args(arguments)
+        .current_dir(directory)
+        .output()
+        .expect("the binary was built")
+}
+
+/// Runs it in an empty directory and expects one line that holds all of `words`, exit code 2 and no new file.
+fn refused(arguments: &[&str], words: &[&str]) {
+    refused_with(&[], arguments, words);
+}
+
+fn refused_with(files: &[(&str, &[u8])], arguments: &[&str], words: &[&str]) {
+    let directory = TempDir::new().unwrap();
+    for (name, content) in files {
+        fs::write(directory.path().join(name), content).unwrap();
+    }
+    let output = proofload(directory.path(), arguments);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
+    let lines: Vec<&str> = error.lines().filter(|line| line.starts_with("proofload: ")).collect();
+    assert_eq!(lines.len(), 1, "{arguments:?} must say one line: {error}");
+    for word in words {
+        assert!(lines[0].contains(word), "{arguments:?} must name '{word}': {error}");
+    }
+    let left: Vec<_> =
+        fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left.len(), files.len(), "{arguments:?} left something behind: {left:?}");
+}
+
+#[test]
+fn an_unknown_claim() {
+    refused(&["check", "hit-rat"], &["hit-rat", "hit-rate"]);
+}
+
+#[test]
+fn an_unknown_scenario() {
+    refused(&["run", "redirect"], &["redirect", "proofload list"]);
+}
+
+#[test]
+fn a_scenario_that_is_not_there() {
+    refused(&["run", "missing.toml"], &["missing.toml"]);
+}
+
+#[test]
+fn a_misspelt_field() {
+    let text =
+        b"name = \"mine\"\nabuot = \"x\"\n[load.closed]\nconnections = 1\n[phases]\nmeasurement_s = 1.0\n";
+    refused_with(&[("mine.toml", text)], &["run", "mine.toml"], &["mine.toml", "abuot"]);
+}
+
+#[test]
+fn a_rate_of_zero() {
+    let text =
+        b"name = \"mine\"\n[load.open.schedule.poisson]\nper-second = 0.0\n[phases]\nmeasurement_s = 1.0\n\
+        [[operation]]\naction = \"create\"\n";
+    refused_with(&[("mine.toml", text)], &["run", "mine.toml"], &["mine.toml", "rate", "0"]);
+}
+
+#[test]
+fn a_rate_of_zero_on_the_command_line() {
+    refused(&["run", "--url", "http://127.0.0.1:1/", "--rate", "0"], &["--rate"]);
+}
+
+#[test]
+fn a_log_that_is_no_log() {
+    refused_with(
+        &[("a.log", b"hello\nworld\n")],
+        &["run", "--access-log", "a.log"],
+        &["a.log", "access log"],
+    );
+    refused_with(&[("a.log", b"\xff\xfe\0\0")], &["run", "--access-log", "a.log"], &["a.log", "access log"]);
+    refused(&["run", "--access-log", "missing.log"], &["missing.log"]);
+}
+
+#[test]
+fn an_unwritable_report_directory() {
+    // A file where a directory should be cannot be written into, not even by root.
+    refused_with(&[("taken", b"")], &["check", "--out", "taken/report"], &["taken/report", "--out"]);
+}
+
+#[test]
+fn a_port_in_use() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    refused(&["check", "hit-rate", "--listen", &address], &[&address, "in use"]);
+}
+
+#[test]
+fn an_address_beyond_this_machine() {
+    refused(&["check", "--listen", "192.0.2.1:80"], &["192.0.2.1:80", "loopback"]);
+}
+
+#[test]
+fn a_run_file_that_is_cut_short() {
+    refused_with(&[("run.json", b"{\"version\": 1, ")], &["report", "run.json"], &["run.json"]);
+}
+
+#[test]
+fn nothing_to_run() {
+    refused(&["run"], &["SCENARIO.toml", "--access-log", "--url"]);
+}
