@@ -1,4 +1,17 @@
 //! Creating links: one door over the switches of how codes are made and how rows are inserted.
+//!
+//! ```text
+//! create ──▶ check ──▶ plain? ──yes──▶ queue ──▶ pace: idle, 5 ms over, or 24 rows waiting
+//!                        │no                       │
+//!                        ▼                         ▼
+//!            on a task of its own:      ids and codes from the pool ◀── blocks ◀── leases: keygen,
+//!            custom   SELECT, INSERT               │                    (two at    or Redis + store,
+//!            checked  draw, SELECT, INSERT         ▼                    a time)    or store alone
+//!            keyed    claim, then as above      INSERT … ON CONFLICT DO NOTHING RETURNING id
+//!                        │                         │ committed         │ taken      │ connection lost
+//!                        ▼                         ▼                   ▼            ▼
+//!                     answer                    answer           next id, again   again; what is there is ours
+//! ```
 
 mod make;
 

@@ -1,4 +1,15 @@
 //! Leases of ids: the keygen service, its client, and the atomic path that both and the fallback share.
+//!
+//! ```text
+//! app: block a tenth used ──▶ keygen  POST /allocate ─────────────────┐
+//!                                │ down, or silent for a second       │ the same path,
+//!                                ▼                                    ▼ in either process
+//!                       Redis  INCRBY id_allocator:url:<stack>  ── a hint ──▶ UPDATE slots SET high = end
+//!                                │ down, or silent                            WHERE stack = … AND high <= start
+//!                                ▼                                             │ one row       │ none
+//!                       store  UPDATE slots SET high = high + size             ▼               ▼
+//!                                                                           leased    raise Redis to the mark, again
+//! ```
 
 mod allocator;
 mod breaker;

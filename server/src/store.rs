@@ -33,7 +33,8 @@ use statements::Statements;
 pub struct StoreOptions {
     /// Connections for statements that read. SQLite opens them read-only, and at most four.
     pub readers: usize,
-    /// Connections for statements that write. SQLite always has one.
+    /// Connections for statements that write, opened as they are needed: coalesced inserts need few, one-row inserts a
+    /// pool. SQLite always has one.
     pub writers: usize,
     /// How long a statement may wait for a connection before it fails with [`StoreError::Busy`].
     pub acquire_timeout: Duration,
@@ -45,8 +46,8 @@ impl Default for StoreOptions {
     fn default() -> StoreOptions {
         StoreOptions {
             readers: 8,
-            writers: 4,
-            acquire_timeout: Duration::from_secs(5),
+            writers: 16,
+            acquire_timeout: Duration::from_secs(10),
             statement_timeout: Duration::from_secs(10),
         }
     }

@@ -84,7 +84,7 @@ impl Maker {
     /// A custom code: the only kind that is checked first in the `blocks` design.
     async fn custom(&self, code: &str, new: NewLink) -> Result<Created, CreateError> {
         let key = Key::Custom(code.into());
-        if self.store.is_taken(&key).await.map_err(refusal)? {
+        if self.store.is_taken(&key).await.map_err(nothing_stored)? {
             return Err(CreateError::Taken);
         }
         let now = unix_now();
@@ -112,11 +112,12 @@ impl Maker {
 
     /// Draws ids in the slot of its own until the database says that one is free.
     async fn draw(&self) -> Result<u64, CreateError> {
-        let slot = *self.slot.get_or_try_init(|| self.leases.slot_to_draw_from()).await.map_err(refusal)?;
+        let slot =
+            *self.slot.get_or_try_init(|| self.leases.slot_to_draw_from()).await.map_err(nothing_stored)?;
         for _ in 0..MOST_DRAWS {
             let n = self.rng.lock().random_range(0..CODES_PER_SLOT);
             let id = self.codec.id(n, slot);
-            if !self.store.is_taken(&Key::Generated(id)).await.map_err(refusal)? {
+            if !self.store.is_taken(&Key::Generated(id)).await.map_err(nothing_stored)? {
                 return Ok(id);
             }
             self.counts.conflicts.fetch_add(1, Relaxed);
@@ -133,11 +134,11 @@ impl Maker {
             None => Key::Generated(self.next_id().await?),
         };
         let claim = Claim { fingerprint: idempotency.fingerprint, key };
-        match self.store.claim(&idempotency.key, &claim).await.map_err(refusal)? {
+        match self.store.claim(&idempotency.key, &claim).await.map_err(nothing_stored)? {
             Claimed::Before(before) if before.fingerprint != claim.fingerprint => {
                 Err(CreateError::IdempotencyMismatch)
             }
-            Claimed::Before(before) => match self.store.find(&before.key).await.map_err(refusal)? {
+            Claimed::Before(before) => match self.store.find(&before.key).await.map_err(nothing_stored)? {
                 Some(link) if link.url == new.url => {
                     self.counts.replayed.fetch_add(1, Relaxed);
                     Ok(Created { code: self.codec.text(&link.key), link, replayed: true })
@@ -215,9 +216,17 @@ fn created_or_taken(inserted: Inserted) -> Result<Created, CreateError> {
     }
 }
 
+/// The error of a statement that stores a link.
 fn refusal(error: StoreError) -> CreateError {
     match error {
         StoreError::Unavailable(text) => CreateError::Indeterminate(text),
+        error => nothing_stored(error),
+    }
+}
+
+/// The error of a statement before the one that stores a link.
+fn nothing_stored(error: StoreError) -> CreateError {
+    match error {
         StoreError::Busy(_) => CreateError::Busy,
         error => CreateError::Store(error.to_string()),
     }
