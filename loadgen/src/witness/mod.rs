@@ -2,7 +2,10 @@
 
 mod machine;
 mod metrics;
+mod postgres;
 mod processes;
+mod redis;
+mod wal;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -12,7 +15,10 @@ use proofload_reports::run;
 
 pub use machine::Machine;
 pub use metrics::Metrics;
+pub use postgres::Postgres;
 pub use processes::Processes;
+pub use redis::Redis;
+pub use wal::WriteAheadLog;
 
 /// Cumulative counts by name, `witness.counter`. Only their differences mean anything.
 pub type Counters = BTreeMap<String, u64>;
