@@ -16,11 +16,41 @@ const SCENARIOS: &[(&str, &str)] = texts!("catalogue":
     "redirects-in-bytes"
     "creates-before-after"
     "journey-under-goose"
+    "stacks-apart"
+    "stacks-eighteen"
+    "stacks-together"
+    "creates-on-services"
+    "caches-emptied"
+    "keygen-killed"
+    "redis-set-back"
+    "replicas"
+    "replicas-restarted"
+    "redis-away"
+    "example-http-service"
+    "example-visitors"
 );
 
+/// What the embedded default settles, with nothing installed.
 const CLAIMS: &[(&str, &str)] = texts!("claims":
     "hit-rate"
     "db-statements"
+    "no-uniqueness-queries"
+);
+
+/// What needs PostgreSQL and Redis, or a number that another command has to record first.
+const FURTHER_CLAIMS: &[(&str, &str)] = texts!("claims":
+    "no-collisions"
+    "code-space"
+    "rewarm"
+    "pool"
+    "generation-speed"
+    "compute-bound"
+    "keygen-fallback"
+    "counter-regression"
+    "scales-out"
+    "rolling-restart"
+    "health"
+    "api-stable"
 );
 
 static PARSED_SCENARIOS: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
@@ -29,28 +59,37 @@ static PARSED_SCENARIOS: LazyLock<Vec<Scenario>> = LazyLock::new(|| {
     SCENARIOS.iter().map(parse).collect()
 });
 
-static PARSED_CLAIMS: LazyLock<Vec<Claim>> = LazyLock::new(|| {
+static PARSED_CLAIMS: LazyLock<Vec<Claim>> = LazyLock::new(|| parsed(CLAIMS));
+static PARSED_FURTHER_CLAIMS: LazyLock<Vec<Claim>> = LazyLock::new(|| parsed(FURTHER_CLAIMS));
+
+fn parsed(claims: &[(&str, &str)]) -> Vec<Claim> {
     let parse =
         |(file, text): &(&str, &str)| Claim::parse(text, file).unwrap_or_else(|error| panic!("{error}"));
-    CLAIMS.iter().map(parse).collect()
-});
+    claims.iter().map(parse).collect()
+}
 
 /// All scenarios. That each of them parses is a test of this file.
 pub fn scenarios() -> &'static [Scenario] {
     &PARSED_SCENARIOS
 }
 
-/// All claims.
+/// The claims that the embedded default settles: those to check where none is named.
 pub fn claims() -> &'static [Claim] {
     &PARSED_CLAIMS
+}
+
+/// The claims that need PostgreSQL and Redis, or a fact that is recorded elsewhere.
+pub fn further_claims() -> &'static [Claim] {
+    &PARSED_FURTHER_CLAIMS
 }
 
 pub fn scenario(name: &str) -> Option<&'static Scenario> {
     scenarios().iter().find(|scenario| scenario.name == name)
 }
 
+/// Any claim, further ones too.
 pub fn claim(id: &str) -> Option<&'static Claim> {
-    claims().iter().find(|claim| claim.id == id)
+    claims().iter().chain(further_claims()).find(|claim| claim.id == id)
 }
 
 #[cfg(test)]
@@ -61,13 +100,26 @@ mod tests {
     use super::*;
     use crate::{Kind, Profile};
 
+    fn all_claims() -> impl Iterator<Item = &'static Claim> {
+        claims().iter().chain(further_claims())
+    }
+
+    /// Whoever checks everything with nothing installed must get verdicts, not excuses.
+    #[test]
+    fn the_default_claims_need_no_services_and_no_recorded_facts() {
+        for check in claims().iter().flat_map(|claim| &claim.checks) {
+            assert!(!scenario(&check.scenario).unwrap().services, "{}", check.scenario);
+            assert!(!matches!(check.metric, crate::Metric::Fact { .. }), "{}", check.title);
+        }
+    }
+
     #[test]
     fn every_entry_bears_its_files_name_and_no_name_twice() {
         for (scenario, (file, _)) in scenarios().iter().zip(SCENARIOS) {
             assert_eq!(format!("{}.toml", scenario.name), *file);
             assert!(!scenario.about.is_empty(), "{file} does not say what it is about");
         }
-        for (claim, (file, _)) in claims().iter().zip(CLAIMS) {
+        for (claim, (file, _)) in all_claims().zip(CLAIMS.iter().chain(FURTHER_CLAIMS)) {
             assert_eq!(format!("{}.toml", claim.id), *file);
         }
         let names: HashSet<&str> = scenarios().iter().map(|scenario| scenario.name.as_str()).collect();
@@ -76,7 +128,7 @@ mod tests {
 
     #[test]
     fn no_file_of_the_folders_was_left_out() {
-        for (folder, entries) in [("catalogue", SCENARIOS.len()), ("claims", CLAIMS.len())] {
+        for (folder, entries) in [("catalogue", SCENARIOS.len()), ("claims", all_claims().count())] {
             let files = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).read_dir().unwrap();
             assert_eq!(files.count(), entries, "{folder}");
         }
@@ -84,7 +136,7 @@ mod tests {
 
     #[test]
     fn every_check_finds_its_scenario_and_what_it_asks_of_it() {
-        for claim in claims() {
+        for claim in all_claims() {
             for check in &claim.checks {
                 let scenario = scenario(&check.scenario).unwrap_or_else(|| panic!("no {}", check.scenario));
                 assert_eq!(claim.fits(scenario), Ok(()));
@@ -100,7 +152,7 @@ mod tests {
     #[test]
     fn every_scenario_is_asked_for_by_a_claim_or_a_reader() {
         let asked: HashSet<&str> =
-            claims().iter().flat_map(|claim| &claim.checks).map(|check| check.scenario.as_str()).collect();
+            all_claims().flat_map(|claim| &claim.checks).map(|check| check.scenario.as_str()).collect();
         for scenario in scenarios() {
             let ready_made = scenario.name.starts_with("example-");
             assert!(

@@ -6,8 +6,8 @@ use crate::scenario::{Load, Scenario};
 use crate::scenario_file::{Fault, check_name, need};
 
 /// Where counters come from; a name is `witness.counter`.
-pub const WITNESSES: [&str; 8] =
-    ["client", "server", "postgres", "redis", "cpu", "machine", "target", "sqlite"];
+pub const WITNESSES: [&str; 9] =
+    ["client", "server", "postgres", "redis", "cpu", "machine", "ledger", "target", "sqlite"];
 
 impl Claim {
     /// Reads and checks one claim; `file` is the name that errors bear. Whether its scenarios exist
