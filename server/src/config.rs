@@ -36,7 +36,8 @@ pub struct ServeArgs {
     /// postgres://… or sqlite:PATH
     #[arg(long, default_value = "sqlite:proofload.db", value_name = "URL")]
     pub database_url: String,
-    /// Redis as the cache level that replicas share; without it each process has its own memory alone
+    /// Redis, over which replicas tell each other of changed links, and where leases begin; needed with more than one
+    /// replica
     #[arg(long, value_name = "URL")]
     pub redis_url: Option<String>,
     /// Keygen service to lease ids from, http://HOST:PORT; without it they are leased in process
@@ -115,7 +116,7 @@ pub struct Limits {
     #[arg(long = "max-head", default_value_t = 16_384, value_name = "BYTES")]
     pub head: usize,
     /// The most header lines in a request
-    #[arg(long = "max-headers", default_value_t = 64, value_name = "N")]
+    #[arg(long = "max-headers", default_value_t = 100, value_name = "N")]
     pub headers: usize,
     /// The most links in a bulk request
     #[arg(long = "max-bulk", default_value_t = 1_000, value_name = "LINKS")]

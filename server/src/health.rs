@@ -71,12 +71,19 @@ impl Health {
             latency_ms: None,
             error: None,
         });
-        let status = match (database.up, keygen.as_ref().is_none_or(|keygen| keygen.up)) {
+        let redis = self.shortener.hears_changes().map(|up| Dependency {
+            name: "redis",
+            up,
+            latency_ms: None,
+            error: None,
+        });
+        let helpers: Vec<Dependency> = keygen.into_iter().chain(redis).collect();
+        let status = match (database.up, helpers.iter().all(|helper| helper.up)) {
             (false, _) => Status::Down,
             (true, false) => Status::Degraded,
             (true, true) => Status::Ok,
         };
-        Report { status, dependencies: [database].into_iter().chain(keygen).collect() }
+        Report { status, dependencies: [database].into_iter().chain(helpers).collect() }
     }
 
     async fn ping_database(&self) -> Dependency {

@@ -2,6 +2,7 @@
 
 pub mod blocks;
 pub mod cache;
+pub mod changes;
 pub mod clicks;
 pub mod codes;
 pub mod config;

@@ -11,6 +11,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cache::table::Table;
+use crate::changes::{Changes, ChangesTask};
 use crate::config::{Config, ServeArgs};
 use crate::creator::Creator;
 use crate::health::Health;
@@ -85,6 +86,10 @@ async fn build(config: &Config, address: SocketAddr) -> anyhow::Result<Arc<Site>
         config.redis_url.as_deref(),
     )?;
     let home = Handle::current();
+    let (changes, changes_task) = match &config.redis_url {
+        Some(url) => Changes::new(url).map(|(changes, task)| (Some(changes), Some(task)))?,
+        None => (None, None),
+    };
     let creator = Creator::start(store.clone(), codec.clone(), leases.clone(), config.creator.clone(), &home);
     let public_base = config.public_base(address);
     let shortener = Shortener::new(Parts {
@@ -96,15 +101,32 @@ async fn build(config: &Config, address: SocketAddr) -> anyhow::Result<Arc<Site>
         targets: Targets::new(config.limits.url, &public_base),
         public_base,
         store_timeout: config.limits.store_timeout(),
+        changes,
         threads: config.threads,
         home,
     });
+    if let Some(task) = changes_task {
+        hear_changes(&shortener, task).await;
+    }
     let warmer = Warmer::new(shortener.clone(), config.warmth);
     if !config.warmth.is_none() {
         warmer.warm().await.context("warming the cache")?;
     }
     let health = Health::new(shortener.clone(), leases);
     Ok(Site::new(config, shortener, warmer, health))
+}
+
+/// Listens before warming, since hearing for the first time empties the cache. Without Redis the server starts all the
+/// same, and caches nothing for long.
+async fn hear_changes(shortener: &Arc<Shortener>, task: ChangesTask) {
+    let hearing = shortener.clone();
+    tokio::spawn(task.run(move |change| hearing.heard(change)));
+    for _ in 0..100 {
+        if shortener.hears_changes() == Some(true) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 /// One worker shares the home thread, since a second thread on one core would only cost switches; more have a thread

@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 use crate::cache::flight::{Flights, Joined, Ticket};
 use crate::cache::negative::Negative;
 use crate::cache::table::{Cached, Entry, Name, Newcomer, Table};
+use crate::changes::{Change, Changes};
 use crate::clicks::{ClickLog, Pending};
 use crate::codes::{Codec, Key};
 use crate::creator::{CreateError, Created, Creator, NewLink};
@@ -49,6 +50,8 @@ pub struct Parts {
     /// What short links begin with, without a slash at the end.
     pub public_base: String,
     pub store_timeout: Duration,
+    /// Where there are replicas to tell of changes.
+    pub changes: Option<Changes>,
     /// How many threads answer HTTP.
     pub threads: usize,
     /// The runtime that the store's connections live on: all that touches the store runs there.
@@ -66,6 +69,7 @@ pub struct Shortener {
     negative: Negative,
     flights: Arc<Flights<Answer>>,
     store_timeout: Duration,
+    changes: Option<Changes>,
     home: Handle,
     /// Of the home thread.
     home_desk: Desk,
@@ -90,6 +94,7 @@ impl Shortener {
             negative: Negative::new(Instant::now()),
             flights: Flights::new(),
             store_timeout: parts.store_timeout,
+            changes: parts.changes,
             home: parts.home,
             home_desk: Desk::default(),
             desks: (0..parts.threads).map(|_| Arc::default()).collect(),
@@ -108,7 +113,7 @@ impl Shortener {
     #[inline]
     pub fn follow_cached(&self, code: &str, desk: &Desk, is_click: bool) -> Option<Followed> {
         let name = Name::of(code);
-        let followed = match self.table.get(name, now_short()) {
+        let followed = match self.table.get(name, now_short) {
             Cached::Absent => return None,
             Cached::Found(url) => {
                 if is_click {
@@ -162,7 +167,7 @@ impl Shortener {
         let text: Box<str> = code.into();
         self.at_home(move |shortener| async move {
             let updated = shortener.store.update(&key, &patch).await;
-            shortener.forget(&text);
+            shortener.changed(&text);
             updated
         })
         .await
@@ -173,7 +178,7 @@ impl Shortener {
         let text: Box<str> = code.into();
         self.at_home(move |shortener| async move {
             let deleted = shortener.store.delete(&key).await;
-            shortener.forget(&text);
+            shortener.changed(&text);
             deleted
         })
         .await
@@ -310,6 +315,26 @@ impl Shortener {
         }
     }
 
+    /// Takes in that a link was changed by another replica.
+    pub fn heard(&self, change: Change<'_>) {
+        match change {
+            Change::One(code) => self.forget(code),
+            Change::Any => self.clear_cache(),
+        }
+    }
+
+    /// Whether changes by other replicas are heard of; none where nobody could tell.
+    pub fn hears_changes(&self) -> Option<bool> {
+        self.changes.as_ref().map(Changes::hears)
+    }
+
+    fn changed(&self, code: &str) {
+        self.forget(code);
+        if let Some(changes) = &self.changes {
+            changes.announce(code);
+        }
+    }
+
     /// Drops what is cached under a code whose link was changed, or may have been.
     fn forget(&self, code: &str) {
         self.flights.overtake(code, || {
@@ -326,7 +351,7 @@ impl Shortener {
             Key::Generated(_) if !created.replayed => {
                 self.table.insert(Name::of(&created.code), newcomer(&created.link), Entry::Ahead);
             }
-            _ => self.forget(&created.code),
+            _ => self.changed(&created.code),
         }
     }
 }

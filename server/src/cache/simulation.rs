@@ -56,7 +56,7 @@ trait Policy {
 impl Policy for Table {
     fn ask(&mut self, link: usize, clicks: u64) -> bool {
         let code = code(link);
-        let hit = self.get(Name::of(&code), 0) != Cached::Absent;
+        let hit = self.get(Name::of(&code), || 0) != Cached::Absent;
         if !hit {
             self.insert(Name::of(&code), newcomer(clicks), Entry::Miss);
         }

@@ -45,6 +45,8 @@ const NO_ROOM: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: appli
     content-length: 93\r\nretry-after: 1\r\nconnection: close\r\n\r\n\
     {\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\"detail\":\"too many clients\"}";
 
+const HYPERS_OWN_MOST_HEADERS: usize = 100;
+
 impl Crew {
     /// A crew and its workers, each to be run on a thread of its own.
     pub fn muster(site: Arc<Site>, threads: usize) -> (Self, Vec<Worker>) {
@@ -143,7 +145,11 @@ impl Roster {
 fn http_of(limits: &Limits) -> http1::Builder {
     let mut http = http1::Builder::new();
     // The sweep does what hyper's timer would, for less: that one is set and cancelled with every request.
-    http.header_read_timeout(None).pipeline_flush(true).max_buf_size(limits.head).max_headers(limits.headers);
+    http.header_read_timeout(None).pipeline_flush(true).max_buf_size(limits.head);
+    // hyper keeps its own number of headers on the stack, and any other on the heap.
+    if limits.headers != HYPERS_OWN_MOST_HEADERS {
+        http.max_headers(limits.headers);
+    }
     http
 }
 
