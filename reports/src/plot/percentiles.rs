@@ -116,17 +116,19 @@ fn band(times: &Distribution, slices: &[Slice]) -> Option<Vec<(f64, f64)>> {
     let counts: Vec<f64> = blocks.iter().map(|block| block.count() as f64).collect();
     let t = StudentsT::new(0.0, 1.0, blocks.len() as f64 - 1.0).ok()?.inverse_cdf(0.975);
     let rarest = 1.0 / times.count() as f64;
+    let curve: Vec<f64> = points(times).into_iter().map(|(_, us)| us).collect();
+    let above: Vec<Vec<f64>> = blocks.iter().map(|block| longer_than(block, &curve)).collect();
     let (mut fast, mut slow) = (Vec::new(), Vec::new());
-    for (_, us) in points(times) {
-        let above: Vec<f64> = blocks.iter().map(|block| longer_than(block, us)).collect();
+    for (index, us) in curve.iter().enumerate() {
+        let above: Vec<f64> = above.iter().map(|block| block[index]).collect();
         let Some((share, error)) = ratio(&above, &counts) else { continue };
         // Of fewer than five slower requests no normal interval can be made.
         if share * times.count() as f64 <= 5.0 {
             break;
         }
         let spread = (t * error / share).exp();
-        fast.push((1.0 - (share / spread).clamp(rarest, 1.0), us));
-        slow.push((1.0 - (share * spread).clamp(rarest, 1.0), us));
+        fast.push((1.0 - (share / spread).clamp(rarest, 1.0), *us));
+        slow.push((1.0 - (share * spread).clamp(rarest, 1.0), *us));
     }
     slow.reverse();
     fast.extend(slow);
@@ -139,9 +141,18 @@ fn merged(slices: &[Slice]) -> Distribution {
     all
 }
 
-fn longer_than(times: &Distribution, us: f64) -> f64 {
-    let up_to = times.0.quantile_below((us * 1_000.0) as u64);
-    (1.0 - up_to) * times.count() as f64
+/// How many took longer than each of the times, which ascend: one pass over the bins.
+fn longer_than(times: &Distribution, ascending_us: &[f64]) -> Vec<f64> {
+    let mut bins = times.0.iter_recorded().peekable();
+    let mut up_to = 0;
+    let mut above = Vec::with_capacity(ascending_us.len());
+    for us in ascending_us {
+        while let Some(bin) = bins.next_if(|bin| bin.value_iterated_to() as f64 <= us * 1_000.0) {
+            up_to += bin.count_at_value();
+        }
+        above.push((times.count() - up_to) as f64);
+    }
+    above
 }
 
 /// Σ`a` over Σ`b`, with the standard error of a ratio estimator over blocks.

@@ -1,0 +1,66 @@
+//! Measures what rendering a long run takes: `ten_minutes make DIR`, then `ten_minutes render DIR`.
+//!
+//! Two processes, so that the memory that making the run took is not counted.
+
+#[path = "../tests/synthetic/mod.rs"]
+mod synthetic;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use proofload_reports::{Distribution, file, judge_all, read, write};
+
+/// Ten minutes of 10 million requests.
+const SLICES: u32 = 600;
+const RATE: u32 = 16_667;
+
+fn main() {
+    let mut args = std::env::args().skip(1);
+    let (verb, dir) =
+        (args.next().expect("make or render"), PathBuf::from(args.next().expect("a directory")));
+    match verb.as_str() {
+        "make" => make(&dir),
+        _ => render(&dir),
+    }
+}
+
+fn make(dir: &std::path::Path) {
+    let mut measurement = synthetic::measurement("soak", SLICES, RATE);
+    measurement.ceiling = Some(0.892);
+    let mut all = Distribution::default();
+    for slice in &mut measurement.series[0].slices {
+        let once = slice.latency.clone();
+        let times = u64::from(RATE) / once.count();
+        for bin in once.0.iter_recorded() {
+            slice
+                .latency
+                .0
+                .record_n(bin.value_iterated_to(), bin.count_at_value() * (times - 1))
+                .expect("in bounds");
+        }
+        all.merge(&slice.latency);
+    }
+    measurement.series[0].times.insert("response".into(), all);
+    let run = synthetic::run_of(vec![measurement]);
+    std::fs::create_dir_all(dir).expect("a directory that can be written");
+    std::fs::write(dir.join(file::NAME), file::text(&run)).expect("a directory that can be written");
+}
+
+fn render(dir: &std::path::Path) {
+    let begun = Instant::now();
+    let run = read(dir).expect("a run");
+    let reading = begun.elapsed();
+    let verdicts = judge_all(&run);
+    let judging = begun.elapsed() - reading;
+    write(&dir.join("report"), &run, &verdicts).expect("a directory that can be written");
+    let requests: u64 = run.measurements[0].series[0].slices.iter().map(|it| it.latency.count()).sum();
+    println!("{requests} requests: {:?} in all, reading {reading:?}, judging {judging:?}", begun.elapsed());
+    println!("peak memory {} MB", peak_mb());
+}
+
+/// The most memory that this process ever had resident, by Linux's account.
+fn peak_mb() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("0 kB");
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or(0) / 1024
+}
