@@ -51,6 +51,12 @@ pub fn is_point(measurement: &Measurement) -> bool {
     groups::is_point(&measurement.scenario.name)
 }
 
+/// A name with nothing in it that a file system, a shell or a page's address could take amiss.
+pub fn slug(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '.' { c } else { '-' };
+    name.chars().map(plain).take(80).collect()
+}
+
 fn of_measurement(index: usize, measurement: &Measurement) -> Vec<Plot> {
     let drawn =
         if is_point(measurement) { vec![percentiles::plot(measurement)] } else { of_its_own(measurement) };
@@ -79,6 +85,11 @@ impl Plot {
     /// An SVG element to stand in a page: its colours are classes of the page's style sheet.
     pub fn inline(&self) -> Result<String, ReportError> {
         Ok(svg::inline(&self.sheet()?, &self.chart, &self.id, &self.alternative()))
+    }
+
+    /// An SVG file of its own.
+    pub fn svg(&self) -> Result<String, ReportError> {
+        Ok(svg::standalone(&self.sheet()?, &self.chart, &self.title, &self.alternative()))
     }
 
     /// Says in words what the drawing shows.

@@ -1,5 +1,7 @@
 //! A report: every file that a run is rendered to.
 
+mod csv;
+mod hdr;
 mod html;
 mod junit;
 mod markdown;
@@ -7,19 +9,24 @@ pub(crate) mod means;
 pub(crate) mod rates;
 mod raw;
 mod table;
+mod trackers;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 pub use crate::figure;
+pub use csv::csv;
+pub use hdr::{hgrm, hlog};
 pub use html::html;
 pub use junit::junit;
 pub use markdown::markdown;
 pub use table::table;
+pub use trackers::{bencher, bigger_is_better, smaller_is_better};
 
 use crate::file::{self, ReportError};
-use crate::run::Run;
+use crate::plot::{self, slug};
+use crate::run::{Measurement, Run};
 use crate::verdict::ClaimVerdict;
 
 /// Writes the report of a run into `dir`, which is made where it does not exist.
@@ -38,13 +45,39 @@ pub fn write(dir: &Path, run: &Run, verdicts: &[ClaimVerdict]) -> Result<(), Rep
 type File = (String, Vec<u8>);
 
 fn files(run: &Run, verdicts: &[ClaimVerdict]) -> Result<Vec<File>, ReportError> {
-    let mut files: Vec<File> = Vec::new();
-    let mut add = |name: &str, text: String| files.push((name.to_owned(), text.into_bytes()));
-    add("report.html", html(run, verdicts)?);
-    add("report.md", markdown(run, verdicts));
-    add("junit.xml", junit(run, verdicts));
-    add(file::NAME, file::text(run));
+    let plots = plot::plots(run);
+    let mut files = vec![
+        file("report.html", html::page(run, verdicts, &plots)?),
+        file("report.md", markdown(run, verdicts)),
+        file("junit.xml", junit(run, verdicts)),
+        file("bencher.json", bencher(run, verdicts)),
+        file("benchmark-smaller.json", smaller_is_better(run, verdicts)),
+        file("benchmark-bigger.json", bigger_is_better(run, verdicts)),
+    ];
+    for plot in &plots {
+        files.push(file(&format!("plots/{}.svg", plot.id), plot.svg()?));
+    }
+    for (number, measurement) in (1..).zip(&run.measurements) {
+        data(number, run, measurement, &mut files);
+    }
+    files.push(file(file::NAME, file::text(run)));
     Ok(files)
+}
+
+/// The series and histograms of a measurement.
+fn data(number: usize, run: &Run, measurement: &Measurement, files: &mut Vec<File>) {
+    let stem = format!("data/m{number}-{}", slug(&measurement.scenario.name));
+    files.push(file(&format!("{stem}.csv"), csv(measurement)));
+    files.push(file(&format!("{stem}.hlog"), hlog(run, measurement)));
+    for series in &measurement.series {
+        for (name, times) in hdr::told(series) {
+            files.push(file(&format!("{stem}-{}-{name}.hgrm", slug(&series.variant)), hgrm(times)));
+        }
+    }
+}
+
+fn file(name: &str, text: String) -> File {
+    (name.to_owned(), text.into_bytes())
 }
 
 /// A directory of our own appears at once; into one that exists the files are moved one by one.

@@ -4,7 +4,7 @@ mod ablation;
 mod curve;
 mod envelope;
 
-use crate::plot::Plot;
+use crate::plot::{Plot, slug};
 use crate::run::{Measurement, Run, Series};
 
 /// One point of a group: the last part of its name, and its measurement.
@@ -20,7 +20,7 @@ pub fn plots(run: &Run) -> Vec<Plot> {
         for (group, points) in groups(run, kind) {
             let mut drawn = draw(&points);
             for plot in &mut drawn {
-                plot.id = format!("{kind}-{group}-{}", plot.id);
+                plot.id = slug(&format!("{kind}-{group}-{}", plot.id));
             }
             plots.append(&mut drawn);
         }

@@ -26,6 +26,30 @@ pub fn inline(sheet: &Sheet, chart: &Chart, id: &str, alternative: &str) -> Stri
     out
 }
 
+/// A file of its own, which brings its colours and its title.
+pub fn standalone(sheet: &Sheet, chart: &Chart, title: &str, alternative: &str) -> String {
+    let (width, height) = (sheet.width, sheet.height + HEADROOM);
+    let mut out = String::new();
+    let _ = write!(
+        out,
+        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {} {}" width="{}" height="{}" role="img" font-family="system-ui, sans-serif"><title>{}</title><style>{}</style><rect width="100%" height="100%" style="fill:var(--card)"/><text class="ink fill" x="2" y="19" font-size="15" font-weight="600">{}</text><g transform="translate(0 {})">"#,
+        px(width),
+        px(height),
+        px(width),
+        px(height),
+        escaped(alternative),
+        include_str!("../../templates/plot.css"),
+        escaped(title),
+        px(HEADROOM),
+    );
+    shapes(sheet, chart, &mut out);
+    out.push_str("</g></svg>\n");
+    out
+}
+
+/// Room for the title above a plot that stands alone.
+const HEADROOM: i32 = 28 * TENTHS;
+
 fn shapes(sheet: &Sheet, chart: &Chart, out: &mut String) {
     let mut filled: Option<Look> = None;
     for shape in &sheet.shapes {

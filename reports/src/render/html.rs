@@ -9,13 +9,19 @@ use crate::render::{figure, rates, raw, table};
 use crate::run::{Ledger, Measurement, Run};
 use crate::verdict::{CheckVerdict, ClaimVerdict, Verdict};
 
-const CSS: &str = include_str!("../../templates/report.css");
+/// The colours and the plots' classes first: a plot that stands alone in a file has them, too.
+const CSS: &str =
+    concat!(include_str!("../../templates/plot.css"), include_str!("../../templates/report.css"));
 const JS: &str = include_str!("../../templates/report.js");
 
 /// # Errors
 /// A plot that plotters cannot draw.
 pub fn html(run: &Run, verdicts: &[ClaimVerdict]) -> Result<String, ReportError> {
-    let plots = plot::plots(run);
+    page(run, verdicts, &plot::plots(run))
+}
+
+/// The page with plots that were drawn already.
+pub fn page(run: &Run, verdicts: &[ClaimVerdict], plots: &[Plot]) -> Result<String, ReportError> {
     let headline = means::headline(run, verdicts);
     let (points, loads) = rates::loads(run)
         .into_iter()
@@ -39,7 +45,7 @@ pub fn html(run: &Run, verdicts: &[ClaimVerdict]) -> Result<String, ReportError>
             .measurements
             .iter()
             .enumerate()
-            .map(|(index, it)| Load::of(index, it, &plots, run.measurements.len()))
+            .map(|(index, it)| Load::of(index, it, plots, run.measurements.len()))
             .collect::<Result<_, _>>()?,
         environment: means::environment(run),
         command: means::command(run),

@@ -1,0 +1,179 @@
+//! What machines read, read by readers that are not ours.
+
+mod synthetic;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::Deserializer;
+use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
+use proofload_reports::{Distribution, file, html, plot, render};
+use quick_xml::events::Event;
+use serde_json::Value;
+
+#[test]
+fn an_interval_log_holds_every_slice() {
+    let run = synthetic::quick_run();
+    let measurement = &run.measurements[1];
+    let log = render::hlog(&run, measurement);
+    let mut read: Vec<(String, f64, Histogram<u64>)> = Vec::new();
+    for entry in IntervalLogIterator::new(log.as_bytes()) {
+        if let LogEntry::Interval(interval) = entry.unwrap() {
+            let bytes = STANDARD.decode(interval.encoded_histogram()).unwrap();
+            let histogram = Deserializer::new().deserialize(&mut bytes.as_slice()).unwrap();
+            let tag = interval.tag().unwrap().as_str().to_owned();
+            read.push((tag, interval.start_timestamp().as_secs_f64(), histogram));
+        }
+    }
+    let slices = measurement.series.iter().flat_map(|it| it.slices.iter().map(|slice| (&it.variant, slice)));
+    assert_eq!(read.len(), slices.clone().count());
+    for ((tag, start, histogram), (variant, slice)) in read.into_iter().zip(slices) {
+        assert_eq!((&tag, start), (variant, slice.start_s));
+        assert_eq!(Distribution(histogram), slice.latency);
+    }
+    assert!(log.starts_with("#[Histogram log format version 1.3]\n"));
+}
+
+#[test]
+fn a_percentile_table_agrees_with_its_histogram() {
+    let run = synthetic::quick_run();
+    let times = &run.measurements[0].series[0].times["response"];
+    let text = render::hgrm(times);
+    let lines: Vec<Vec<f64>> = text
+        .lines()
+        .skip(2)
+        .take_while(|line| !line.starts_with('#'))
+        .map(|line| line.split_whitespace().map(|word| word.parse().unwrap()).collect())
+        .collect();
+    for line in &lines {
+        let (value_ns, count) = ((line[0] * 1e6).round() as u64, line[2]);
+        assert_eq!(times.0.count_between(0, value_ns) as f64, count, "{line:?}");
+        assert!(count >= (line[1] * times.count() as f64).floor(), "{line:?}");
+    }
+    let last = lines.last().unwrap();
+    assert_eq!((last[1], last[2], last.len()), (1.0, times.count() as f64, 3));
+    assert!(text.lines().last().unwrap().starts_with("#[Buckets"));
+}
+
+#[test]
+fn the_series_stand_in_the_csv_in_full() {
+    let mut run = synthetic::quick_run();
+    run.measurements[0].series[0].variant = "=a \"quoted\", b".into();
+    let text = render::csv(&run.measurements[0]);
+    let head: Vec<&str> = text.lines().next().unwrap().split(',').collect();
+    let sent = head.iter().position(|name| *name == "client.sent").unwrap();
+    let mut lines = 0;
+    for (line, slice) in text.lines().skip(1).zip(&run.measurements[0].series[0].slices) {
+        let rest = line.strip_prefix("\"'=a \"\"quoted\"\", b\"").expect("quoted, and no formula");
+        let cells: Vec<&str> = rest.split(',').collect();
+        assert_eq!(cells.len(), head.len());
+        assert_eq!(cells[sent], slice.counters["client.sent"].to_string());
+        lines += 1;
+    }
+    assert_eq!(lines, run.measurements[0].series[0].slices.len());
+}
+
+fn schema() -> jsonschema::Validator {
+    let schema: Value = serde_json::from_str(include_str!("../run.schema.json")).unwrap();
+    jsonschema::meta::validate(&schema).unwrap();
+    jsonschema::validator_for(&schema).unwrap()
+}
+
+#[test]
+fn run_json_is_what_its_schema_says() {
+    let schema = schema();
+    for run in [synthetic::quick_run(), synthetic::grouped_run()] {
+        let value: Value = serde_json::from_str(&file::text(&run)).unwrap();
+        let errors: Vec<String> =
+            schema.iter_errors(&value).map(|it| format!("{}: {it}", it.instance_path())).collect();
+        assert!(errors.is_empty(), "{errors:#?}");
+    }
+}
+
+#[test]
+fn the_schema_refuses_what_is_no_run() {
+    let schema = schema();
+    let good: Value = serde_json::from_str(&file::text(&synthetic::quick_run())).unwrap();
+    let spoiled: [(&str, Value); 5] = [
+        ("/version", 2.into()),
+        ("/measurements/0/model", "ajar".into()),
+        ("/measurements/0/series/0/slices/0/counters/client.ok", (-1).into()),
+        ("/measurements/0/series/0/slices/0/latency", "not base64!".into()),
+        ("/checksum", "sha256:0".into()),
+    ];
+    for (path, value) in spoiled {
+        let mut run = good.clone();
+        *run.pointer_mut(path).unwrap() = value;
+        assert!(!schema.is_valid(&run), "{path}");
+    }
+    let mut longer = good;
+    longer["surprise"] = true.into();
+    assert!(!schema.is_valid(&longer));
+}
+
+#[test]
+fn trackers_get_figures_that_can_be_trusted_and_no_others() {
+    let (run, verdicts) = (synthetic::quick_run(), synthetic::verdicts());
+    let bencher: Value = serde_json::from_str(&render::bencher(&run, &verdicts)).unwrap();
+    let measures = bencher["hit-rate"].as_object().unwrap();
+    assert_eq!(measures.len(), 2);
+    for metric in measures.values() {
+        let at = |name: &str| metric[name].as_f64().unwrap();
+        assert!(at("lower_value") <= at("value") && at("value") <= at("upper_value"));
+    }
+    assert_eq!(bencher["db-statements"].as_object().unwrap().len(), 1, "the invalid one is left out");
+    for (text, name) in [
+        (render::smaller_is_better(&run, &verdicts), "hit-rate-entries: response p99"),
+        (render::bigger_is_better(&run, &verdicts), "hit-rate-entries: throughput"),
+    ] {
+        let list: Vec<Value> = serde_json::from_str(&text).unwrap();
+        assert!(
+            list.iter().all(|it| it["name"].is_string() && it["unit"].is_string() && it["value"].is_number())
+        );
+        assert!(list.iter().any(|it| it["name"] == name), "{text}");
+    }
+}
+
+/// Walks all of a document, so that anything that is not well-formed shows.
+fn elements(xml: &str) -> usize {
+    let mut reader = quick_xml::Reader::from_str(xml);
+    let mut elements = 0;
+    loop {
+        match reader.read_event().unwrap_or_else(|error| panic!("{error} at {}", reader.error_position())) {
+            Event::Eof => return elements,
+            Event::Start(it) | Event::Empty(it) => {
+                it.attributes().for_each(|it| drop(it.unwrap()));
+                elements += 1;
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn every_plot_is_a_well_formed_svg_file() {
+    let plots = plot::plots(&synthetic::grouped_run());
+    assert!(plots.len() > 20);
+    for plot in plots {
+        assert!(elements(&plot.svg().unwrap()) > 10, "{}", plot.id);
+        assert!(!plot.table.rows.is_empty(), "{} has figures behind it", plot.id);
+    }
+}
+
+#[test]
+fn the_page_needs_nothing_from_elsewhere() {
+    let page = html(&synthetic::grouped_run(), &synthetic::verdicts()).unwrap();
+    for outside in ["http://", "https://", "src=", "@import", "url("] {
+        assert!(!page.replace("http://www.w3.org/2000/svg", "").contains(outside), "{outside}");
+    }
+    assert!(
+        page.contains("&lt;b&gt;100,000&lt;/b&gt;") || page.contains("&#60;b&#62;100,000"),
+        "foreign text is text"
+    );
+}
+
+#[test]
+fn the_quick_page_is_small() {
+    let page = html(&synthetic::quick_run(), &synthetic::verdicts()).unwrap();
+    assert!(page.len() <= 400_000, "{} bytes", page.len());
+}
