@@ -12,6 +12,7 @@ pub mod cores;
 pub mod drive;
 pub mod environment;
 pub mod exchange;
+pub mod faults;
 pub mod generate;
 pub mod interrupt;
 pub mod lab;

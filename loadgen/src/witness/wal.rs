@@ -116,7 +116,7 @@ impl Log {
             }
             self.open = None;
         }
-        if let Ok(Some(mut open)) = Open::open(&self.path) {
+        if let Ok(Some(mut open)) = Open::at(&self.path) {
             self.commits += open.read_frames();
             self.open = Some(open);
         }
@@ -125,7 +125,7 @@ impl Log {
 
 impl Open {
     /// `None` while the file has no header yet.
-    fn open(path: &Path) -> io::Result<Option<Self>> {
+    fn at(path: &Path) -> io::Result<Option<Self>> {
         let file = File::open(path)?;
         let inode = file.metadata()?.ino();
         let Some(header) = Header::read(&file) else { return Ok(None) };
