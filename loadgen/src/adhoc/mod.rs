@@ -2,6 +2,8 @@
 
 mod summary;
 
+use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -11,7 +13,7 @@ use clap::Args;
 use proofload_scenarios::scenario::HttpTemplate;
 use proofload_scenarios::schedule::{Rate, Schedule};
 
-use crate::connect::Target;
+use crate::connect::{Manner, Target};
 use crate::drive::{Drive, Load, Source, drive};
 use crate::exchange::{Operation, Templates, Values};
 use crate::live::Live;
@@ -53,6 +55,15 @@ pub struct AdhocArgs {
     /// Cores that the generator is bound to, as `1` or `2,3`; a worker each.
     #[arg(long, value_name = "CORES", value_delimiter = ',')]
     pub generator_cores: Vec<usize>,
+    /// Speak HTTP/2, with one request at a time on each connection.
+    #[arg(long)]
+    pub http2: bool,
+    /// Certificates to trust instead of the system's, in PEM form.
+    #[arg(long, value_name = "FILE")]
+    pub cacert: Option<PathBuf>,
+    /// Accept any certificate.
+    #[arg(long, conflicts_with = "cacert")]
+    pub insecure: bool,
     /// Seed of the arrivals and of `{random}`.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub load_seed: u64,
@@ -65,7 +76,7 @@ pub struct AdhocArgs {
 /// When the URL is none, does not resolve or cannot be reached.
 pub fn run(args: &AdhocArgs, json: bool, stop: Arc<AtomicBool>) -> Result<u8> {
     let url = args.url.as_deref().context("no URL was given")?;
-    let (target, path) = Target::of_url(url)?;
+    let (target, path) = Target::of_url(url, &manner(args)?)?;
     let template = template(args, path)?;
     let exchange = Arc::new(Templates::new(&target.host, &[template], Values::default(), args.load_seed)?);
     let mut spec = Drive::new(target, load(args)?, args.duration);
@@ -84,6 +95,14 @@ pub fn run(args: &AdhocArgs, json: bool, stop: Arc<AtomicBool>) -> Result<u8> {
         print!("{summary}");
     }
     Ok(if summary.trusted() { 0 } else { 4 })
+}
+
+fn manner(args: &AdhocArgs) -> Result<Manner> {
+    let read = |path: &PathBuf| {
+        fs::read(path).with_context(|| format!("--cacert {} cannot be read", path.display()))
+    };
+    let roots = args.cacert.as_ref().map(read).transpose()?;
+    Ok(Manner { http2: args.http2, roots, insecure: args.insecure })
 }
 
 fn requests() -> Source<Operation> {

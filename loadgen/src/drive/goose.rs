@@ -15,7 +15,8 @@ use super::collect::Collector;
 use super::worker::WorkerResult;
 use super::{Boundary, Drive, DriveError, Recording, describe};
 use crate::affinity;
-use crate::exchange::{Failure, Links};
+use crate::connect::DialError;
+use crate::exchange::Links;
 
 /// More users than that are a mistake, or a case for several machines.
 const MOST_USERS: usize = 10_000;
@@ -114,12 +115,8 @@ fn reach(drive: &Drive) -> Result<(), DriveError> {
     match TcpStream::connect_timeout(&target.addr, drive.timeout) {
         Ok(_) => Ok(()),
         Err(error) => {
-            let failure = match error.kind() {
-                io::ErrorKind::TimedOut => Failure::Timeout,
-                _ => Failure::of_io(&error),
-            };
             let target = format!("{} ({})", target.host, target.addr);
-            Err(DriveError::Unreachable { target, failure })
+            Err(DriveError::Unreachable { target, error: DialError::of_io(&error) })
         }
     }
 }

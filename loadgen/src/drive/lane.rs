@@ -1,7 +1,7 @@
 //! A lane: one connection after another, one request at a time.
 
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::closed::ClosedFeed;
 use super::load::Mutation;
 use super::open::{Arrival, OpenFeed};
 use super::worker::{LaneState, Shared};
-use crate::connect::{Connection, dial};
+use crate::connect::{Connection, DialError, dial};
 use crate::exchange::{Answer, Failure, Judgement, Operation};
 use crate::record::{Outcome, Sample};
 
@@ -157,12 +157,13 @@ impl Lane {
     /// Has a connection ready: the one at hand, or a new one if the target closed it.
     async fn connect(&mut self) -> Result<(), Failure> {
         if let Some(connection) = &mut self.connection {
-            connection.stamps.reset();
-            let alive = poll_fn(|context| match connection.turn(context) {
-                true => connection.sender.poll_ready(context).map(|ready| ready.is_ok()),
-                false => Poll::Ready(false),
+            let state = &self.shared.lanes[self.index];
+            let ready = poll_fn(|context| match connection.poll_ready(context) {
+                Poll::Pending if state.overdue.get() => Poll::Ready(false),
+                poll => poll,
             });
-            if alive.await {
+            if ready.await {
+                connection.stamps.reset();
                 return Ok(());
             }
             self.connection = None;
@@ -170,8 +171,12 @@ impl Lane {
         let shared = self.shared.clone();
         let began = shared.clock.now();
         let dialled = tokio::time::timeout(shared.drive.timeout, dial(&shared.drive.target, shared.clock));
-        let connection =
-            dialled.await.unwrap_or(Err(Failure::Timeout)).inspect_err(|_| self.refusals += 1)?;
+        let dialled = dialled.await.unwrap_or_else(|_| Err(DialError::timeout(shared.drive.timeout)));
+        let connection = dialled.map_err(|error| {
+            self.refusals += 1;
+            shared.surprise(|| format!("no connection: {}", error.detail));
+            error.failure
+        })?;
         self.refusals = 0;
         shared.recorder.borrow_mut().connected(shared.clock.now() - began);
         self.connection = Some(connection);
@@ -184,15 +189,7 @@ impl Lane {
         let connection = self.connection.as_mut().expect("connected just before");
         let request = shared.exchange.request(operation);
         shared.recorder.borrow_mut().sent();
-        let mut response = pin!(connection.sender.send_request(request));
-        let response = poll_fn(|context| {
-            let alive = connection.turn(context);
-            match response.as_mut().poll(context) {
-                Poll::Ready(result) => Poll::Ready(result.map_err(|error| Failure::of_hyper(&error))),
-                Poll::Pending => give_up(state, alive),
-            }
-        })
-        .await?;
+        let response = connection.answer(request, |stands| over(state, stands)).await?;
         let (parts, body) = response.into_parts();
         let held = read_body(connection, state, body, &mut self.pieces).await?;
         Ok(self.check(operation, &parts, &held))
@@ -211,14 +208,12 @@ impl Lane {
     }
 }
 
-/// Whether the wait must end without an answer.
-fn give_up<T>(state: &LaneState, alive: bool) -> Poll<Result<T, Failure>> {
-    if state.overdue.get() {
-        Poll::Ready(Err(Failure::Timeout))
-    } else if !alive {
-        Poll::Ready(Err(Failure::Cut))
-    } else {
-        Poll::Pending
+/// Why the wait must end without an answer, if it must.
+fn over(state: &LaneState, stands: bool) -> Option<Failure> {
+    match stands {
+        _ if state.overdue.get() => Some(Failure::Timeout),
+        false => Some(Failure::Cut),
+        true => None,
     }
 }
 
@@ -243,7 +238,9 @@ async fn read_body(
                 Poll::Ready(frame) => {
                     Poll::Ready(frame.transpose().map_err(|error| Failure::of_hyper(&error)))
                 }
-                Poll::Pending => give_up(state, alive),
+                Poll::Pending => {
+                    over(state, alive).map_or(Poll::Pending, |failure| Poll::Ready(Err(failure)))
+                }
             }
         })
         .await?;

@@ -17,12 +17,12 @@ use std::thread;
 use std::time::Duration;
 
 pub use self::goose::{Journeys, drive_journeys};
-pub use crate::connect::{Target, TargetError};
+pub use crate::connect::{DialError, Manner, Target, TargetError};
 pub use collect::{Boundary, Totals};
 pub use load::{Drive, Load, Mutation, Source};
 pub use recording::{Compact, Created, Recording, SliceRecord};
 
-use crate::exchange::{Exchange, Failure, Operation};
+use crate::exchange::{Exchange, Operation};
 use crate::pace::{Clock, nanoseconds};
 use crate::record::Timeline;
 use collect::Collector;
@@ -31,8 +31,8 @@ use worker::{Order, Worker, WorkerResult};
 /// Why a drive could not begin or came to nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum DriveError {
-    #[error("no connection to {target}: {failure}")]
-    Unreachable { target: String, failure: Failure },
+    #[error("no connection to {target}: {failure} ({detail})", failure = .error.failure, detail = .error.detail)]
+    Unreachable { target: String, error: DialError },
     #[error("{0}")]
     Misconfigured(String),
     #[error("a worker of the generator broke down: {0}")]
@@ -122,15 +122,15 @@ pub fn capacity(
 fn await_connections(
     drive: &Drive,
     workers: usize,
-    ready: &mpsc::Receiver<Result<(), Failure>>,
+    ready: &mpsc::Receiver<Result<(), DialError>>,
 ) -> Result<(), DriveError> {
     let target = &drive.target;
     for _ in 0..workers {
         match ready.recv() {
             Ok(Ok(())) => {}
-            Ok(Err(failure)) => {
+            Ok(Err(error)) => {
                 let target = format!("{} ({})", target.host, target.addr);
-                return Err(DriveError::Unreachable { target, failure });
+                return Err(DriveError::Unreachable { target, error });
             }
             Err(_) => return Err(DriveError::Broken("it ended before it connected".to_owned())),
         }

@@ -16,7 +16,7 @@ use super::open::{self, Arrival, OpenFeed};
 use super::recording::Created;
 use super::{Drive, Load, Source, stopped};
 use crate::affinity;
-use crate::connect::{Connection, dial};
+use crate::connect::{Connection, DialError, dial};
 use crate::exchange::{Exchange, Failure, Operation};
 use crate::pace::{Clock, nanoseconds};
 use crate::record::{Recorder, Timeline, Times, WorkerSlice};
@@ -101,7 +101,7 @@ impl Worker {
     /// Connects, waits for the order and carries it out. `None` where it was cancelled.
     pub fn run(
         self,
-        ready: Sender<Result<(), Failure>>,
+        ready: Sender<Result<(), DialError>>,
         orders: Receiver<Order>,
         ship: Sender<WorkerSlice>,
     ) -> Option<WorkerResult> {
@@ -133,26 +133,28 @@ impl Worker {
     }
 
     /// One connection a lane. Some may fail, so long as one succeeds: the lane tries again.
-    async fn connect(&self) -> Result<Vec<Option<Connection>>, Failure> {
+    async fn connect(&self) -> Result<Vec<Option<Connection>>, DialError> {
         let mut connections = Vec::new();
-        let mut failure = None;
         for _ in 0..self.share_of_connections() {
-            let dialled =
-                tokio::time::timeout(self.drive.timeout, dial(&self.drive.target, self.clock)).await;
-            match dialled.unwrap_or(Err(Failure::Timeout)) {
+            match self.dial().await {
                 Ok(connection) => connections.push(Some(connection)),
-                Err(reason) if connections.is_empty() => return Err(reason),
-                Err(reason) => {
-                    failure = Some(reason);
+                Err(error) if connections.is_empty() => return Err(error),
+                Err(error) => {
                     connections.push(None);
+                    if error.failure == Failure::Timeout {
+                        // The others would wait as long; they are made when they are needed.
+                        connections.resize_with(self.share_of_connections(), || None);
+                        break;
+                    }
                 }
-            }
-            if matches!(failure, Some(Failure::Timeout)) {
-                connections.resize_with(self.share_of_connections(), || None);
-                break;
             }
         }
         Ok(connections)
+    }
+
+    async fn dial(&self) -> Result<Connection, DialError> {
+        let dialled = tokio::time::timeout(self.drive.timeout, dial(&self.drive.target, self.clock));
+        dialled.await.unwrap_or_else(|_| Err(DialError::timeout(self.drive.timeout)))
     }
 
     async fn work(

@@ -1,0 +1,99 @@
+//! A target: where requests go, and how it is spoken to.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+
+use super::tls::Tls;
+
+/// Where requests go.
+#[derive(Debug, Clone)]
+pub struct Target {
+    pub addr: SocketAddr,
+    /// The `Host` header, or HTTP/2's `:authority`.
+    pub host: String,
+    pub tls: Option<Tls>,
+    /// HTTP/2 instead of HTTP/1.1, with one stream a connection.
+    pub http2: bool,
+}
+
+/// Whom to trust and which version to speak, where the URL does not say.
+#[derive(Debug, Clone, Default)]
+pub struct Manner {
+    pub http2: bool,
+    /// Certificates to trust instead of the system's, as PEM text.
+    pub roots: Option<Vec<u8>>,
+    /// Accept any certificate.
+    pub insecure: bool,
+}
+
+/// Why a URL is no target.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    #[error("`{url}` is no URL of a target: {reason}")]
+    Malformed { url: String, reason: String },
+    #[error("the target's name `{host}` does not resolve: {source}")]
+    Unresolved { host: String, source: io::Error },
+    #[error("the certificates to trust cannot be used: {0}")]
+    Roots(String),
+}
+
+impl Target {
+    /// A plain HTTP/1.1 target that listens at `addr`.
+    pub fn at(addr: SocketAddr) -> Self {
+        Self { addr, host: addr.to_string(), tls: None, http2: false }
+    }
+
+    /// The target of `http://host[:port]` or `https://host[:port]`, and the path and query that follow it.
+    ///
+    /// # Errors
+    /// When the text is no such URL, or its host does not resolve.
+    pub fn of_url(url: &str, manner: &Manner) -> Result<(Self, String), TargetError> {
+        let malformed =
+            |reason: &str| TargetError::Malformed { url: url.to_owned(), reason: reason.to_owned() };
+        let uri: hyper::Uri = url.parse().map_err(|error| malformed(&format!("{error}")))?;
+        let secure = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            Some(other) => return Err(malformed(&format!("its scheme is {other}, not http or https"))),
+            None => return Err(malformed("it must begin with http:// or https://")),
+        };
+        let authority = uri.authority().ok_or_else(|| malformed("it names no host"))?;
+        let name = authority.host().trim_start_matches('[').trim_end_matches(']');
+        let addr = resolve(name, authority.port_u16().unwrap_or(if secure { 443 } else { 80 }))?;
+        let tls = secure.then(|| Tls::new(name, manner)).transpose()?;
+        let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+        let host = authority.as_str().rsplit('@').next().unwrap_or_default().to_owned();
+        Ok((Self { addr, host, tls, http2: manner.http2 }, path))
+    }
+}
+
+fn resolve(name: &str, port: u16) -> Result<SocketAddr, TargetError> {
+    let unresolved = |source| TargetError::Unresolved { host: name.to_owned(), source };
+    (name, port)
+        .to_socket_addrs()
+        .map_err(unresolved)?
+        .next()
+        .ok_or_else(|| unresolved(io::Error::new(io::ErrorKind::NotFound, "it has no address")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_taken_apart() {
+        let (target, path) = Target::of_url("http://user@127.0.0.1:8080/a?b=c", &Manner::default()).unwrap();
+        assert_eq!((target.addr.port(), target.host.as_str()), (8080, "127.0.0.1:8080"));
+        assert_eq!(path, "/a?b=c");
+        let (target, path) = Target::of_url("http://[::1]", &Manner::default()).unwrap();
+        assert_eq!((target.addr.to_string().as_str(), path.as_str()), ("[::1]:80", "/"));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_url_is_said() {
+        let message = |url| Target::of_url(url, &Manner::default()).unwrap_err().to_string();
+        assert!(message("ftp://host/").contains("scheme is ftp"));
+        assert!(message("/only/a/path").contains("must begin with http://"));
+        assert!(message("http://nowhere.invalid/").contains("`nowhere.invalid` does not resolve"));
+    }
+}
