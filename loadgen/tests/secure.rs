@@ -94,8 +94,9 @@ fn post(url: &str, manner: &Manner, status: u16) -> Result<Recording, DriveError
         headers: [("x-row".to_owned(), "{row}".to_owned())].into(),
         body: "{random}".to_owned(),
         status: Some(status),
+        ..HttpTemplate::default()
     };
-    let exchange = Templates::new(&target.host, &[template], Values::default(), 1).unwrap();
+    let exchange = Templates::new(&target.host, &[template], Values::built_in(1)).unwrap();
     let operations: Source<Operation> =
         Arc::new(|| Box::new((0..).map(|row| Operation::Http { template: 0, row })));
     let load = Load::Closed { connections: 3, think: Duration::ZERO };

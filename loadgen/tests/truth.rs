@@ -91,7 +91,11 @@ fn a_stall_would_be_hidden_by_stamps_from_sending() {
 fn tells_its_own_stall(mutation: Mutation) -> bool {
     let recording = second(Behaviour::Prompt, Duration::from_millis(400), mutation, 10_000);
     assert_eq!(recording.total("client.ok"), ARRIVALS);
-    assert!(recording.invalid_latency.iter().any(|reason| reason.contains("late")), "{recording:?}");
+    assert!(
+        recording.invalid_latency.iter().any(|reason| reason.contains("late")),
+        "{:?}",
+        recording.invalid_latency
+    );
     response_ms(&recording, 0.7) >= 90.0 && response_ms(&recording, 0.9) >= 290.0
 }
 

@@ -78,7 +78,7 @@ pub fn run(args: &AdhocArgs, json: bool, stop: Arc<AtomicBool>) -> Result<u8> {
     let url = args.url.as_deref().context("no URL was given")?;
     let (target, path) = Target::of_url(url, &manner(args)?)?;
     let template = template(args, path)?;
-    let exchange = Arc::new(Templates::new(&target.host, &[template], Values::default(), args.load_seed)?);
+    let exchange = Arc::new(Templates::new(&target.host, &[template], Values::built_in(args.load_seed))?);
     let mut spec = Drive::new(target, load(args)?, args.duration);
     spec.warm_up = args.warm_up;
     spec.timeout = args.timeout;

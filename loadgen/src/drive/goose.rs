@@ -3,7 +3,6 @@
 mod attack;
 mod visitor;
 
-use std::io;
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;

@@ -2,82 +2,28 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, StatusCode, Uri};
-use proofload_scenarios::random::mix;
-use proofload_scenarios::scenario::HttpTemplate;
+use proofload_scenarios::Scenario;
+use proofload_scenarios::scenario::{Action, HttpTemplate};
+use proofload_scenarios::template::{Piece, pieces};
 
+use super::values::{ValueError, Values};
 use super::{Answer, Exchange, Judgement, Operation};
 
 /// Why a template cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum TemplateError {
-    #[error("`{{{name}}}` in the {place} of template {template} is unknown; known are {known}")]
+    #[error("`{{{name}}}` in the {place} of template {template} is no value; known are {known}")]
     UnknownVariable { template: String, place: String, name: String, known: String },
-    #[error("the {place} of template {template} opens a `{{` that is not closed; write `{{{{` for a brace")]
-    Unclosed { template: String, place: String },
     #[error("the {place} of template {template} is not valid in HTTP: {value}")]
     Invalid { template: String, place: String, value: String },
-    #[error("the values have no rows")]
-    NoRows,
-    #[error("line {line} of the values has {found} fields where the first line names {expected}")]
-    Ragged { line: usize, found: usize, expected: usize },
-}
-
-/// Values by column name; each use of a template takes the next row, and after the last the first again.
-#[derive(Debug, Clone, Default)]
-pub struct Values {
-    names: Vec<String>,
-    /// Row after row.
-    cells: Vec<String>,
-}
-
-impl Values {
-    /// Reads CSV text: the first line names the columns; fields may be quoted.
-    ///
-    /// # Errors
-    /// Where a line has more or fewer fields than the first, or nothing follows it.
-    pub fn from_csv(text: &str) -> Result<Self, TemplateError> {
-        let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-        let names = lines.next().map_or_else(Vec::new, |(_, line)| fields(line));
-        let mut cells = Vec::new();
-        for (index, line) in lines {
-            let row = fields(line);
-            if row.len() != names.len() {
-                let (found, expected) = (row.len(), names.len());
-                return Err(TemplateError::Ragged { line: index + 1, found, expected });
-            }
-            cells.extend(row);
-        }
-        if cells.is_empty() { Err(TemplateError::NoRows) } else { Ok(Self { names, cells }) }
-    }
-
-    pub fn rows(&self) -> usize {
-        self.cells.len().checked_div(self.names.len()).unwrap_or(0)
-    }
-
-    fn get(&self, column: usize, row: u64) -> &str {
-        let row = (row % self.rows() as u64) as usize;
-        &self.cells[row * self.names.len() + column]
-    }
-}
-
-fn fields(line: &str) -> Vec<String> {
-    let (mut fields, mut field, mut quoted) = (Vec::new(), String::new(), false);
-    let mut letters = line.chars().peekable();
-    while let Some(letter) = letters.next() {
-        match letter {
-            '"' if quoted && letters.peek() == Some(&'"') => field.extend(letters.next()),
-            '"' => quoted = !quoted,
-            ',' if !quoted => fields.push(std::mem::take(&mut field).trim().to_owned()),
-            _ => field.push(letter),
-        }
-    }
-    fields.push(field.trim().to_owned());
-    fields
+    #[error(transparent)]
+    Values(#[from] ValueError),
 }
 
 /// Requests to any HTTP service.
@@ -85,7 +31,6 @@ pub struct Templates {
     kinds: Vec<String>,
     templates: Vec<Template>,
     values: Values,
-    seed: u64,
 }
 
 struct Template {
@@ -94,57 +39,81 @@ struct Template {
     headers: Vec<(HeaderName, Text)>,
     body: Text,
     status: Option<StatusCode>,
+    answer_headers: Vec<(HeaderName, String)>,
+    answer_contains: Option<String>,
     /// The request itself, where no row changes it.
     fixed: Option<Request<Full<Bytes>>>,
 }
 
 /// A text with variables.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Text(Vec<Piece>);
+struct Text(Vec<Filled>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Piece {
+enum Filled {
     Literal(String),
-    Column(usize),
-    /// `{row}`: how often the template was used before.
-    Row,
-    /// `{random}`: sixteen hexadecimal digits that follow from seed and row.
-    Random,
+    /// The index of a value.
+    Value(usize),
 }
+
+/// Rows that are tried before a run; the cells of longer files are taken on trust.
+const TRIED_ROWS: usize = 100_000;
 
 impl Templates {
     /// Prepares `templates` for the service at `host`.
     ///
     /// # Errors
-    /// Names the template, the place and the variable that is wrong.
-    pub fn new(
-        host: &str,
-        templates: &[HttpTemplate],
-        values: Values,
-        seed: u64,
-    ) -> Result<Self, TemplateError> {
-        let kinds: Vec<String> = names(templates);
-        let mut this = Self { templates: Vec::new(), values, seed, kinds };
-        for (template, kind) in templates.iter().zip(this.kinds.clone()) {
-            let template = Template::new(host, template, &kind, &this.values.names)?;
-            this.templates.push(template);
-        }
-        // Whatever a row can hold must make a valid request; better now than in the middle of a run.
-        for (index, kind) in this.kinds.iter().enumerate() {
-            for row in 0..this.values.rows().clamp(1, 10_000) as u64 {
-                this.build(&this.templates[index], row).map_err(|(place, value)| TemplateError::Invalid {
-                    template: kind.clone(),
-                    place,
-                    value,
-                })?;
-            }
-        }
+    /// Names the template, the place and what is wrong there.
+    pub fn new(host: &str, templates: &[HttpTemplate], values: Values) -> Result<Self, TemplateError> {
+        let kinds = names(templates);
+        let prepared = templates
+            .iter()
+            .zip(&kinds)
+            .map(|(template, kind)| Template::new(host, template, kind, values.names()))
+            .collect::<Result<_, _>>()?;
+        let mut this = Self { kinds, templates: prepared, values };
+        this.try_all()?;
         for index in 0..this.templates.len() {
             if this.templates[index].is_fixed() {
                 this.templates[index].fixed = this.build(&this.templates[index], 0).ok();
             }
         }
         Ok(this)
+    }
+
+    /// The HTTP templates of a scenario; files of values are looked for in `directory`.
+    ///
+    /// # Errors
+    /// As [`Templates::new`], and where a file of values cannot be used.
+    pub fn of_scenario(host: &str, scenario: &Scenario, directory: &Path) -> Result<Self, TemplateError> {
+        let templates: Vec<HttpTemplate> = scenario
+            .operations
+            .iter()
+            .filter_map(|operation| match &operation.action {
+                Action::Http(template) => Some(template.clone()),
+                _ => None,
+            })
+            .collect();
+        Self::new(host, &templates, Values::new(&scenario.values, scenario.seed, directory)?)
+    }
+
+    /// The first row that no template can use: a file of values ended that is not to be begun again.
+    pub fn end(&self) -> Option<u64> {
+        self.values.end()
+    }
+
+    /// Whatever a row can hold must make a valid request; better now than in the middle of a run.
+    fn try_all(&self) -> Result<(), TemplateError> {
+        for (template, kind) in self.templates.iter().zip(&self.kinds) {
+            for row in 0..self.values.distinct_rows().min(TRIED_ROWS) as u64 {
+                self.build(template, row).map_err(|(place, value)| TemplateError::Invalid {
+                    template: kind.clone(),
+                    place,
+                    value,
+                })?;
+            }
+        }
+        Ok(())
     }
 
     fn build(&self, template: &Template, row: u64) -> Result<Request<Full<Bytes>>, (String, String)> {
@@ -168,16 +137,14 @@ impl Templates {
     }
 
     fn fill<'a>(&'a self, text: &'a Text, row: u64) -> Cow<'a, str> {
-        if let [Piece::Literal(literal)] = text.0.as_slice() {
+        if let [Filled::Literal(literal)] = text.0.as_slice() {
             return Cow::Borrowed(literal);
         }
         let mut filled = String::new();
         for piece in &text.0 {
             match piece {
-                Piece::Literal(literal) => filled.push_str(literal),
-                Piece::Column(column) => filled.push_str(self.values.get(*column, row)),
-                Piece::Row => filled.push_str(&row.to_string()),
-                Piece::Random => filled.push_str(&format!("{:016x}", mix(row ^ mix(self.seed)))),
+                Filled::Literal(literal) => filled.push_str(literal),
+                Filled::Value(value) => self.values.write(*value, row, &mut filled),
             }
         }
         Cow::Owned(filled)
@@ -198,20 +165,25 @@ fn names(templates: &[HttpTemplate]) -> Vec<String> {
 }
 
 impl Template {
-    fn new(host: &str, spec: &HttpTemplate, kind: &str, columns: &[String]) -> Result<Self, TemplateError> {
+    fn new(host: &str, spec: &HttpTemplate, kind: &str, values: &[String]) -> Result<Self, TemplateError> {
         let invalid = |place: &str, value: &str| TemplateError::Invalid {
             template: kind.to_owned(),
             place: place.to_owned(),
             value: value.to_owned(),
         };
-        let parse = |place: &str, text: &str| Text::parse(text, kind, place, columns);
+        let parse = |place: &str, text: &str| Text::parse(text, kind, place, values);
         let mut headers = Vec::new();
         for (name, value) in &spec.headers {
             let parsed = name.parse().map_err(|_| invalid("header name", name))?;
             headers.push((parsed, parse(&format!("header {name}"), value)?));
         }
         if !headers.iter().any(|(name, _)| name == HOST) {
-            headers.insert(0, (HOST, Text(vec![Piece::Literal(host.to_owned())])));
+            headers.insert(0, (HOST, Text(vec![Filled::Literal(host.to_owned())])));
+        }
+        let mut answer_headers = Vec::new();
+        for (name, value) in &spec.answer_headers {
+            let parsed = name.parse().map_err(|_| invalid("answer header's name", name))?;
+            answer_headers.push((parsed, value.clone()));
         }
         let status = spec
             .status
@@ -223,6 +195,8 @@ impl Template {
             body: parse("body", &spec.body)?,
             headers,
             status,
+            answer_headers,
+            answer_contains: spec.answer_contains.clone(),
             fixed: None,
         })
     }
@@ -233,50 +207,30 @@ impl Template {
 }
 
 impl Text {
-    fn parse(text: &str, template: &str, place: &str, columns: &[String]) -> Result<Self, TemplateError> {
-        let (template, place) = (template.to_owned(), place.to_owned());
-        let (mut pieces, mut literal, mut rest) = (Vec::new(), String::new(), text);
-        while let Some(at) = rest.find(['{', '}']) {
-            literal.push_str(&rest[..at]);
-            let brace = &rest[at..=at];
-            rest = &rest[at + 1..];
-            if rest.starts_with(brace) {
-                literal.push_str(brace);
-                rest = &rest[1..];
-                continue;
-            }
-            let closing = rest.find('}').filter(|_| brace == "{");
-            let Some(end) = closing else { return Err(TemplateError::Unclosed { template, place }) };
-            let name = &rest[..end];
-            rest = &rest[end + 1..];
-            let Some(piece) = variable(name, columns) else {
-                let known = ["row", "random"].into_iter().chain(columns.iter().map(String::as_str));
-                let known = known.map(|name| format!("`{{{name}}}`")).collect::<Vec<_>>().join(", ");
-                let name = name.to_owned();
-                return Err(TemplateError::UnknownVariable { template, place, name, known });
-            };
-            if !literal.is_empty() {
-                pieces.push(Piece::Literal(std::mem::take(&mut literal)));
-            }
-            pieces.push(piece);
+    fn parse(text: &str, template: &str, place: &str, values: &[String]) -> Result<Self, TemplateError> {
+        let mut filled = Vec::new();
+        for piece in pieces(text) {
+            filled.push(match piece {
+                Piece::Literal(literal) => Filled::Literal(literal),
+                Piece::Variable(name) => match values.iter().position(|known| *known == name) {
+                    Some(value) => Filled::Value(value),
+                    None => {
+                        let known = values.iter().map(|name| format!("`{{{name}}}`"));
+                        let known = known.collect::<Vec<_>>().join(", ");
+                        let (template, place) = (template.to_owned(), place.to_owned());
+                        return Err(TemplateError::UnknownVariable { template, place, name, known });
+                    }
+                },
+            });
         }
-        literal.push_str(rest);
-        if !literal.is_empty() || pieces.is_empty() {
-            pieces.push(Piece::Literal(literal));
+        if filled.is_empty() {
+            filled.push(Filled::Literal(String::new()));
         }
-        Ok(Self(pieces))
+        Ok(Self(filled))
     }
 
     fn is_fixed(&self) -> bool {
-        matches!(self.0.as_slice(), [Piece::Literal(_)])
-    }
-}
-
-fn variable(name: &str, columns: &[String]) -> Option<Piece> {
-    match name {
-        "row" => Some(Piece::Row),
-        "random" => Some(Piece::Random),
-        _ => columns.iter().position(|column| column == name).map(Piece::Column),
+        matches!(self.0.as_slice(), [Filled::Literal(_)])
     }
 }
 
@@ -305,13 +259,32 @@ impl Exchange for Templates {
     }
 
     fn check(&self, operation: Operation, answer: &Answer<'_>) -> Judgement {
+        let template = &self.templates[self.kind(operation)];
         let status = answer.status;
-        let right = match self.templates[self.kind(operation)].status {
+        let right = match template.status {
             Some(expected) => status == expected,
             None => status.is_success() || status.is_redirection(),
         };
-        if right { Judgement::Right } else { Judgement::Wrong(format!("status {status}")) }
+        if !right {
+            return Judgement::Wrong(format!("status {status}"));
+        }
+        for (name, expected) in &template.answer_headers {
+            let found = answer.headers.get(name);
+            if found.is_none_or(|found| found.as_bytes() != expected.as_bytes()) {
+                return Judgement::Wrong(format!("header {name} is {found:?}, not {expected:?}"));
+            }
+        }
+        match &template.answer_contains {
+            Some(part) if !contains(answer.body, part.as_bytes()) => {
+                Judgement::Wrong(format!("the body does not contain {part:?}"))
+            }
+            _ => Judgement::Right,
+        }
     }
+}
+
+fn contains(body: &[u8], part: &[u8]) -> bool {
+    part.is_empty() || body.windows(part.len()).any(|window| window == part)
 }
 
 #[cfg(test)]
@@ -322,36 +295,45 @@ mod tests {
         HttpTemplate { path: path.to_owned(), ..HttpTemplate::default() }
     }
 
-    fn path_of(path: &str, csv: &str, row: u64) -> Result<String, TemplateError> {
-        let values = if csv.is_empty() { Values::default() } else { Values::from_csv(csv)? };
-        let templates = Templates::new("h", &[template(path)], values, 7)?;
+    fn path_of(path: &str, row: u64) -> Result<String, TemplateError> {
+        let templates = Templates::new("h", &[template(path)], Values::built_in(7))?;
         Ok(templates.request(Operation::Http { template: 0, row }).uri().to_string())
     }
 
     #[test]
-    fn variables_are_filled_from_the_row() {
-        assert_eq!(path_of("/u/{id}?n={row}", "id,x\n7,a\n8,b\n", 3).unwrap(), "/u/8?n=3");
-        assert_eq!(path_of("/plain", "", 9).unwrap(), "/plain");
-        assert_eq!(path_of("/{random}", "", 1).unwrap(), path_of("/{random}", "", 1).unwrap());
-        assert_ne!(path_of("/{random}", "", 1).unwrap(), path_of("/{random}", "", 2).unwrap());
+    fn variables_are_filled_by_row() {
+        assert_eq!(path_of("/u/{row}?n={row}", 3).unwrap(), "/u/3?n=3");
+        assert_eq!(path_of("/plain", 9).unwrap(), "/plain");
+        assert_eq!(path_of("/{random}", 1).unwrap(), path_of("/{random}", 1).unwrap());
+        assert_ne!(path_of("/{random}", 1).unwrap(), path_of("/{random}", 2).unwrap());
     }
 
     #[test]
     fn mistakes_are_named() {
-        let message = |path, csv| path_of(path, csv, 0).unwrap_err().to_string();
-        assert!(message("/{user}", "").contains("`{user}` in the path of template GET /{user} is unknown"));
-        assert!(message("/{user", "").contains("not closed"));
-        assert!(message("/{id}", "id\n").contains("no rows"));
-        assert!(message("/{id}", "id,name\n1,a\n2\n").contains("line 3"));
-        assert!(message("/{id}", "id\nwith space\n").contains("not valid in HTTP: /with space"));
-        assert!(message("no-slash", "").contains("not valid"));
+        let message = |path| path_of(path, 0).unwrap_err().to_string();
+        assert!(message("/{user}").contains("`{user}` in the path of template GET /{user} is no value"));
+        assert!(message("/with space").contains("not valid in HTTP: /with space"));
+        assert!(message("no-slash").contains("not valid"));
     }
 
     #[test]
-    fn braces_and_quotes_can_be_written() {
-        let values = Values::from_csv("a,b\n\"x, \"\"y\"\"\",2\n").unwrap();
-        assert_eq!((values.get(0, 0), values.get(1, 5)), ("x, \"y\"", "2"));
-        let text = Text::parse("{{\"id\": {row}}}", "t", "body", &[]).unwrap();
-        assert_eq!(text.0.len(), 3);
+    fn status_headers_and_body_are_checked() {
+        let spec = HttpTemplate {
+            answer_headers: BTreeMap::from([("x-mark".to_owned(), "yes".to_owned())]),
+            answer_contains: Some("needle".to_owned()),
+            ..template("/")
+        };
+        let templates = Templates::new("h", &[spec], Values::built_in(1)).unwrap();
+        let judge = |status: u16, mark: &'static str, body: &[u8]| {
+            let headers =
+                HeaderMap::from_iter([(HeaderName::from_static("x-mark"), HeaderValue::from_static(mark))]);
+            let status = StatusCode::from_u16(status).unwrap();
+            templates
+                .check(Operation::Http { template: 0, row: 0 }, &Answer { status, headers: &headers, body })
+        };
+        assert_eq!(judge(200, "yes", b"a needle here"), Judgement::Right);
+        assert!(matches!(judge(500, "yes", b"needle"), Judgement::Wrong(how) if how.contains("500")));
+        assert!(matches!(judge(200, "no", b"needle"), Judgement::Wrong(how) if how.contains("x-mark")));
+        assert!(matches!(judge(200, "yes", b"hay"), Judgement::Wrong(how) if how.contains("needle")));
     }
 }

@@ -3,6 +3,7 @@
 mod failure;
 mod http;
 mod shortener;
+mod values;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -10,10 +11,11 @@ use hyper::header::HeaderMap;
 use hyper::{Request, StatusCode};
 
 pub use failure::Failure;
-pub use http::{TemplateError, Templates, Values};
+pub use http::{TemplateError, Templates};
 pub use proofload_scenarios::workload::Operation;
 pub use shortener::{Links, Shortener};
 pub(crate) use shortener::{check_created, check_visit, expect_status};
+pub use values::{ValueError, Values};
 
 /// A protocol over HTTP: the shortener's API, or templates for any service.
 pub trait Exchange: Send + Sync {
