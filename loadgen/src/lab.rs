@@ -86,6 +86,12 @@ impl Lab {
 
     /// Starts one server a variant; a scenario without variants gets the server's defaults.
     pub fn deploy(&self, scenario: &Scenario) -> Result<Vec<Deployment>> {
+        if let Some(need) = scenario.need_beyond_one_process() {
+            bail!(
+                "scenario '{}' {need}, which the embedded default has not; a verdict without it would be wrong",
+                scenario.name
+            );
+        }
         if scenario.variants.is_empty() {
             return Ok(vec![self.start("default", &ServerSettings::default())?]);
         }

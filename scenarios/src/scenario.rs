@@ -301,6 +301,24 @@ impl Scenario {
         }
         scenario
     }
+
+    /// What the scenario needs besides one server process a variant and no faults, in words that
+    /// follow its name; `None` where that suffices. Whoever runs it without would judge another
+    /// experiment than the one that is named.
+    pub fn need_beyond_one_process(&self) -> Option<&'static str> {
+        let any = |of: fn(&ServerSettings) -> bool| self.variants.values().any(of);
+        if self.services {
+            return Some("needs PostgreSQL and Redis");
+        }
+        if !self.faults.is_empty() {
+            return Some("needs faults");
+        }
+        if any(|settings| settings.keygen) {
+            return Some("needs a keygen process");
+        }
+        any(|settings| settings.processes != 1 || !settings.stacks.is_empty())
+            .then_some("needs several processes")
+    }
 }
 
 /// `GET /`, any good status.
