@@ -149,6 +149,7 @@ creates() {
     start before --design before --database-url "${DATABASE_URL:-sqlite:$directory/before.db}" --stack before --threads 1
     cat >"$directory/create.lua" <<'LUA'
 wrk.method = "POST"
+wrk.path = "/api/links"
 wrk.body = '{"url":"https://example.com/some/page?with=query"}'
 LUA
     abba "$directory/create.lua" "$directory/create.lua" after before

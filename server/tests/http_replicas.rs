@@ -1,7 +1,6 @@
 //! Replicas that share a database and Redis serve no link for long after it was changed elsewhere.
 
 mod app;
-#[allow(dead_code, reason = "each test binary uses its share")]
 mod support;
 
 use app::App;

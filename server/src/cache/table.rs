@@ -321,7 +321,7 @@ impl Residents {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
-        ((self.random >> 32) * below as u64 >> 32) as usize
+        (((self.random >> 32) * below as u64) >> 32) as usize
     }
 
     /// A newcomer's popularity in the residents' terms: what the store counted, faded as theirs was, and what was
