@@ -13,4 +13,8 @@ fn main() {
             std::process::exit(2);
         }
     }
+    let (a, mut b) = (synthetic::quick_run(), synthetic::quick_run());
+    b.environment.kernel = "Linux 6.2".into();
+    let page = proofload_reports::render::compare_html(&a, &b).expect("plots that can be drawn");
+    std::fs::write(dir.join("compare.html"), page).expect("a directory that can be written");
 }

@@ -46,6 +46,21 @@ pub fn plots(run: &Run) -> Vec<Plot> {
     groups::plots(run).into_iter().chain(of_each).collect()
 }
 
+/// The percentile curves of what both runs measured, one over the other.
+pub fn overlaid(a: &Run, b: &Run) -> Vec<Plot> {
+    let mut plots = Vec::new();
+    for one in &a.measurements {
+        let Some(other) = b.measurements.iter().find(|it| it.scenario.name == one.scenario.name) else {
+            continue;
+        };
+        plots.extend(percentiles::overlaid(one, other));
+    }
+    for (number, plot) in (1..).zip(&mut plots) {
+        plot.id = format!("m{number}-{}", plot.id);
+    }
+    plots
+}
+
 /// Whether a measurement is one of many that a plot joins.
 pub fn is_point(measurement: &Measurement) -> bool {
     groups::is_point(&measurement.scenario.name)

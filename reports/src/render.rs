@@ -1,5 +1,6 @@
 //! A report: every file that a run is rendered to.
 
+mod compare;
 mod csv;
 mod hdr;
 mod html;
@@ -16,6 +17,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use crate::figure;
+pub use compare::compare_html;
 pub use csv::csv;
 pub use hdr::{hgrm, hlog};
 pub use html::html;

@@ -173,6 +173,26 @@ fn the_page_needs_nothing_from_elsewhere() {
 }
 
 #[test]
+fn two_runs_stand_side_by_side() {
+    let (a, mut b) = (synthetic::quick_run(), synthetic::quick_run());
+    b.environment.kernel = "Linux <6.2>".into();
+    b.measurements.pop();
+    let page = render::compare_html(&a, &b).unwrap();
+    for said in [
+        "hit rate",
+        "response time, p99.9",
+        "B / A",
+        "Linux",
+        "journeys",
+        "data-name=\"A\"",
+        "data-name=\"B\"",
+    ] {
+        assert!(page.contains(said), "{said}");
+    }
+    assert!(!page.contains("<6.2>"), "foreign text is text");
+}
+
+#[test]
 fn the_quick_page_is_small() {
     let page = html(&synthetic::quick_run(), &synthetic::verdicts()).unwrap();
     assert!(page.len() <= 400_000, "{} bytes", page.len());

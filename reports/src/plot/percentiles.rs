@@ -8,6 +8,7 @@ use crate::plot::axis::{Axis, Reading};
 use crate::plot::chart::{Chart, Layer};
 use crate::plot::sheet::Ink;
 use crate::plot::{Plot, Table};
+use crate::render::rates;
 use crate::run::{Measurement, Model, Series, Slice};
 
 /// Points of the curve to each nine.
@@ -19,9 +20,43 @@ const FEWEST_BLOCKS: usize = 8;
 /// Response and service time of a single series; of several series, what each is judged by.
 pub fn plot(measurement: &Measurement) -> Option<Plot> {
     let curves = curves(measurement);
+    let caption = caption(measurement, curves.first()?);
+    drawn("Latency by percentile".to_owned(), caption, &curves)
+}
+
+/// What two measurements of one scenario are judged by, a plot for each variant that both have.
+pub fn overlaid(a: &Measurement, b: &Measurement) -> Vec<Plot> {
+    let name = rates::times_of(a.model);
+    let mut plots = Vec::new();
+    for (index, one) in a.series.iter().enumerate() {
+        let other = b.series.iter().find(|it| it.variant == one.variant);
+        let both = [("A", Some(one)), ("B", other)];
+        let curves: Vec<Curve> = (0..)
+            .zip(both)
+            .filter_map(|(ink, (side, series))| {
+                let series = series?;
+                let times = series.times.get(name).filter(|times| times.count() > 0)?;
+                Some(Curve { name: side.to_owned(), ink, times, slices: Some(&series.slices) })
+            })
+            .collect();
+        if curves.len() < 2 {
+            continue;
+        }
+        let title = format!("{}: {name} time", rates::name(a, one));
+        let caption =
+            "The bands are 95 % intervals of each run by itself, not of what the next run would give.";
+        plots.extend(
+            drawn(title, caption.to_owned(), &curves)
+                .map(|plot| Plot { id: format!("overlaid-{index}"), ..plot }),
+        );
+    }
+    plots
+}
+
+fn drawn(title: String, caption: String, curves: &[Curve]) -> Option<Plot> {
     let longest = curves.iter().map(|curve| curve.times.count()).max().filter(|count| *count > 0)?;
     let mut layers = Vec::new();
-    for curve in &curves {
+    for curve in curves {
         layers.extend(
             curve
                 .slices
@@ -34,22 +69,16 @@ pub fn plot(measurement: &Measurement) -> Option<Plot> {
         look: Ink::Series(curve.ink).look(),
         points: points(curve.times),
     }));
-    let values = layers.iter().flat_map(|layer| match layer {
-        Layer::Line { points, .. } => points.iter().map(|(_, y)| *y).collect::<Vec<_>>(),
-        _ => Vec::new(),
-    });
+    let values = curves.iter().flat_map(|curve| points(curve.times)).map(|(_, us)| us);
     let y = Axis::log("time", Reading::Microseconds, values);
+    let x = Axis::tail("percentile: each step to the right is ten times rarer", longest);
     Some(Plot {
         id: "percentiles".to_owned(),
-        title: "Latency by percentile".to_owned(),
-        caption: caption(measurement, &curves),
+        title,
+        caption,
         measurement: None,
-        chart: Chart::new(
-            Axis::tail("percentile: each step to the right is ten times rarer", longest),
-            y,
-            layers,
-        ),
-        table: table(&curves),
+        chart: Chart::new(x, y, layers),
+        table: table(curves),
     })
 }
 
@@ -165,8 +194,7 @@ fn ratio(a: &[f64], b: &[f64]) -> Option<(f64, f64)> {
     (share > 0.0 && share.is_finite()).then_some((share, error))
 }
 
-fn caption(measurement: &Measurement, curves: &[Curve]) -> String {
-    let first = &curves[0];
+fn caption(measurement: &Measurement, first: &Curve) -> String {
     let at = |q| first.times.quantile_us(q).map_or("–".to_owned(), figure::time_us);
     let figures = format!(
         "{}: half within {}, 99 % within {}, the longest {}.",

@@ -10,9 +10,9 @@ use crate::run::{Ledger, Measurement, Run};
 use crate::verdict::{CheckVerdict, ClaimVerdict, Verdict};
 
 /// The colours and the plots' classes first: a plot that stands alone in a file has them, too.
-const CSS: &str =
+pub const CSS: &str =
     concat!(include_str!("../../templates/plot.css"), include_str!("../../templates/report.css"));
-const JS: &str = include_str!("../../templates/report.js");
+pub const JS: &str = include_str!("../../templates/report.js");
 
 /// # Errors
 /// A plot that plotters cannot draw.
@@ -231,7 +231,7 @@ pub struct Figure {
     pub html: String,
 }
 
-fn figures<'a>(plots: impl Iterator<Item = &'a Plot>) -> Result<Vec<Figure>, ReportError> {
+pub fn figures<'a>(plots: impl Iterator<Item = &'a Plot>) -> Result<Vec<Figure>, ReportError> {
     plots
         .map(|plot| {
             let (title, caption, table) = (&plot.title, &plot.caption, &plot.table);
