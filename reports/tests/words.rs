@@ -60,3 +60,17 @@ fn a_long_report_stays_within_the_cap_of_a_job_summary() {
     let text = markdown(&run, &synthetic::verdicts());
     assert!(text.len() <= 1 << 20 && text.contains("cut at 1 MiB"));
 }
+
+#[test]
+fn a_server_that_drops_is_not_flattered() {
+    let mut run = synthetic::quick_run();
+    run.measurements.truncate(1);
+    for slice in &mut run.measurements[0].series[0].slices {
+        slice.counters.insert("client.dropped".into(), slice.counters["client.sent"] / 50);
+    }
+    let text = markdown(&run, &[]);
+    let row = text.lines().find(|line| line.starts_with("| hit-rate-entries")).unwrap();
+    let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+    assert_ne!(cells[6], "never", "half were answered: {row}");
+    assert_eq!(cells[7], "never", "of a hundred requests, two were dropped: {row}");
+}

@@ -30,13 +30,19 @@ pub fn overlaid(a: &Measurement, b: &Measurement) -> Vec<Plot> {
     let mut plots = Vec::new();
     for (index, one) in a.series.iter().enumerate() {
         let other = b.series.iter().find(|it| it.variant == one.variant);
-        let both = [("A", Some(one)), ("B", other)];
+        let both = [("A", a, Some(one)), ("B", b, other)];
         let curves: Vec<Curve> = (0..)
             .zip(both)
-            .filter_map(|(ink, (side, series))| {
+            .filter_map(|(ink, (side, measurement, series))| {
                 let series = series?;
                 let times = series.times.get(name).filter(|times| times.count() > 0)?;
-                Some(Curve { name: side.to_owned(), ink, times, slices: Some(&series.slices) })
+                Some(Curve {
+                    name: side.to_owned(),
+                    ink,
+                    times,
+                    lost: rates::lost(measurement, series),
+                    slices: Some(&series.slices),
+                })
             })
             .collect();
         if curves.len() < 2 {
@@ -54,22 +60,23 @@ pub fn overlaid(a: &Measurement, b: &Measurement) -> Vec<Plot> {
 }
 
 fn drawn(title: String, caption: String, curves: &[Curve]) -> Option<Plot> {
-    let longest = curves.iter().map(|curve| curve.times.count()).max().filter(|count| *count > 0)?;
+    let longest =
+        curves.iter().map(|curve| curve.times.count() + curve.lost).max().filter(|count| *count > 0)?;
     let mut layers = Vec::new();
     for curve in curves {
         layers.extend(
             curve
                 .slices
-                .and_then(|slices| band(curve.times, slices))
+                .and_then(|slices| band(curve, slices))
                 .map(|outline| Layer::Area { look: Ink::Series(curve.ink).look().faint(0.2), outline }),
         );
     }
     layers.extend(curves.iter().map(|curve| Layer::Line {
         name: curve.name.clone(),
         look: Ink::Series(curve.ink).look(),
-        points: points(curve.times),
+        points: points(curve),
     }));
-    let values = curves.iter().flat_map(|curve| points(curve.times)).map(|(_, us)| us);
+    let values = curves.iter().flat_map(points).map(|(_, us)| us);
     let y = Axis::log("time", Reading::Microseconds, values);
     let x = Axis::tail("percentile: each step to the right is ten times rarer", longest);
     Some(Plot {
@@ -86,6 +93,8 @@ struct Curve<'a> {
     name: String,
     ink: u8,
     times: &'a Distribution,
+    /// Requests that have no time: they lie beyond the right end of the curve.
+    lost: u64,
     /// Slices to make a band from, where they hold the same times.
     slices: Option<&'a [Slice]>,
 }
@@ -105,6 +114,7 @@ fn curves(measurement: &Measurement) -> Vec<Curve<'_>> {
                 name: label(measurement, series, name),
                 ink,
                 times,
+                lost: rates::lost(measurement, series),
                 slices: band_of(name, wanted, series),
             });
         }
@@ -121,8 +131,10 @@ fn label(measurement: &Measurement, series: &Series, name: &str) -> String {
     if measurement.series.len() > 1 { series.variant.clone() } else { name.to_owned() }
 }
 
-fn points(times: &Distribution) -> Vec<(f64, f64)> {
-    quantiles(times.count()).filter_map(|q| Some((q, times.quantile_us(q)?))).collect()
+/// Quantiles among all requests: the lost ones count as slowest, so the curve ends where they begin.
+fn points(curve: &Curve) -> Vec<(f64, f64)> {
+    let answered = curve.times.count() as f64 / (curve.times.count() + curve.lost) as f64;
+    quantiles(curve.times.count()).filter_map(|q| Some((q * answered, curve.times.quantile_us(q)?))).collect()
 }
 
 /// Quantiles that lie equally far apart on an axis of nines, to the last that `count` values can tell.
@@ -136,23 +148,26 @@ fn quantiles(count: u64) -> impl Iterator<Item = f64> {
 ///
 /// Requests that lie close together in time share their fate, so slices in blocks are the samples, not
 /// requests: the share is a ratio of sums over blocks, its error that of a ratio estimator, on a log scale.
-fn band(times: &Distribution, slices: &[Slice]) -> Option<Vec<(f64, f64)>> {
+fn band(curve: &Curve, slices: &[Slice]) -> Option<Vec<(f64, f64)>> {
     let size = slices.len().div_ceil(BLOCKS).max(1);
     let blocks: Vec<Distribution> = slices.chunks(size).map(merged).collect();
     if blocks.len() < FEWEST_BLOCKS {
         return None;
     }
-    let counts: Vec<f64> = blocks.iter().map(|block| block.count() as f64).collect();
+    let all = (curve.times.count() + curve.lost) as f64;
+    // What is lost is shared out over the blocks: when it was lost is not kept with the times.
+    let lost = curve.lost as f64 / blocks.len() as f64;
+    let counts: Vec<f64> = blocks.iter().map(|block| block.count() as f64 + lost).collect();
     let t = StudentsT::new(0.0, 1.0, blocks.len() as f64 - 1.0).ok()?.inverse_cdf(0.975);
-    let rarest = 1.0 / times.count() as f64;
-    let curve: Vec<f64> = points(times).into_iter().map(|(_, us)| us).collect();
-    let above: Vec<Vec<f64>> = blocks.iter().map(|block| longer_than(block, &curve)).collect();
+    let rarest = 1.0 / all;
+    let steps: Vec<f64> = points(curve).into_iter().map(|(_, us)| us).collect();
+    let above: Vec<Vec<f64>> = blocks.iter().map(|block| longer_than(block, &steps)).collect();
     let (mut fast, mut slow) = (Vec::new(), Vec::new());
-    for (index, us) in curve.iter().enumerate() {
-        let above: Vec<f64> = above.iter().map(|block| block[index]).collect();
+    for (index, us) in steps.iter().enumerate() {
+        let above: Vec<f64> = above.iter().map(|block| block[index] + lost).collect();
         let Some((share, error)) = ratio(&above, &counts) else { continue };
         // Of fewer than five slower requests no normal interval can be made.
-        if share * times.count() as f64 <= 5.0 {
+        if share * all <= 5.0 {
             break;
         }
         let spread = (t * error / share).exp();
@@ -195,13 +210,21 @@ fn ratio(a: &[f64], b: &[f64]) -> Option<(f64, f64)> {
 }
 
 fn caption(measurement: &Measurement, first: &Curve) -> String {
-    let at = |q| first.times.quantile_us(q).map_or("–".to_owned(), figure::time_us);
+    let at =
+        |q| rates::quantile_of_all(first.times, first.lost, q).map_or("never".to_owned(), figure::time_us);
+    let lost = match first.lost {
+        0 => String::new(),
+        lost => format!(
+            " {} requests got no answer and count as slowest, beyond the end of the curve.",
+            figure::count(lost)
+        ),
+    };
+    let longest = first.times.quantile_us(1.0).map_or("–".to_owned(), figure::time_us);
     let figures = format!(
-        "{}: half within {}, 99 % within {}, the longest {}.",
+        "{}: half within {}, 99 % within {}, the longest {longest}.{lost}",
         first.name,
         at(0.5),
-        at(0.99),
-        at(1.0)
+        at(0.99)
     );
     match (measurement.model, measurement.series.len()) {
         (Model::Open, 1) => format!(
@@ -227,16 +250,18 @@ fn table(curves: &[Curve]) -> Table {
         (0.9999, "99.99 %"),
         (1.0, "longest"),
     ] {
-        let cells = curves.iter().map(|curve| cell(curve.times, q));
+        let cells = curves.iter().map(|curve| cell(curve, q));
         table.rows.push([name.to_owned()].into_iter().chain(cells).collect());
     }
     table
 }
 
-/// A percentile that fewer than ten values lie beyond is not told.
-fn cell(times: &Distribution, q: f64) -> String {
-    match q < 1.0 && (1.0 - q) * (times.count() as f64) < 10.0 {
-        true => "too few".to_owned(),
-        false => times.quantile_us(q).map_or("–".to_owned(), figure::time_us),
+/// A percentile that fewer than ten requests lie beyond is not told.
+fn cell(curve: &Curve, q: f64) -> String {
+    let all = (curve.times.count() + curve.lost) as f64;
+    match () {
+        () if q == 1.0 => curve.times.quantile_us(q).map_or("–".to_owned(), figure::time_us),
+        () if (1.0 - q) * all < 10.0 => "too few".to_owned(),
+        () => rates::quantile_of_all(curve.times, curve.lost, q).map_or("never".to_owned(), figure::time_us),
     }
 }

@@ -90,10 +90,13 @@ impl Change {
 fn headline(comparison: &Comparison) -> String {
     let count = |reading| comparison.rows.iter().filter(|row| row.reading == reading).count();
     let (higher, lower) = (count(Reading::Higher), count(Reading::Lower));
+    let (same, unknown) = (count(Reading::NoDifferenceShown), count(Reading::Unknown));
     match comparison.rows.len() {
         0 => "The runs have nothing in common that could be compared".to_owned(),
-        all if higher + lower == 0 => format!("No difference shown in {all} metrics"),
-        all => format!("Of {all} metrics, {higher} are higher in B and {lower} lower"),
+        all if unknown == all => format!("Too little was measured to compare any of {all} metrics"),
+        all => format!(
+            "Of {all} metrics, {higher} are higher in B, {lower} lower; {same} show no difference, {unknown} cannot tell"
+        ),
     }
 }
 

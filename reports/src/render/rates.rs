@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::distribution::Distribution;
 use crate::figure;
 use crate::plot::Table;
 use crate::run::{Measurement, Model, Run, Series, Slice};
@@ -76,6 +77,26 @@ pub fn times_of(model: Model) -> &'static str {
     }
 }
 
+/// Requests that have no time because they were dropped, failed or never answered.
+///
+/// They are the slowest of all: percentiles of the answered alone would flatter a server that drops.
+pub fn lost(measurement: &Measurement, series: &Series) -> u64 {
+    let asked: u64 = match measurement.model {
+        Model::Open => series.slices.iter().map(planned).sum(),
+        Model::Closed | Model::Journeys => {
+            series.slices.iter().map(|slice| count(slice, "client.sent")).sum()
+        }
+    };
+    let timed = series.times.get(times_of(measurement.model)).map_or(0, |times| times.count());
+    asked.saturating_sub(timed)
+}
+
+/// A quantile in microseconds among all requests, the lost ones counted as slowest; none if it is one of those.
+pub fn quantile_of_all(times: &Distribution, lost: u64, q: f64) -> Option<f64> {
+    let among_timed = q * (times.count() + lost) as f64 / times.count() as f64;
+    times.quantile_us(among_timed).filter(|_| among_timed <= 1.0)
+}
+
 fn load(number: usize, measurement: &Measurement, series: &Series) -> Load {
     let total = |of: fn(&Slice) -> u64| series.slices.iter().map(of).sum::<u64>();
     let seconds: f64 = series.slices.iter().map(|slice| slice.duration_s).sum();
@@ -84,8 +105,11 @@ fn load(number: usize, measurement: &Measurement, series: &Series) -> Load {
         false => "–".to_owned(),
     };
     let times = times_of(measurement.model);
-    let quantile =
-        |q| series.times.get(times).and_then(|it| it.quantile_us(q)).map_or("–".to_owned(), figure::time_us);
+    let lost = lost(measurement, series);
+    let quantile = |q| match series.times.get(times).filter(|it| it.count() > 0) {
+        Some(it) => quantile_of_all(it, lost, q).map_or("never".to_owned(), figure::time_us),
+        None => "–".to_owned(),
+    };
     Load {
         measurement: number,
         name: name(measurement, series),
@@ -98,7 +122,11 @@ fn load(number: usize, measurement: &Measurement, series: &Series) -> Load {
         failed: figure::grouped(total(failed) as f64),
         p50: quantile(0.5),
         p99: quantile(0.99),
-        max: quantile(1.0),
+        max: series
+            .times
+            .get(times)
+            .and_then(|it| it.quantile_us(1.0))
+            .map_or("–".to_owned(), figure::time_us),
         times,
         invalid: measurement
             .invalid

@@ -143,7 +143,8 @@ fn set_hit_rate(slice: &mut Slice, rate: f64) {
     let sent = slice.counters["client.sent"];
     let hits = (sent as f64 * rate) as u64;
     let redis = hits / 40;
-    for (level, count) in [("process", hits - redis), ("redis", redis), ("store", sent - hits)] {
+    for (level, count) in [("process", hits - redis), ("redis", redis), ("waiter", 0), ("store", sent - hits)]
+    {
         slice.counters.insert(format!("server.lookups_{level}"), count);
     }
 }
@@ -153,7 +154,7 @@ pub fn redirect_slice(index: u32, rate: u32) -> Slice {
     let mut random = Pcg64::seed_from_u64(u64::from(index) + 1);
     let sent = u64::from(rate) + random.random_range(0..u64::from(rate / 20 + 1));
     let mut slice = Slice { start_s: f64::from(index), duration_s: 1.0, ..Slice::default() };
-    for _ in 0..sent.min(2_000) {
+    for _ in 0..sent - sent / 900 {
         slice.latency.record(latency_ns(&mut random, index));
     }
     let dropped = if index % 11 == 7 { sent / 40 } else { 0 };
