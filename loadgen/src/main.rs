@@ -38,9 +38,6 @@ fn dispatch(cli: Cli) -> Result<u8> {
         Verb::Compare(args) => rerender::compare(&args),
         Verb::Selftest(args) => selftest::run(&args),
         Verb::Serve(args) => proofload_server::serve(*args).map(|()| 0),
-        Verb::Keygen(args) => {
-            let _ = args;
-            Ok(2)
-        }
+        Verb::Keygen(args) => proofload_server::keygen::serve(&args).map(|()| 0),
     }
 }
