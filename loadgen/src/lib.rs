@@ -15,6 +15,7 @@ pub mod exchange;
 pub mod faults;
 pub mod generate;
 pub mod interrupt;
+pub mod knee;
 pub mod lab;
 pub mod ledger;
 pub mod list;

@@ -2,6 +2,8 @@
 
 mod summary;
 
+use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,13 +12,19 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use proofload_scenarios::scenario::HttpTemplate;
+use proofload_reports::knee::{Knee, Slo};
+use proofload_scenarios::Scenario;
+use proofload_scenarios::scenario::{
+    HttpOptions, HttpTemplate, Load as Asked, Phases, RateSpec, ScheduleSpec,
+};
 use proofload_scenarios::schedule::{Rate, Schedule};
 
 use crate::connect::{Manner, Target};
-use crate::drive::{Drive, Load, Source, drive};
+use crate::drive::{Drive, Load, Source, capacity, drive};
 use crate::exchange::{Operation, Templates, Values};
-use crate::live::Live;
+use crate::knee;
+use crate::live::{Live, grouped, microseconds};
+use serde::Serialize;
 use summary::Summary;
 
 /// What is sent to a URL, and how.
@@ -34,6 +42,10 @@ pub struct AdhocArgs {
     /// Poisson arrivals per second, whether answers come or not. Without it the load is closed.
     #[arg(long, short, value_name = "PER_SECOND")]
     pub rate: Option<f64>,
+    /// Search the highest Poisson rate that keeps an objective, such as `p99 <= 5ms`, with no errors. Each rate
+    /// is tried for the duration.
+    #[arg(long, value_name = "OBJECTIVE", requires = "url", conflicts_with = "rate")]
+    pub slo: Option<Slo>,
     /// Load before the measurement begins, which is not counted.
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
     pub warm_up: Duration,
@@ -79,22 +91,77 @@ pub fn run(args: &AdhocArgs, json: bool, stop: Arc<AtomicBool>) -> Result<u8> {
     let (target, path) = Target::of_url(url, &manner(args)?)?;
     let template = template(args, path)?;
     let exchange = Arc::new(Templates::new(&target.host, &[template], Values::built_in(args.load_seed))?);
-    let mut spec = Drive::new(target, load(args)?, args.duration);
+    let mut spec = Drive::new(target, load(args, args.rate)?, args.duration);
     spec.warm_up = args.warm_up;
     spec.timeout = args.timeout;
     spec.cores = args.generator_cores.clone();
     spec.slice = Duration::from_secs(1).min(args.duration);
     spec.stop = stop;
+    if let Some(slo) = args.slo {
+        return knee_of(args, slo, &spec, &exchange, json);
+    }
     let mut live = Live::new(args.duration);
     let result = drive(&spec, exchange, requests(), &mut |boundary| live.show(boundary, ""));
     live.finish();
     let summary = Summary::of(&result?, args);
-    if json {
-        println!("{}", serde_json::to_string_pretty(&summary)?);
-    } else {
-        print!("{summary}");
-    }
+    show(&summary, json)?;
     Ok(if summary.trusted() { 0 } else { 4 })
+}
+
+fn show<T: Serialize + Display>(result: &T, json: bool) -> Result<()> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(result)?);
+    } else {
+        print!("{result}");
+    }
+    Ok(())
+}
+
+/// Searches the knee and returns the exit code: 3 where it was not found.
+fn knee_of(args: &AdhocArgs, slo: Slo, spec: &Drive, exchange: &Arc<Templates>, json: bool) -> Result<u8> {
+    const CALIBRATION: Duration = Duration::from_secs(2);
+    let calibration = Drive { measurement: CALIBRATION.min(args.duration), ..spec.clone() };
+    let capacity = capacity(&calibration, exchange.clone(), requests())?;
+    let probe = |rate: f64| {
+        // Fine slices: they are what the confidence rests on.
+        let slice = (args.duration / 50).max(Duration::from_millis(20));
+        let open = Drive { load: load(args, Some(rate))?, slice, ..spec.clone() };
+        let recording = drive(&open, exchange.clone(), requests(), &mut |_| ())?;
+        Ok((scenario(args, rate), recording))
+    };
+    let found = knee::find(slo, capacity, probe, |probe| {
+        let latency = probe.latency_us.map_or_else(|| "unknown".to_owned(), microseconds);
+        eprintln!("{:>10} /s: {latency}, {:?}", grouped(probe.rate), probe.verdict);
+    })?;
+    show(&found, json)?;
+    Ok(if matches!(found.knee, Knee::Unfinished { .. }) { 3 } else { 0 })
+}
+
+/// The scenario that a probe of the search amounts to.
+fn scenario(args: &AdhocArgs, rate: f64) -> Scenario {
+    Scenario {
+        name: "knee".to_owned(),
+        about: args.url.clone().unwrap_or_default(),
+        seed: args.load_seed,
+        load: Asked::Open {
+            schedule: ScheduleSpec::Poisson(RateSpec::PerSecond(rate)),
+            connections: args.connections,
+        },
+        phases: Phases {
+            warm_up_s: args.warm_up.as_secs_f64(),
+            measurement_s: args.duration.as_secs_f64(),
+            slice_s: args.duration.as_secs_f64() / 50.0,
+        },
+        full: None,
+        services: false,
+        links: None,
+        variants: BTreeMap::new(),
+        operations: Vec::new(),
+        journeys: Vec::new(),
+        faults: Vec::new(),
+        http: HttpOptions::default(),
+        values: BTreeMap::new(),
+    }
 }
 
 fn manner(args: &AdhocArgs) -> Result<Manner> {
@@ -109,9 +176,9 @@ fn requests() -> Source<Operation> {
     Arc::new(|| Box::new((0..).map(|row| Operation::Http { template: 0, row })))
 }
 
-fn load(args: &AdhocArgs) -> Result<Load> {
+fn load(args: &AdhocArgs, rate: Option<f64>) -> Result<Load> {
     let connections = args.connections as usize;
-    let Some(rate) = args.rate else { return Ok(Load::Closed { connections, think: Duration::ZERO }) };
+    let Some(rate) = rate else { return Ok(Load::Closed { connections, think: Duration::ZERO }) };
     let schedule = Schedule::Poisson(Rate::per_second(rate).context("--rate")?);
     let seed = args.load_seed;
     let arrivals: Source<Duration> = Arc::new(move || Box::new(schedule.arrivals(seed)));

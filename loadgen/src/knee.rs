@@ -1,0 +1,113 @@
+//! The knee of a target: the highest rate at which it keeps an objective, found by trying rates.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use anyhow::Result;
+use proofload_reports::knee::{Knee, Limits, Probe, Search, Slo};
+use proofload_reports::run::{Measurement, Model, Series};
+use proofload_scenarios::Scenario;
+use serde::Serialize;
+
+use crate::drive::Recording;
+use crate::live::{grouped, microseconds};
+
+/// Most probes that a search makes.
+const PROBES: usize = 24;
+/// How close the rates on both sides of the knee must come.
+const PRECISION: f64 = 1.05;
+
+/// A search that has ended.
+#[derive(Debug, Serialize)]
+pub struct Found {
+    pub slo: String,
+    /// Throughput of a closed run: where the search began, at half of it.
+    pub capacity: f64,
+    pub knee: Knee,
+    /// The curve of latency against rate, in the order in which it was probed.
+    pub curve: Vec<Probe>,
+}
+
+/// Searches between a hundredth and twice the `capacity`. `drive` loads the target at a rate.
+///
+/// # Errors
+/// When the target cannot be reached.
+pub fn find(
+    slo: Slo,
+    capacity: f64,
+    mut drive: impl FnMut(f64) -> Result<(Scenario, Recording)>,
+    mut told: impl FnMut(&Probe),
+) -> Result<Found> {
+    let limits = Limits {
+        lowest: (capacity / 100.0).max(1.0),
+        highest: (capacity * 2.0).max(2.0),
+        precision: PRECISION,
+        probes: PROBES,
+    };
+    let mut search = Search::new(capacity / 2.0, limits);
+    while let Some(rate) = search.next() {
+        let (scenario, recording) = drive(rate)?;
+        let ended_early = recording.ended_early.clone();
+        let probe = slo.probe(rate, &measurement(scenario, recording));
+        told(&probe);
+        search.observe(probe);
+        if ended_early.is_some() {
+            break;
+        }
+    }
+    Ok(Found { slo: slo.to_string(), capacity, knee: search.knee(), curve: search.curve().to_vec() })
+}
+
+fn measurement(scenario: Scenario, recording: Recording) -> Measurement {
+    let slices = recording.slices.into_iter().map(|slice| slice.into_slice(0)).collect();
+    Measurement {
+        scenario,
+        model: Model::Open,
+        settings: BTreeMap::new(),
+        ceiling: None,
+        series: vec![Series {
+            variant: "target".to_owned(),
+            slices,
+            times: recording.times,
+            before_measurement: recording.before_measurement,
+        }],
+        facts: BTreeMap::new(),
+        ledger: None,
+        witnesses: BTreeMap::new(),
+        invalid_latency: recording.invalid_latency,
+        invalid: recording.ended_early.into_iter().collect(),
+        remarks: Vec::new(),
+    }
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "objective {}, no errors; closed throughput {} /s\n", self.slo, grouped(self.capacity))?;
+        let mut curve: Vec<&Probe> = self.curve.iter().collect();
+        curve.sort_by(|a, b| a.rate.total_cmp(&b.rate));
+        writeln!(f, "  {:>12}  {:>11}  verdict", "rate /s", "latency")?;
+        for probe in curve {
+            let latency = probe.latency_us.map_or_else(|| "–".to_owned(), microseconds);
+            let verdict = format!("{:?}", probe.verdict).to_lowercase();
+            let reason = probe.reasons.first().map_or_else(String::new, |reason| format!(": {reason}"));
+            writeln!(f, "  {:>12}  {latency:>11}  {verdict}{reason}", grouped(probe.rate))?;
+        }
+        writeln!(f)?;
+        match self.knee {
+            Knee::Found { holds_at, not_at } => {
+                writeln!(f, "knee: holds at {} /s, not at {} /s", grouped(holds_at), grouped(not_at))
+            }
+            Knee::Beyond { holds_at } => {
+                writeln!(f, "knee: beyond {} /s, twice the closed throughput", grouped(holds_at))
+            }
+            Knee::Nowhere { not_at } => {
+                writeln!(f, "knee: the objective is not kept even at {} /s", grouped(not_at))
+            }
+            Knee::Unfinished { holds_at, not_at } => {
+                let rate = |rate: Option<f64>| rate.map_or_else(|| "unknown".to_owned(), grouped);
+                let (holds, not) = (rate(holds_at), rate(not_at));
+                writeln!(f, "knee: not settled within {PROBES} probes; holds at {holds}, not at {not}")
+            }
+        }
+    }
+}
