@@ -7,6 +7,7 @@ use anyhow::{Context, Error, Result, bail};
 use proofload_scenarios::{Claim, Scenario, catalogue};
 
 use crate::cli::Profile;
+use crate::lab::Lab;
 
 /// A claim with the scenarios that its checks need, each once.
 pub struct Asked {
@@ -18,10 +19,10 @@ pub struct Asked {
 ///
 /// # Errors
 /// When a name is neither in the catalogue nor a file, or a file is no claim: one line with the remedy.
-pub fn claims(names: &[String], profile: Profile) -> Result<Asked> {
+pub fn claims(names: &[String], profile: Profile, lab: &Lab) -> Result<Asked> {
     let mut asked = Asked { claims: Vec::new(), scenarios: Vec::new() };
     if names.is_empty() {
-        for claim in catalogue::claims() {
+        for claim in catalogue::claims().iter().filter(|claim| lab.can_check(claim)) {
             asked.add(claim.clone(), None)?;
         }
     }

@@ -15,9 +15,9 @@ use crate::{ask, interrupt};
 /// # Errors
 /// When something could not be set up; nothing is written then.
 pub fn check(args: &CheckArgs) -> Result<u8> {
-    let asked = ask::claims(&args.claims, args.profile)?;
-    let destination = Destination::prepare(&args.output, "check")?;
     let lab = Lab::open(&args.place)?;
+    let asked = ask::claims(&args.claims, args.profile, &lab)?;
+    let destination = Destination::prepare(&args.output, "check")?;
     let progress = Progress::start(asked.scenarios.iter().map(planned).sum());
     let mut session = Session::begin("check", args.profile, &lab);
     session.run.claims = asked.claims;

@@ -121,10 +121,13 @@ fn alone(
         Generator::new(scenario, lab, subject.target(), subject.links.clone()).following(script);
     let rate = generator.settle()?;
     describe_rate(rate, into);
+    let phases = load_phases(scenario);
     let observer = &mut subject.observer;
+    // Without a warm-up the load may be ahead of the reading at the measurement's start: read before it begins.
+    let mut idle = phases.warm_up.is_zero().then(|| observer.read());
     let mut readings = Vec::new();
-    let mut recording =
-        generator.drive(load_phases(scenario), rate, &mut || readings.push(observer.read()))?;
+    let mut recording = generator
+        .drive(phases, rate, &mut || readings.push(idle.take().unwrap_or_else(|| observer.read())))?;
     let mut series = blank_series(&subject.deployment.variant);
     series.before_measurement = readings.first().cloned().unwrap_or_default();
     series.times = std::mem::take(&mut recording.times);
