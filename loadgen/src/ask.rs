@@ -22,7 +22,9 @@ pub struct Asked {
 pub fn claims(names: &[String], profile: Profile, lab: &Lab) -> Result<Asked> {
     let mut asked = Asked { claims: Vec::new(), scenarios: Vec::new() };
     if names.is_empty() {
-        for claim in catalogue::claims().iter().filter(|claim| lab.can_check(claim)) {
+        for claim in
+            catalogue::claims().iter().chain(catalogue::further_claims()).filter(|claim| lab.can_check(claim))
+        {
             asked.add(claim.clone(), None)?;
         }
     }
@@ -77,7 +79,11 @@ fn known_claim(name: &str) -> Result<Claim> {
     match catalogue::claim(name) {
         Some(claim) => Ok(claim.clone()),
         None => {
-            let known: Vec<&str> = catalogue::claims().iter().map(|claim| claim.id.as_str()).collect();
+            let known: Vec<&str> = catalogue::claims()
+                .iter()
+                .chain(catalogue::further_claims())
+                .map(|claim| claim.id.as_str())
+                .collect();
             bail!("there is no claim '{name}'; the catalogue has {}", known.join(", "))
         }
     }

@@ -7,17 +7,18 @@ use std::time::Duration;
 use anyhow::Result;
 use proofload_reports::run::{Measurement, Model, Series};
 use proofload_scenarios::Scenario;
-use proofload_scenarios::scenario::Load;
+use proofload_scenarios::scenario::{Fault, Load};
 use proofload_scenarios::workload::url_of;
 use proofload_server::codes::{Codec, PUBLIC_DEFAULT_KEY};
 
+use crate::deployment::Deployment;
 use crate::drive::{Recording, Target};
 use crate::exchange::Links;
 use crate::generate::{Generator, Script, Settled};
-use crate::lab::{Deployment, Lab};
+use crate::lab::Lab;
 use crate::observe::{Observer, Reading, difference};
 use crate::progress::Progress;
-use crate::{ceiling, interrupt, ledger, prepare};
+use crate::{ceiling, facts, interrupt, ledger, prepare};
 
 /// What making the links, restarting and reading back take, about.
 const PREPARATION: Duration = Duration::from_secs(3);
@@ -67,6 +68,7 @@ pub fn measure_subjects(
     }
     measurement.ceiling = ceiling::of(scenario);
     measurement.ledger = audit(subjects)?;
+    facts::record(&mut measurement);
     Ok(measurement)
 }
 
@@ -90,14 +92,14 @@ impl Subject {
 
     /// A deployment that holds `links`, which were acknowledged when they were made.
     pub fn new(lab: &Lab, deployment: Deployment, links: Arc<Links>) -> Result<Self> {
-        let observer = Observer::new(lab.witnesses(&deployment)?)?;
+        let observer = Observer::new(deployment.witnesses(lab.postgres())?)?;
         let created =
             (0..links.len()).map(|it| (links.code(it).to_owned(), links.url(it).to_owned())).collect();
         Ok(Self { deployment, links, observer, created, indeterminate: Vec::new() })
     }
 
     fn target(&self) -> Target {
-        Target::at(self.deployment.address)
+        self.deployment.target()
     }
 
     /// Enters what a drive was told of creates.
@@ -122,12 +124,18 @@ fn alone(
     let rate = generator.settle()?;
     describe_rate(rate, into);
     let phases = load_phases(scenario);
-    let observer = &mut subject.observer;
+    let mut faults = Faults::of(scenario);
+    let (observer, deployment) = (&mut subject.observer, &mut subject.deployment);
     // Without a warm-up the load may be ahead of the reading at the measurement's start: read before it begins.
     let mut idle = phases.warm_up.is_zero().then(|| observer.read());
     let mut readings = Vec::new();
-    let mut recording = generator
-        .drive(phases, rate, &mut || readings.push(idle.take().unwrap_or_else(|| observer.read())))?;
+    let mut at_boundary = || {
+        faults.strike(readings.len() as f64 * scenario.phases.slice_s, deployment, lab);
+        readings.push(idle.take().unwrap_or_else(|| observer.read()));
+    };
+    let mut recording = generator.drive(phases, rate, &mut at_boundary)?;
+    into.invalid.extend(faults.failed);
+    into.remarks.extend(faults.struck);
     let mut series = blank_series(&subject.deployment.variant);
     series.before_measurement = readings.first().cloned().unwrap_or_default();
     series.times = std::mem::take(&mut recording.times);
@@ -140,6 +148,32 @@ fn alone(
     }
     into.series.push(series);
     Ok(())
+}
+
+/// The faults of a scenario that are still to come, and what came of the others.
+struct Faults<'a> {
+    coming: Vec<&'a Fault>,
+    struck: Vec<String>,
+    failed: Vec<String>,
+}
+
+impl<'a> Faults<'a> {
+    fn of(scenario: &'a Scenario) -> Self {
+        let mut coming: Vec<&Fault> = scenario.faults.iter().collect();
+        coming.sort_by(|a, b| b.at_s.total_cmp(&a.at_s));
+        Self { coming, struck: Vec::new(), failed: Vec::new() }
+    }
+
+    /// Brings about what is due by now, at the boundary of a slice.
+    fn strike(&mut self, now_s: f64, deployment: &mut Deployment, lab: &Lab) {
+        while let Some(fault) = self.coming.pop_if(|fault| fault.at_s <= now_s + 1e-9) {
+            let what = format!("{:?} {:?} at {:.2} s", fault.action, fault.target, now_s).to_lowercase();
+            match deployment.suffer(fault, lab.postgres()) {
+                Ok(()) => self.struck.push(what),
+                Err(error) => self.failed.push(format!("a fault did not come about: {what}: {error:#}")),
+            }
+        }
+    }
 }
 
 /// Several variants, a slice each in turn, so that drift of the machine hits all alike.
@@ -266,7 +300,7 @@ fn audit(subjects: Vec<Subject>) -> Result<Option<proofload_reports::run::Ledger
     let codec = Codec::new(&PUBLIC_DEFAULT_KEY);
     let mut ledgers = Vec::new();
     for mut subject in subjects {
-        subject.deployment.stop()?;
+        subject.deployment.stop();
         let stored = runtime.block_on(ledger::read_store(&subject.deployment.database.url(), &codec))?;
         ledgers.push(ledger::reconcile(
             &subject.created,

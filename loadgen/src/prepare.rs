@@ -7,8 +7,8 @@ use proofload_scenarios::scenario::Links as Wanted;
 use proofload_scenarios::workload::{popularity, url_of};
 
 use crate::api::Api;
+use crate::deployment::Deployment;
 use crate::exchange::Links;
-use crate::lab::Deployment;
 
 /// Creates the links through the API, records their past clicks, and restarts the server if that is asked
 /// for.

@@ -115,7 +115,8 @@ fn expect(output: &Output, code: i32) {
 
 #[test]
 fn a_warmed_cache_holds_and_the_report_is_whole() {
-    let bench = Bench::new(&[("hits.toml", HITS_CLAIM), ("redirects.toml", &redirects("design = \"after\"", 4.0))]);
+    let bench =
+        Bench::new(&[("hits.toml", HITS_CLAIM), ("redirects.toml", &redirects("design = \"after\"", 4.0))]);
     expect(&bench.check("./hits.toml"), 0);
     for name in ["run.json", "report.html", "report.md", "junit.xml"] {
         assert!(!bench.text(name).is_empty());
@@ -141,7 +142,10 @@ fn a_cache_that_is_not_warmed_turns_the_hit_rate_red() {
 
 #[test]
 fn coalesced_inserts_hold() {
-    let bench = Bench::new(&[("statements.toml", STATEMENTS_CLAIM), ("creates.toml", &creates("design = \"after\""))]);
+    let bench = Bench::new(&[
+        ("statements.toml", STATEMENTS_CLAIM),
+        ("creates.toml", &creates("design = \"after\"")),
+    ]);
     expect(&bench.check("./statements.toml"), 0);
 }
 
@@ -154,7 +158,8 @@ fn a_design_that_only_claims_to_be_new_turns_the_statements_red() {
 
 #[test]
 fn a_server_that_dies_leaves_a_run_that_is_invalid() {
-    let bench = Bench::new(&[("hits.toml", HITS_CLAIM), ("redirects.toml", &redirects("design = \"after\"", 30.0))]);
+    let bench =
+        Bench::new(&[("hits.toml", HITS_CLAIM), ("redirects.toml", &redirects("design = \"after\"", 30.0))]);
     let mut check = bench.start("./hits.toml");
     let server = await_load(&bench, check.id());
     kill(server, libc::SIGKILL);
@@ -164,7 +169,8 @@ fn a_server_that_dies_leaves_a_run_that_is_invalid() {
 
 #[test]
 fn an_interrupted_run_is_kept_as_invalid_and_leaves_nothing_running() {
-    let bench = Bench::new(&[("hits.toml", HITS_CLAIM), ("redirects.toml", &redirects("design = \"after\"", 30.0))]);
+    let bench =
+        Bench::new(&[("hits.toml", HITS_CLAIM), ("redirects.toml", &redirects("design = \"after\"", 30.0))]);
     let mut check = bench.start("./hits.toml");
     let server = await_load(&bench, check.id());
     kill(check.id(), libc::SIGINT);
@@ -176,7 +182,8 @@ fn an_interrupted_run_is_kept_as_invalid_and_leaves_nothing_running() {
 
 #[test]
 fn a_killed_command_leaves_no_server_behind() {
-    let bench = Bench::new(&[("hits.toml", HITS_CLAIM), ("redirects.toml", &redirects("design = \"after\"", 30.0))]);
+    let bench =
+        Bench::new(&[("hits.toml", HITS_CLAIM), ("redirects.toml", &redirects("design = \"after\"", 30.0))]);
     let mut check = bench.start("./hits.toml");
     let server = await_load(&bench, check.id());
     check.kill().unwrap();
@@ -220,7 +227,8 @@ fn exists(pid: u32) -> bool {
 }
 
 fn temporary(bench: &Bench) -> Vec<PathBuf> {
-    let ours = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("proofload-"));
+    let ours =
+        |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("proofload-"));
     let entries = fs::read_dir(bench.directory.path()).unwrap().flatten().map(|entry| entry.path());
     entries.filter(|path| ours(path)).collect()
 }

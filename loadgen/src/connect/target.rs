@@ -9,6 +9,8 @@ use super::tls::Tls;
 #[derive(Debug, Clone)]
 pub struct Target {
     pub addr: SocketAddr,
+    /// Further processes of the same service; connections are dealt over all of them in turn.
+    pub others: Vec<SocketAddr>,
     /// The `Host` header, or HTTP/2's `:authority`.
     pub host: String,
     pub tls: Option<Tls>,
@@ -40,7 +42,21 @@ pub enum TargetError {
 impl Target {
     /// A plain HTTP/1.1 target that listens at `addr`.
     pub fn at(addr: SocketAddr) -> Self {
-        Self { addr, host: addr.to_string(), tls: None, http2: false }
+        Self { addr, others: Vec::new(), host: addr.to_string(), tls: None, http2: false }
+    }
+
+    /// A plain HTTP/1.1 service of several processes, at least one.
+    pub fn over(addrs: Vec<SocketAddr>) -> Self {
+        Self { others: addrs[1..].to_vec(), ..Self::at(addrs[0]) }
+    }
+
+    /// The process that the `index`-th connection goes to.
+    pub fn of_connection(&self, index: usize) -> Self {
+        let addr = match index % (1 + self.others.len()) {
+            0 => self.addr,
+            other => self.others[other - 1],
+        };
+        Self { addr, others: Vec::new(), ..self.clone() }
     }
 
     /// The target of `http://host[:port]` or `https://host[:port]`, and the path and query that follow it.
@@ -63,7 +79,7 @@ impl Target {
         let tls = secure.then(|| Tls::new(name, manner)).transpose()?;
         let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
         let host = authority.as_str().rsplit('@').next().unwrap_or_default().to_owned();
-        Ok((Self { addr, host, tls, http2: manner.http2 }, path))
+        Ok((Self { addr, others: Vec::new(), host, tls, http2: manner.http2 }, path))
     }
 }
 
@@ -87,6 +103,14 @@ mod tests {
         assert_eq!(path, "/a?b=c");
         let (target, path) = Target::of_url("http://[::1]", &Manner::default()).unwrap();
         assert_eq!((target.addr.to_string().as_str(), path.as_str()), ("[::1]:80", "/"));
+    }
+
+    #[test]
+    fn connections_are_dealt_over_all_processes() {
+        let addr = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        let target = Target::over(vec![addr(1), addr(2), addr(3)]);
+        let ports: Vec<u16> = (0..5).map(|index| target.of_connection(index).addr.port()).collect();
+        assert_eq!(ports, [1, 2, 3, 1, 2]);
     }
 
     #[test]

@@ -170,7 +170,8 @@ impl Lane {
         }
         let shared = self.shared.clone();
         let began = shared.clock.now();
-        let dialled = tokio::time::timeout(shared.drive.timeout, dial(&shared.drive.target, shared.clock));
+        let target = shared.drive.target.of_connection(self.index);
+        let dialled = tokio::time::timeout(shared.drive.timeout, dial(&target, shared.clock));
         let dialled = dialled.await.unwrap_or_else(|_| Err(DialError::timeout(shared.drive.timeout)));
         let connection = dialled.map_err(|error| {
             self.refusals += 1;

@@ -135,8 +135,8 @@ impl Worker {
     /// One connection a lane. Some may fail, so long as one succeeds: the lane tries again.
     async fn connect(&self) -> Result<Vec<Option<Connection>>, DialError> {
         let mut connections = Vec::new();
-        for _ in 0..self.share_of_connections() {
-            match self.dial().await {
+        for index in 0..self.share_of_connections() {
+            match self.dial(index).await {
                 Ok(connection) => connections.push(Some(connection)),
                 Err(error) if connections.is_empty() => return Err(error),
                 Err(error) => {
@@ -152,8 +152,9 @@ impl Worker {
         Ok(connections)
     }
 
-    async fn dial(&self) -> Result<Connection, DialError> {
-        let dialled = tokio::time::timeout(self.drive.timeout, dial(&self.drive.target, self.clock));
+    async fn dial(&self, index: usize) -> Result<Connection, DialError> {
+        let target = self.drive.target.of_connection(index);
+        let dialled = tokio::time::timeout(self.drive.timeout, dial(&target, self.clock));
         dialled.await.unwrap_or_else(|_| Err(DialError::timeout(self.drive.timeout)))
     }
 

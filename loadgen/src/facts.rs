@@ -1,0 +1,44 @@
+//! Single numbers that claims ask for: computed from the design, or from the slices of a measurement.
+
+use proofload_reports::run::Measurement;
+use proofload_server::codes;
+
+const CODES_IN_ALL: &str = "codes-in-all";
+const CODES_PER_STACK: &str = "codes-per-stack";
+const RECOVERY_S: &str = "recovery-s";
+
+/// The share of the ceiling at which a cache counts as recovered.
+const RECOVERED: f64 = 0.99;
+
+/// Whether a measurement will hold a fact of that name.
+pub fn is_recorded(name: &str) -> bool {
+    [CODES_IN_ALL, CODES_PER_STACK, RECOVERY_S].contains(&name)
+}
+
+/// Enters every fact that follows from what was measured.
+pub fn record(measurement: &mut Measurement) {
+    measurement.facts.insert(CODES_IN_ALL.to_owned(), codes::CODE_SPACE as f64);
+    measurement.facts.insert(CODES_PER_STACK.to_owned(), codes::CODES_PER_SLOT as f64);
+    if let Some(seconds) = recovery_s(measurement) {
+        measurement.facts.insert(RECOVERY_S.to_owned(), seconds);
+    }
+}
+
+/// Seconds from the last fault until the first slice whose hit rate is back at 99 % of the ceiling, and from which on
+/// the hit rate stays there on the whole. None where nothing was broken or it never came back.
+fn recovery_s(measurement: &Measurement) -> Option<f64> {
+    let broken = measurement.scenario.faults.iter().map(|fault| fault.at_s).reduce(f64::max)?;
+    let ceiling = measurement.ceiling.unwrap_or(1.0);
+    let slices: Vec<_> =
+        measurement.series.first()?.slices.iter().filter(|slice| slice.start_s >= broken).collect();
+    let hits = ["server.lookups_process".to_owned(), "server.lookups_redis".to_owned()];
+    let misses = ["server.lookups_waiter".to_owned(), "server.lookups_store".to_owned()];
+    let counts: Vec<(u64, u64)> =
+        slices.iter().map(|slice| (slice.sum(&hits), slice.sum(&hits) + slice.sum(&misses))).collect();
+    let recovered = |hit: u64, all: u64| all > 0 && hit as f64 >= RECOVERED * ceiling * all as f64;
+    let index = (0..counts.len()).find(|&index| {
+        let (hit, all) = counts[index..].iter().fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1));
+        recovered(counts[index].0, counts[index].1) && recovered(hit, all)
+    })?;
+    Some(slices[index].start_s + slices[index].duration_s - broken)
+}
