@@ -88,13 +88,8 @@ pub struct Place {
     /// What the reference server stores in.
     #[arg(long, value_enum, default_value_t = Backends::Embedded)]
     pub backends: Backends,
-    /// A PostgreSQL server that already runs; the load goes there instead of to a spawned one.
-    #[arg(long, value_name = "URL")]
-    pub database_url: Option<String>,
-    /// A Redis server that already runs.
-    #[arg(long, value_name = "URL")]
-    pub redis_url: Option<String>,
-    /// An HTTP service that already runs, instead of the bundled server.
+    /// An HTTP service that already runs, instead of the bundled server. Where it shows Prometheus counters at
+    /// `/metrics`, claims may name them: `target.http_requests_total`.
     #[arg(long, value_name = "URL")]
     pub target: Option<String>,
     /// Address of the bundled server; a free loopback port where nothing is said.

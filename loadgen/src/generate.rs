@@ -1,16 +1,19 @@
 //! Turns a scenario's load into drives on one target.
 
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use proofload_scenarios::Scenario;
-use proofload_scenarios::scenario::{Load as Asked, RateSpec, ScheduleSpec};
+use proofload_scenarios::scenario::{Action, HttpVersion, Load as Asked, RateSpec, ScheduleSpec};
 use proofload_scenarios::schedule::{Rate as PerSecond, Schedule};
 use proofload_scenarios::workload::{self, Operation, Workload};
 
+use crate::connect::Manner;
 use crate::drive::{self, Drive, Journeys, Load, Recording, Source, Target};
-use crate::exchange::{Exchange, Links, Shortener};
+use crate::exchange::{Exchange, Links, Shortener, Templates};
 use crate::interrupt;
 use crate::lab::Lab;
 use crate::measure::Phases;
@@ -66,7 +69,7 @@ impl<'a> Generator<'a> {
         let RateSpec::OfCapacity(_) = spec else { return Ok(None) };
         let closed = Load::Closed { connections: *connections as usize, think: Duration::ZERO };
         let drive = self.plan(closed, Phases::only(CALIBRATION));
-        let (exchange, workload) = self.next_workload();
+        let (exchange, workload) = self.next_workload()?;
         let capacity = PerSecond::per_second(drive::capacity(&drive, exchange, workload)?)?;
         Ok(Some(Settled { capacity, rate: PerSecond::resolve(*spec, Some(capacity))? }))
     }
@@ -96,7 +99,7 @@ impl<'a> Generator<'a> {
             }
         };
         let drive = self.plan(load, phases);
-        let (exchange, workload) = self.next_workload();
+        let (exchange, workload) = self.next_workload()?;
         Ok(drive::drive(&drive, exchange, workload, &mut |_| at_boundary())?)
     }
 
@@ -134,13 +137,16 @@ impl<'a> Generator<'a> {
     }
 
     /// The exchange and the operations of the next drive; its creates ask for URLs of their own.
-    fn next_workload(&mut self) -> (Arc<dyn Exchange>, Source<Operation>) {
+    fn next_workload(&mut self) -> Result<(Arc<dyn Exchange>, Source<Operation>)> {
         let phase = self.drives;
         self.drives += 1;
+        if self.scenario.operations.iter().any(|it| matches!(it.action, Action::Http(_))) {
+            return self.templates(phase);
+        }
         let exchange = Arc::new(Shortener::new(&self.target.host, self.links.clone(), self.scenario.seed));
         if let Some(Script { operations, .. }) = &self.script {
             let operations = operations.clone();
-            return (exchange, Arc::new(move || Box::new(Recorded::of(operations.clone()))));
+            return Ok((exchange, Arc::new(move || Box::new(Recorded::of(operations.clone())))));
         }
         let scenario = self.scenario.clone();
         let workload: Source<Operation> = Arc::new(move || {
@@ -148,8 +154,39 @@ impl<'a> Generator<'a> {
             let workload = Workload::new(&scenario.operations, links, scenario.seed, phase);
             Box::new(workload.creating_from((phase + 1) << SEQUENCES_PER_DRIVE_LOG2))
         });
-        (exchange, workload)
+        Ok((exchange, workload))
     }
+
+    /// The scenario's own HTTP requests; files of values are looked for in the working directory. Ends where such a
+    /// file does.
+    fn templates(&self, phase: u64) -> Result<(Arc<dyn Exchange>, Source<Operation>)> {
+        let templates = Templates::of_scenario(&self.target.host, self.scenario, Path::new("."))?;
+        let end = templates.end().unwrap_or(u64::MAX);
+        let scenario = self.scenario.clone();
+        let workload: Source<Operation> = Arc::new(move || {
+            let operations = Workload::new(&scenario.operations, None, scenario.seed, phase);
+            let ended = move |it: &Operation| matches!(it, Operation::Http { row, .. } if *row >= end);
+            Box::new(operations.take_while(move |operation| !ended(operation)))
+        });
+        Ok((Arc::new(templates), workload))
+    }
+}
+
+/// How a scenario wants its target to be spoken to.
+///
+/// # Errors
+/// When the file of certificates cannot be read.
+pub fn manner(scenario: &Scenario) -> Result<Manner> {
+    let options = &scenario.http;
+    let read = |file: &String| {
+        fs::read(file)
+            .with_context(|| format!("scenario '{}', http.ca_file: {file} cannot be read", scenario.name))
+    };
+    Ok(Manner {
+        http2: options.version == HttpVersion::Http2,
+        roots: options.ca_file.as_ref().map(read).transpose()?,
+        insecure: options.any_certificate,
+    })
 }
 
 /// The items of a shared list, one after the other.

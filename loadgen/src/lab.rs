@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::net::SocketAddr;
 
 use anyhow::{Result, bail};
-use proofload_scenarios::scenario::{Scenario, ServerSettings};
+use proofload_scenarios::scenario::{Action, OperationTemplate, Scenario, ServerSettings};
 use proofload_scenarios::{Claim, Metric, catalogue};
 
 use crate::cli::{Backends, Place};
@@ -20,6 +20,8 @@ pub struct Lab {
     listen: SocketAddr,
     /// One PostgreSQL for all deployments, each in a database of its own; none: SQLite.
     postgres: Option<RefCell<Postgres>>,
+    /// A service that already runs, to be measured instead of the bundled server.
+    pub target: Option<String>,
 }
 
 impl Lab {
@@ -37,12 +39,13 @@ impl Lab {
             Backends::Embedded => None,
             Backends::Spawn => Some(RefCell::new(Postgres::spawn(&cores.server)?)),
         };
-        Ok(Self { cores, listen, postgres })
+        Ok(Self { cores, listen, postgres, target: place.target.clone() })
     }
 
     /// What the links are stored in, for the report.
     pub fn backends(&self) -> Vec<String> {
         match &self.postgres {
+            _ if self.target.is_some() => Vec::new(),
             None => {
                 vec!["SQLite (bundled; write-ahead log, every commit synced), in-process cache".to_owned()]
             }
@@ -68,17 +71,34 @@ impl Lab {
     /// # Errors
     /// When a scenario needs services that this lab does not have.
     pub fn refuse_unless_able(&self, scenarios: &[Scenario]) -> Result<()> {
+        let speaks_http = |scenario: &Scenario| {
+            let http = |it: &OperationTemplate| matches!(it.action, Action::Http(_));
+            !scenario.operations.is_empty() && scenario.operations.iter().all(http)
+        };
+        for scenario in scenarios {
+            match (&self.target, speaks_http(scenario)) {
+                (Some(_), false) => bail!(
+                    "scenario '{}' asks for the bundled server's links; for --target give one whose operations are \
+                     all HTTP requests, such as example-http-service",
+                    scenario.name
+                ),
+                (None, true) => bail!("scenario '{}' needs --target URL", scenario.name),
+                _ => {}
+            }
+        }
         match scenarios.iter().find(|scenario| !self.has_services_for(scenario)) {
             Some(scenario) => bail!(
-                "scenario '{}' needs PostgreSQL and Redis; add --backends spawn (`make test` installs them)",
-                scenario.name
+                "scenario '{}' {}, which the embedded default has not; add --backends spawn (`make test` installs \
+                 what that needs)",
+                scenario.name,
+                scenario.need_beyond_one_process().unwrap_or("needs services"),
             ),
             None => Ok(()),
         }
     }
 
     fn has_services_for(&self, scenario: &Scenario) -> bool {
-        self.postgres.is_some() || !scenario.services
+        self.postgres.is_some() || scenario.need_beyond_one_process().is_none()
     }
 
     /// Starts one deployment a variant; a scenario without variants gets the server's defaults.
@@ -86,12 +106,6 @@ impl Lab {
     /// # Errors
     /// When a server does not come up.
     pub fn deploy(&self, scenario: &Scenario) -> Result<Vec<Deployment>> {
-        if let Some(need) = scenario.need_beyond_one_process() {
-            bail!(
-                "scenario '{}' {need}, which the embedded default has not; a verdict without it would be wrong",
-                scenario.name
-            );
-        }
         if scenario.variants.is_empty() {
             let plain =
                 ServerSettings { processes: 1, stacks: vec![], keygen: false, flags: Default::default() };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result, anyhow};
 use proofload_reports::run::{Measurement, Model, Series};
 use proofload_scenarios::Scenario;
 use proofload_scenarios::scenario::{Fault, Load};
@@ -18,7 +18,8 @@ use crate::generate::{Generator, Script, Settled};
 use crate::lab::Lab;
 use crate::observe::{Observer, Reading, difference};
 use crate::progress::Progress;
-use crate::{ceiling, facts, interrupt, ledger, prepare};
+use crate::witness::{Machine, Metrics, Processes, Witness};
+use crate::{ceiling, facts, generate, interrupt, ledger, prepare};
 
 /// What making the links, restarting and reading back take, about.
 const PREPARATION: Duration = Duration::from_secs(3);
@@ -38,6 +39,9 @@ fn load_time(scenario: &Scenario) -> Duration {
 /// When it could not be set up. What goes wrong while it is measured is part of the measurement.
 pub fn measure(scenario: &Scenario, lab: &Lab, progress: &Progress) -> Result<Measurement> {
     progress.phase(&format!("{}: setting up", scenario.name), PREPARATION);
+    if let Some(url) = &lab.target {
+        return measure_subjects(scenario, lab, vec![Subject::given(scenario, url)?], progress, None);
+    }
     let deployments = lab.deploy(scenario)?;
     let subjects: Vec<Subject> =
         deployments.into_iter().map(|it| Subject::prepare(scenario, lab, it)).collect::<Result<_>>()?;
@@ -63,8 +67,8 @@ pub fn measure_subjects(
     }
     for subject in &subjects {
         measurement.witnesses.extend(subject.observer.about());
-        let flags = subject.deployment.settings.join(" ");
-        measurement.settings.insert(format!("server ({})", subject.deployment.variant), flags);
+        let (variant, settings) = subject.described();
+        measurement.settings.insert(format!("server ({variant})"), settings);
     }
     measurement.ceiling = ceiling::of(scenario);
     measurement.ledger = audit(subjects)?;
@@ -74,14 +78,54 @@ pub fn measure_subjects(
 
 /// A variant under load: where it runs, what it holds, who watches it, what it acknowledged.
 pub struct Subject {
-    deployment: Deployment,
+    place: Place,
     links: Arc<Links>,
     observer: Observer,
     created: Vec<(String, String)>,
     indeterminate: Vec<String>,
 }
 
+enum Place {
+    Bundled(Deployment),
+    /// A service that someone else runs.
+    Given {
+        target: Target,
+        url: String,
+    },
+}
+
 impl Subject {
+    /// The service at `url`, which is only asked, never prepared.
+    fn given(scenario: &Scenario, url: &str) -> Result<Self> {
+        let manner = generate::manner(scenario)?;
+        let (target, _) = Target::of_url(url, &manner).context("--target")?;
+        let metrics = format!("{}/metrics", url.trim_end_matches('/'));
+        let mut witnesses: Vec<Box<dyn Witness>> =
+            vec![Box::new(Machine), Box::new(Processes::new().watch_generator())];
+        let mut shown = Observer::new(vec![Box::new(Metrics::of_target(&metrics))])?;
+        if !shown.read().is_empty() {
+            witnesses.push(Box::new(Metrics::of_target(&metrics)));
+        }
+        let place = Place::Given { target, url: url.to_owned() };
+        let observer = Observer::new(witnesses)?;
+        Ok(Self { place, links: Arc::default(), observer, created: Vec::new(), indeterminate: Vec::new() })
+    }
+
+    fn variant(&self) -> &str {
+        match &self.place {
+            Place::Bundled(deployment) => &deployment.variant,
+            Place::Given { .. } => "target",
+        }
+    }
+
+    /// The variant's name, and how it was started.
+    fn described(&self) -> (&str, String) {
+        match &self.place {
+            Place::Bundled(deployment) => (&deployment.variant, deployment.settings.join(" ")),
+            Place::Given { url, .. } => ("target", url.clone()),
+        }
+    }
+
     fn prepare(scenario: &Scenario, lab: &Lab, mut deployment: Deployment) -> Result<Self> {
         let links = match &scenario.links {
             Some(wanted) => prepare::links(wanted, scenario.seed, &mut deployment)?,
@@ -95,11 +139,14 @@ impl Subject {
         let observer = Observer::new(deployment.witnesses(lab.postgres())?)?;
         let created =
             (0..links.len()).map(|it| (links.code(it).to_owned(), links.url(it).to_owned())).collect();
-        Ok(Self { deployment, links, observer, created, indeterminate: Vec::new() })
+        Ok(Self { place: Place::Bundled(deployment), links, observer, created, indeterminate: Vec::new() })
     }
 
     fn target(&self) -> Target {
-        self.deployment.target()
+        match &self.place {
+            Place::Bundled(deployment) => deployment.target(),
+            Place::Given { target, .. } => target.clone(),
+        }
     }
 
     /// Enters what a drive was told of creates.
@@ -125,18 +172,18 @@ fn alone(
     describe_rate(rate, into);
     let phases = load_phases(scenario);
     let mut faults = Faults::of(scenario);
-    let (observer, deployment) = (&mut subject.observer, &mut subject.deployment);
+    let (observer, place) = (&mut subject.observer, &mut subject.place);
     // Without a warm-up the load may be ahead of the reading at the measurement's start: read before it begins.
     let mut idle = phases.warm_up.is_zero().then(|| observer.read());
     let mut readings = Vec::new();
     let mut at_boundary = || {
-        faults.strike(readings.len() as f64 * scenario.phases.slice_s, deployment, lab);
+        faults.strike(readings.len() as f64 * scenario.phases.slice_s, place, lab);
         readings.push(idle.take().unwrap_or_else(|| observer.read()));
     };
     let mut recording = generator.drive(phases, rate, &mut at_boundary)?;
     into.invalid.extend(faults.failed);
     into.remarks.extend(faults.struck);
-    let mut series = blank_series(&subject.deployment.variant);
+    let mut series = blank_series(subject.variant());
     series.before_measurement = readings.first().cloned().unwrap_or_default();
     series.times = std::mem::take(&mut recording.times);
     conclude(&recording, into);
@@ -165,10 +212,14 @@ impl<'a> Faults<'a> {
     }
 
     /// Brings about what is due by now, at the boundary of a slice.
-    fn strike(&mut self, now_s: f64, deployment: &mut Deployment, lab: &Lab) {
+    fn strike(&mut self, now_s: f64, place: &mut Place, lab: &Lab) {
         while let Some(fault) = self.coming.pop_if(|fault| fault.at_s <= now_s + 1e-9) {
             let what = format!("{:?} {:?} at {:.2} s", fault.action, fault.target, now_s).to_lowercase();
-            match deployment.suffer(fault, lab.postgres()) {
+            let suffered = match place {
+                Place::Bundled(deployment) => deployment.suffer(fault, lab.postgres()),
+                Place::Given { .. } => Err(anyhow!("only the bundled server and its services can be broken")),
+            };
+            match suffered {
                 Ok(()) => self.struck.push(what),
                 Err(error) => self.failed.push(format!("a fault did not come about: {what}: {error:#}")),
             }
@@ -190,8 +241,7 @@ fn interleaved(
     // Every variant gets the same rate, so that only the design differs.
     let rate = generators[0].settle()?;
     describe_rate(rate, into);
-    let mut series: Vec<Series> =
-        subjects.iter().map(|subject| blank_series(&subject.deployment.variant)).collect();
+    let mut series: Vec<Series> = subjects.iter().map(|subject| blank_series(subject.variant())).collect();
     warm_up(scenario, &mut generators, subjects, rate)?;
     let mut elapsed = 0.0;
     for (block, index) in interleaving(scenario, subjects.len()) {
@@ -299,9 +349,10 @@ fn audit(subjects: Vec<Subject>) -> Result<Option<proofload_reports::run::Ledger
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let codec = Codec::new(&PUBLIC_DEFAULT_KEY);
     let mut ledgers = Vec::new();
-    for mut subject in subjects {
-        subject.deployment.stop();
-        let stored = runtime.block_on(ledger::read_store(&subject.deployment.database.url(), &codec))?;
+    for subject in subjects {
+        let Place::Bundled(mut deployment) = subject.place else { continue };
+        deployment.stop();
+        let stored = runtime.block_on(ledger::read_store(&deployment.database.url(), &codec))?;
         ledgers.push(ledger::reconcile(
             &subject.created,
             &subject.indeterminate,

@@ -61,6 +61,18 @@ impl Destination {
         Ok(code)
     }
 
+    /// Writes one page into the directory and returns its path.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn publish_page(&self, name: &str, page: &str) -> Result<PathBuf> {
+        let path = self.directory.join(name);
+        fs::create_dir_all(&self.directory).and_then(|()| fs::write(&path, page)).with_context(|| {
+            format!("{} cannot be written; name another directory with --out DIR", path.display())
+        })?;
+        Ok(path)
+    }
+
     fn point_latest(&self) -> Result<()> {
         let Some(latest) = &self.latest else { return Ok(()) };
         let name = self.directory.file_name().context("the report directory has no name")?;

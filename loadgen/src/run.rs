@@ -25,8 +25,9 @@ pub fn run(args: &RunArgs) -> Result<u8> {
 
 fn one_scenario(name: &str, args: &RunArgs) -> Result<u8> {
     let scenario = ask::scenario(name)?.for_profile(args.profile.of_scenarios());
-    let destination = Destination::prepare(&args.output, "run")?;
     let lab = Lab::open(&args.place)?;
+    lab.refuse_unless_able(std::slice::from_ref(&scenario))?;
+    let destination = Destination::prepare(&args.output, "run")?;
     let progress = Progress::start(planned(&scenario));
     let mut session = Session::begin("run", args.profile, &lab);
     session.run.measurements.push(measure(&scenario, &lab, &progress)?);
