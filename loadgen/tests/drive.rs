@@ -157,3 +157,32 @@ fn arrivals_beyond_the_bound_are_dropped_counted_and_make_latency_invalid() {
     assert!(recording.invalid_latency[0].contains("dropped"));
     assert_eq!(recording.times["response"].count(), 18);
 }
+
+/// Whatever way a body comes in, its last byte is waited for.
+#[test]
+fn bodies_are_read_to_their_end_however_they_are_framed() {
+    let right = [
+        "HTTP/1.1 302 Found\r\nlocation: https://example.com/\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        "HTTP/1.1 302 Found\r\nLocation: https://example.com/\r\n\r\nuntil the end",
+        "HTTP/1.0 302 Found\r\nlocation: https://example.com/\r\n\r\n",
+        "HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\nHTTP/1.1 302 Found\r\nlocation: https://example.com/\r\n\r\n",
+        "HTTP/1.1 302 Found\r\nlocation: https://example.com/\r\ncontent-length: 2\r\n\r\nok and more",
+    ];
+    for text in right {
+        let server = TestServer::start(Behaviour::Says(text.as_bytes()), None).unwrap();
+        let recording = run(&server, closed(), |_| ()).unwrap();
+        assert!(recording.total("client.ok") > 0, "{text}: {:?}", recording.samples);
+        assert_eq!(recording.total("client.garbage") + recording.total("client.wrong"), 0, "{text}");
+    }
+    let wrong = [
+        ("HTTP/1.1 302 Found\r\ntransfer-encoding: chunked\r\n\r\n3\r\nab", "client.cut"),
+        ("HTTP/1.1 302 Found\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n", "client.garbage"),
+        ("HTTP/1.1 302 Found\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab", "client.garbage"),
+    ];
+    for (text, counter) in wrong {
+        let server = TestServer::start(Behaviour::Says(text.as_bytes()), None).unwrap();
+        let recording = run(&server, closed(), |_| ()).unwrap();
+        assert!(recording.total(counter) > 0, "{text}: {:?}", recording.samples);
+        assert_eq!(recording.total("client.ok"), 0, "{text}");
+    }
+}

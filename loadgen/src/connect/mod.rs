@@ -1,42 +1,37 @@
 //! A connection to the target, in whichever version of HTTP it speaks.
 
+mod chunks;
+mod http1;
+mod http2;
+mod stamps;
 mod target;
 mod tls;
-mod wire;
 
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
-use hyper::header::HOST;
-use hyper::http::uri::{Authority, Parts, Scheme};
-use hyper::{Request, Response, Uri, Version};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use hyper::http::uri::Scheme;
 use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
-use crate::exchange::Failure;
+use crate::exchange::{Exchange, Failure, Judgement, Operation};
 use crate::pace::Clock;
+use http1::Http1;
+use http2::Http2;
+use stamps::Stamps;
 pub use target::{Manner, Target, TargetError};
-use wire::{Stamps, Wire};
 
-/// One connection and what drives it. Whoever waits on it must also turn it: that spares a task, and a
-/// wake-up, a request.
+/// One connection and the stamps of its latest request.
 pub struct Connection {
     pub stamps: Rc<Stamps>,
-    sender: Sender,
-    driver: Option<Pin<Box<dyn Future<Output = hyper::Result<()>>>>>,
+    protocol: Protocol,
 }
 
-enum Sender {
-    Http1(http1::SendRequest<Full<Bytes>>),
-    Http2 { sender: http2::SendRequest<Full<Bytes>>, scheme: Scheme, authority: Authority },
+enum Protocol {
+    Plain(Http1<TcpStream>),
+    Secure(Box<Http1<TlsStream<TcpStream>>>),
+    Http2(Http2),
 }
 
 /// Why there is no connection.
@@ -57,125 +52,66 @@ impl DialError {
 }
 
 impl Connection {
-    /// Moves bytes. False once the connection is over.
-    pub fn turn(&mut self, context: &mut Context<'_>) -> bool {
-        let Some(driver) = &mut self.driver else { return false };
-        if driver.as_mut().poll(context).is_ready() {
-            self.driver = None;
-        }
-        self.driver.is_some()
-    }
-
     /// Whether it takes another request; false once it does not any more.
     pub fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<bool> {
-        if !self.turn(context) {
-            return Poll::Ready(false);
-        }
-        let ready = match &mut self.sender {
-            Sender::Http1(sender) => sender.poll_ready(context),
-            Sender::Http2 { sender, .. } => sender.poll_ready(context),
-        };
-        ready.map(|ready| ready.is_ok())
-    }
-
-    /// Sends `request` and waits for the head of its answer. `over` is asked at each turn, with whether the
-    /// connection still stands, if the wait must end.
-    pub async fn answer(
-        &mut self,
-        request: Request<Full<Bytes>>,
-        over: impl Fn(bool) -> Option<Failure>,
-    ) -> Result<Response<Incoming>, Failure> {
-        match &mut self.sender {
-            Sender::Http1(sender) => {
-                let answering = sender.send_request(request);
-                self.wait(answering, over).await
-            }
-            Sender::Http2 { sender, scheme, authority } => {
-                let answering = sender.send_request(for_http2(request, scheme, authority));
-                self.wait(answering, over).await
-            }
+        match &mut self.protocol {
+            Protocol::Plain(http1) => Poll::Ready(http1.poll_ready(context)),
+            Protocol::Secure(http1) => Poll::Ready(http1.poll_ready(context)),
+            Protocol::Http2(http2) => http2.poll_ready(context),
         }
     }
 
-    async fn wait(
+    /// Makes one request and checks the answer, read to its last byte. `over` says if the wait must end.
+    pub async fn exchange(
         &mut self,
-        answering: impl Future<Output = hyper::Result<Response<Incoming>>>,
-        over: impl Fn(bool) -> Option<Failure>,
-    ) -> Result<Response<Incoming>, Failure> {
-        let mut answering = pin!(answering);
-        poll_fn(|context| {
-            let stands = self.turn(context);
-            match answering.as_mut().poll(context) {
-                Poll::Ready(result) => Poll::Ready(result.map_err(|error| Failure::of_hyper(&error))),
-                Poll::Pending => over(stands).map_or(Poll::Pending, |failure| Poll::Ready(Err(failure))),
-            }
-        })
-        .await
+        exchange: &dyn Exchange,
+        operation: Operation,
+        over: impl Fn() -> Option<Failure>,
+    ) -> Result<Judgement, Failure> {
+        match &mut self.protocol {
+            Protocol::Plain(http1) => http1.exchange(exchange, operation, over).await,
+            Protocol::Secure(http1) => http1.exchange(exchange, operation, over).await,
+            Protocol::Http2(http2) => http2.exchange(exchange, operation, over).await,
+        }
     }
-}
-
-/// HTTP/2 names scheme and authority in the request's URI, not in a header.
-fn for_http2(
-    mut request: Request<Full<Bytes>>,
-    scheme: &Scheme,
-    authority: &Authority,
-) -> Request<Full<Bytes>> {
-    let mut parts = Parts::default();
-    parts.scheme = Some(scheme.clone());
-    parts.authority = Some(authority.clone());
-    parts.path_and_query = request.uri().path_and_query().cloned();
-    *request.uri_mut() = Uri::from_parts(parts).expect("all three parts are there");
-    *request.version_mut() = Version::HTTP_2;
-    request.headers_mut().remove(HOST);
-    request
 }
 
 /// Connects to `target`. The caller bounds the time.
 pub async fn dial(target: &Target, clock: Clock) -> Result<Connection, DialError> {
     let stream = TcpStream::connect(target.addr).await.map_err(|error| DialError::of_io(&error))?;
     stream.set_nodelay(true).map_err(|error| DialError::of_io(&error))?;
-    match &target.tls {
-        None => shake_hands(target, stream, clock).await,
+    let stamps = Rc::new(Stamps::new(clock));
+    let protocol = match &target.tls {
+        None if target.http2 => {
+            let authority = target.host.parse().expect("it was part of a URL, or an address");
+            let begun = Http2::begin(stream, stamps.clone(), Scheme::HTTP, authority).await;
+            Protocol::Http2(begun.map_err(|error| of_hyper(&error))?)
+        }
+        None => Protocol::Plain(Http1::new(stream, stamps.clone())),
         Some(tls) => {
             let connected = tls.connector.connect(tls.name.clone(), stream).await;
             let stream = connected.map_err(|error| DialError::of_io(&error))?;
-            if target.http2 && stream.get_ref().1.alpn_protocol() != Some(b"h2") {
-                let detail = "the target does not offer HTTP/2".to_owned();
-                return Err(DialError { failure: Failure::Tls, detail });
-            }
-            shake_hands(target, stream, clock).await
+            secure(target, stream, stamps.clone()).await?
         }
-    }
+    };
+    Ok(Connection { stamps, protocol })
 }
 
-async fn shake_hands<S>(target: &Target, stream: S, clock: Clock) -> Result<Connection, DialError>
-where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
-{
-    let stamps = Rc::new(Stamps::new(clock));
-    let io = TokioIo::new(Wire { stream, stamps: stamps.clone() });
-    if target.http2 {
-        let (sender, driver) = http2::handshake(OnThisThread, io).await.map_err(|error| of_hyper(&error))?;
-        let scheme = if target.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
-        let authority = target.host.parse().expect("it was part of a URL, or an address");
-        let sender = Sender::Http2 { sender, scheme, authority };
-        return Ok(Connection { stamps, sender, driver: Some(Box::pin(driver)) });
+async fn secure(
+    target: &Target,
+    stream: TlsStream<TcpStream>,
+    stamps: Rc<Stamps>,
+) -> Result<Protocol, DialError> {
+    if !target.http2 {
+        return Ok(Protocol::Secure(Box::new(Http1::new(stream, stamps))));
     }
-    let (sender, driver) = http1::handshake(io).await.map_err(|error| of_hyper(&error))?;
-    Ok(Connection { stamps, sender: Sender::Http1(sender), driver: Some(Box::pin(driver)) })
-}
-
-/// Runs what HTTP/2 does beside a request on the worker's own thread.
-#[derive(Clone)]
-struct OnThisThread;
-
-impl<F: Future + 'static> hyper::rt::Executor<F> for OnThisThread
-where
-    F::Output: 'static,
-{
-    fn execute(&self, future: F) {
-        tokio::task::spawn_local(future);
+    if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
+        let detail = "the target does not offer HTTP/2".to_owned();
+        return Err(DialError { failure: Failure::Tls, detail });
     }
+    let authority = target.host.parse().expect("it was part of a URL");
+    let begun = Http2::begin(stream, stamps, Scheme::HTTPS, authority).await;
+    Ok(Protocol::Http2(begun.map_err(|error| of_hyper(&error))?))
 }
 
 fn of_hyper(error: &hyper::Error) -> DialError {

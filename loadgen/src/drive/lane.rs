@@ -1,21 +1,16 @@
 //! A lane: one connection after another, one request at a time.
 
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
-
-use bytes::Bytes;
-use hyper::body::{Body, Incoming};
-use hyper::http::response::Parts;
 
 use super::closed::ClosedFeed;
 use super::load::Mutation;
 use super::open::{Arrival, OpenFeed};
 use super::worker::{LaneState, Shared};
 use crate::connect::{Connection, DialError, dial};
-use crate::exchange::{Answer, Failure, Judgement, Operation};
+use crate::exchange::{Failure, Judgement, Operation};
 use crate::record::{Outcome, Sample};
 
 /// Where a lane's work comes from.
@@ -33,16 +28,11 @@ pub struct Lane {
     shared: Rc<Shared>,
     /// Connections that failed in a row.
     refusals: u32,
-    /// Body bytes of answers that come in several pieces.
-    pieces: Vec<u8>,
 }
-
-/// Most of a body that is kept to be checked.
-const KEPT_BODY: usize = 1 << 20;
 
 impl Lane {
     pub fn new(index: usize, connection: Option<Connection>, feed: Feed, shared: Rc<Shared>) -> Self {
-        Self { index, connection, feed, shared, refusals: 0, pieces: Vec::new() }
+        Self { index, connection, feed, shared, refusals: 0 }
     }
 
     pub async fn run(mut self) {
@@ -72,35 +62,42 @@ impl Lane {
 
     /// Makes the request and records what became of it.
     async fn serve(&mut self, arrival: Arrival) {
-        let shared = self.shared.clone();
-        let waited_too_long = shared.clock.now().saturating_sub(arrival.due) >= shared.timeout;
-        let (result, ready) = if waited_too_long {
-            (Err(Failure::Timeout), 0)
-        } else {
-            self.state().deadline.set(shared.clock.now() + shared.timeout);
-            let result = self.attempt(arrival.operation).await;
-            self.state().deadline.set(0);
-            self.state().overdue.set(false);
-            result
-        };
+        let now = self.shared.clock.now();
+        if now.saturating_sub(arrival.due) >= self.shared.timeout {
+            return self.give_up(arrival, now);
+        }
+        self.state().deadline.set(now + self.shared.timeout);
+        let (result, ready) = self.attempt(arrival.operation, now).await;
+        self.state().deadline.set(0);
+        self.state().overdue.set(false);
         let outcome = self.outcome(arrival.operation, result);
-        let mut sample = self.sample(arrival, ready, outcome, waited_too_long);
-        if shared.drive.mutation == Mutation::StampFromSending && sample.sent > 0 {
+        let mut sample = self.sample(arrival, ready, outcome);
+        if self.shared.drive.mutation == Mutation::StampFromSending && sample.sent > 0 {
             sample.due = sample.sent;
         }
         let received = self.connection.as_ref().map_or(0, |connection| connection.stamps.received.take());
-        shared.recorder.borrow_mut().record(&sample, received);
+        self.shared.recorder.borrow_mut().record(&sample, received);
         if let Outcome::Failed(_) = outcome {
             self.connection = None;
         }
     }
 
-    fn sample(&self, arrival: Arrival, ready: u64, outcome: Outcome, unsent: bool) -> Sample {
+    /// An arrival that has waited too long for a connection is never sent.
+    fn give_up(&self, arrival: Arrival, now: u64) {
+        let kind = self.shared.exchange.kind(arrival.operation);
+        let outcome = Outcome::Failed(Failure::Timeout);
+        let due = arrival.due;
+        let sample = Sample { kind, due, ready: 0, sent: 0, written: 0, first: 0, done: now, outcome };
+        self.shared.surprise(|| format!("{:?}: no connection was free in time", arrival.operation));
+        self.shared.recorder.borrow_mut().record(&sample, 0);
+    }
+
+    fn sample(&self, arrival: Arrival, ready: u64, outcome: Outcome) -> Sample {
         let kind = self.shared.exchange.kind(arrival.operation);
         let blank = Sample { kind, due: arrival.due, ready, sent: 0, written: 0, first: 0, done: 0, outcome };
         let answered = matches!(outcome, Outcome::Ok | Outcome::Created | Outcome::Wrong);
         match &self.connection {
-            Some(connection) if !unsent => {
+            Some(connection) => {
                 let stamps = &connection.stamps;
                 Sample {
                     sent: stamps.sent.get(),
@@ -110,7 +107,7 @@ impl Lane {
                     ..blank
                 }
             }
-            _ => Sample { done: self.shared.clock.now(), ..blank },
+            None => Sample { done: self.shared.clock.now(), ..blank },
         }
     }
 
@@ -145,17 +142,16 @@ impl Lane {
         }
     }
 
-    /// One request on a connection that is ready; the time it was.
-    async fn attempt(&mut self, operation: Operation) -> (Result<Judgement, Failure>, u64) {
-        if let Err(failure) = self.connect().await {
-            return (Err(failure), 0);
+    /// One request, and when a connection was ready for it.
+    async fn attempt(&mut self, operation: Operation, now: u64) -> (Result<Judgement, Failure>, u64) {
+        match self.connect(now).await {
+            Err(failure) => (Err(failure), 0),
+            Ok(ready) => (self.request(operation).await, ready),
         }
-        let ready = self.shared.clock.now();
-        (self.request(operation).await, ready)
     }
 
-    /// Has a connection ready: the one at hand, or a new one if the target closed it.
-    async fn connect(&mut self) -> Result<(), Failure> {
+    /// Has a connection ready: the one at hand, or a new one if the target closed it. When it was.
+    async fn connect(&mut self, now: u64) -> Result<u64, Failure> {
         if let Some(connection) = &mut self.connection {
             let state = &self.shared.lanes[self.index];
             let ready = poll_fn(|context| match connection.poll_ready(context) {
@@ -164,12 +160,11 @@ impl Lane {
             });
             if ready.await {
                 connection.stamps.reset();
-                return Ok(());
+                return Ok(now);
             }
             self.connection = None;
         }
         let shared = self.shared.clone();
-        let began = shared.clock.now();
         let target = shared.drive.target.of_connection(self.index);
         let dialled = tokio::time::timeout(shared.drive.timeout, dial(&target, shared.clock));
         let dialled = dialled.await.unwrap_or_else(|_| Err(DialError::timeout(shared.drive.timeout)));
@@ -179,27 +174,19 @@ impl Lane {
             error.failure
         })?;
         self.refusals = 0;
-        shared.recorder.borrow_mut().connected(shared.clock.now() - began);
+        let ready = shared.clock.now();
+        shared.recorder.borrow_mut().connected(ready - now);
         self.connection = Some(connection);
-        Ok(())
+        Ok(ready)
     }
 
     async fn request(&mut self, operation: Operation) -> Result<Judgement, Failure> {
-        let shared = self.shared.clone();
+        let shared = &self.shared;
         let state = &shared.lanes[self.index];
         let connection = self.connection.as_mut().expect("connected just before");
-        let request = shared.exchange.request(operation);
         shared.recorder.borrow_mut().sent();
-        let response = connection.answer(request, |stands| over(state, stands)).await?;
-        let (parts, body) = response.into_parts();
-        let held = read_body(connection, state, body, &mut self.pieces).await?;
-        Ok(self.check(operation, &parts, &held))
-    }
-
-    fn check(&self, operation: Operation, parts: &Parts, held: &Bytes) -> Judgement {
-        let body = if self.pieces.is_empty() { held } else { self.pieces.as_slice() };
-        let answer = Answer { status: parts.status, headers: &parts.headers, body };
-        self.shared.exchange.check(operation, &answer)
+        let over = || state.overdue.get().then_some(Failure::Timeout);
+        connection.exchange(&*shared.exchange, operation, over).await
     }
 
     /// Spares a target that refuses connections, and this machine's ports.
@@ -207,55 +194,4 @@ impl Lane {
         let milliseconds = 5u64 << self.refusals.min(6);
         tokio::time::sleep(Duration::from_millis(milliseconds)).await;
     }
-}
-
-/// Why the wait must end without an answer, if it must.
-fn over(state: &LaneState, stands: bool) -> Option<Failure> {
-    match stands {
-        _ if state.overdue.get() => Some(Failure::Timeout),
-        false => Some(Failure::Cut),
-        true => None,
-    }
-}
-
-/// Reads to the last byte. A body in one piece is returned as it is; several are put into `pieces`.
-async fn read_body(
-    connection: &mut Connection,
-    state: &LaneState,
-    mut body: Incoming,
-    pieces: &mut Vec<u8>,
-) -> Result<Bytes, Failure> {
-    pieces.clear();
-    let mut held = Bytes::new();
-    while !body.is_end_stream() {
-        let next = poll_fn(|context: &mut Context<'_>| {
-            let mut poll = Pin::new(&mut body).poll_frame(context);
-            let mut alive = true;
-            if poll.is_pending() {
-                alive = connection.turn(context);
-                poll = Pin::new(&mut body).poll_frame(context);
-            }
-            match poll {
-                Poll::Ready(frame) => {
-                    Poll::Ready(frame.transpose().map_err(|error| Failure::of_hyper(&error)))
-                }
-                Poll::Pending => {
-                    over(state, alive).map_or(Poll::Pending, |failure| Poll::Ready(Err(failure)))
-                }
-            }
-        })
-        .await?;
-        let Some(frame) = next else { break };
-        let Ok(data) = frame.into_data() else { continue };
-        if held.is_empty() && pieces.is_empty() {
-            held = data;
-            continue;
-        }
-        if pieces.is_empty() {
-            pieces.extend_from_slice(&held);
-        }
-        let room = KEPT_BODY.saturating_sub(pieces.len());
-        pieces.extend_from_slice(&data[..data.len().min(room)]);
-    }
-    Ok(held)
 }

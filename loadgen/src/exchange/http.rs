@@ -13,7 +13,7 @@ use proofload_scenarios::scenario::{Action, HttpTemplate};
 use proofload_scenarios::template::{Piece, pieces};
 
 use super::values::{ValueError, Values};
-use super::{Answer, Exchange, Judgement, Operation};
+use super::{Answer, Exchange, Judgement, Operation, wire};
 
 /// Why a template cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -42,7 +42,13 @@ struct Template {
     answer_headers: Vec<(HeaderName, String)>,
     answer_contains: Option<String>,
     /// The request itself, where no row changes it.
-    fixed: Option<Request<Full<Bytes>>>,
+    fixed: Option<Fixed>,
+}
+
+struct Fixed {
+    request: Request<Full<Bytes>>,
+    /// The same in HTTP/1.1.
+    bytes: Vec<u8>,
 }
 
 /// A text with variables.
@@ -75,7 +81,7 @@ impl Templates {
         this.try_all()?;
         for index in 0..this.templates.len() {
             if this.templates[index].is_fixed() {
-                this.templates[index].fixed = this.build(&this.templates[index], 0).ok();
+                this.templates[index].fixed = this.build(&this.templates[index], 0).ok().map(Fixed::of);
             }
         }
         Ok(this)
@@ -206,6 +212,14 @@ impl Template {
     }
 }
 
+impl Fixed {
+    fn of(request: Request<Full<Bytes>>) -> Self {
+        let mut bytes = Vec::new();
+        wire::write(request.clone(), &mut bytes);
+        Self { request, bytes }
+    }
+}
+
 impl Text {
     fn parse(text: &str, template: &str, place: &str, values: &[String]) -> Result<Self, TemplateError> {
         let mut filled = Vec::new();
@@ -253,8 +267,15 @@ impl Exchange for Templates {
         };
         let template = &self.templates[self.kind(operation)];
         match &template.fixed {
-            Some(request) => request.clone(),
+            Some(fixed) => fixed.request.clone(),
             None => self.build(template, row).expect("every row was tried beforehand"),
+        }
+    }
+
+    fn write(&self, operation: Operation, bytes: &mut Vec<u8>) {
+        match &self.templates[self.kind(operation)].fixed {
+            Some(fixed) => bytes.extend_from_slice(&fixed.bytes),
+            None => wire::write(self.request(operation), bytes),
         }
     }
 
@@ -269,8 +290,9 @@ impl Exchange for Templates {
             return Judgement::Wrong(format!("status {status}"));
         }
         for (name, expected) in &template.answer_headers {
-            let found = answer.headers.get(name);
-            if found.is_none_or(|found| found.as_bytes() != expected.as_bytes()) {
+            let found = answer.headers.get(name.as_str());
+            if found != Some(expected.as_bytes()) {
+                let found = found.map(String::from_utf8_lossy);
                 return Judgement::Wrong(format!("header {name} is {found:?}, not {expected:?}"));
             }
         }
@@ -289,6 +311,7 @@ fn contains(body: &[u8], part: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Headers;
     use super::*;
 
     fn template(path: &str) -> HttpTemplate {
@@ -328,8 +351,10 @@ mod tests {
             let headers =
                 HeaderMap::from_iter([(HeaderName::from_static("x-mark"), HeaderValue::from_static(mark))]);
             let status = StatusCode::from_u16(status).unwrap();
-            templates
-                .check(Operation::Http { template: 0, row: 0 }, &Answer { status, headers: &headers, body })
+            templates.check(
+                Operation::Http { template: 0, row: 0 },
+                &Answer { status, headers: Headers::Map(&headers), body },
+            )
         };
         assert_eq!(judge(200, "yes", b"a needle here"), Judgement::Right);
         assert!(matches!(judge(500, "yes", b"needle"), Judgement::Wrong(how) if how.contains("500")));

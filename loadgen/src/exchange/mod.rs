@@ -4,10 +4,11 @@ mod failure;
 mod http;
 mod shortener;
 mod values;
+mod wire;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::HeaderMap;
+use hyper::header::{HeaderMap, HeaderValue};
 use hyper::{Request, StatusCode};
 
 pub use failure::Failure;
@@ -27,6 +28,11 @@ pub trait Exchange: Send + Sync {
 
     fn request(&self, operation: Operation) -> Request<Full<Bytes>>;
 
+    /// Appends the request's bytes in HTTP/1.1: the same request, without the detour where that is cheaper.
+    fn write(&self, operation: Operation, bytes: &mut Vec<u8>) {
+        wire::write(self.request(operation), bytes);
+    }
+
     /// Judges a complete answer.
     fn check(&self, operation: Operation, answer: &Answer<'_>) -> Judgement;
 }
@@ -34,9 +40,28 @@ pub trait Exchange: Send + Sync {
 /// An answer, read to its last byte.
 pub struct Answer<'a> {
     pub status: StatusCode,
-    pub headers: &'a HeaderMap,
+    pub headers: Headers<'a>,
     /// The body's first megabyte.
     pub body: &'a [u8],
+}
+
+/// The headers of an answer, as they were read.
+#[derive(Clone, Copy)]
+pub enum Headers<'a> {
+    Map(&'a HeaderMap),
+    Lines(&'a [httparse::Header<'a>]),
+}
+
+impl<'a> Headers<'a> {
+    /// The first value under `name`, which is in lower case.
+    pub fn get(&self, name: &str) -> Option<&'a [u8]> {
+        match self {
+            Headers::Map(map) => map.get(name).map(HeaderValue::as_bytes),
+            Headers::Lines(lines) => {
+                lines.iter().find(|line| line.name.eq_ignore_ascii_case(name)).map(|line| line.value)
+            }
+        }
+    }
 }
 
 /// What an answer was worth.

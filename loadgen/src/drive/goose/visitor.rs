@@ -23,7 +23,7 @@ use super::super::Drive;
 use super::super::recording::Created;
 use super::super::worker::WorkerResult;
 use super::Journeys;
-use crate::exchange::{Answer, Failure, Judgement, check_created, check_visit, expect_status};
+use crate::exchange::{Answer, Failure, Headers, Judgement, check_created, check_visit, expect_status};
 use crate::pace::Clock;
 use crate::record::{Outcome, Recorder, Sample, Timeline, Times, WorkerSlice};
 
@@ -253,7 +253,7 @@ impl Stage {
         });
         let result = result.map(|reply| {
             let Reply { status, headers, body } = &reply;
-            (check(&Answer { status: *status, headers, body }), *status)
+            (check(&Answer { status: *status, headers: Headers::Map(headers), body }), *status)
         });
         let outcome = match &result {
             Ok((Judgement::Right, _)) => Outcome::Ok,
