@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use reqwest::RequestBuilder;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 
@@ -87,18 +88,23 @@ impl Api {
         Ok(())
     }
 
+    /// Empties the server's cache, as an operator can.
+    pub fn empty_cache(&self) -> Result<()> {
+        self.send(self.client.delete(format!("{}/api/cache", self.base))).map(drop)
+    }
+
     fn post(&self, path: &str, body: &serde_json::Value) -> Result<Vec<u8>> {
-        let request = self
-            .client
-            .post(format!("{}{path}", self.base))
-            .header("content-type", "application/json")
-            .body(body.to_string());
+        let request = self.client.post(format!("{}{path}", self.base));
+        self.send(request.header("content-type", "application/json").body(body.to_string()))
+    }
+
+    fn send(&self, request: RequestBuilder) -> Result<Vec<u8>> {
         self.runtime.block_on(async {
-            let answer = request.send().await.with_context(|| format!("POST {path} was not answered"))?;
-            let status = answer.status();
+            let answer = request.send().await.with_context(|| format!("{} gave no answer", self.base))?;
+            let (status, url) = (answer.status(), answer.url().clone());
             let body = answer.bytes().await?;
             if !status.is_success() {
-                bail!("POST {path} answered {status}: {}", String::from_utf8_lossy(&body));
+                bail!("{url} answered {status}: {}", String::from_utf8_lossy(&body));
             }
             Ok(body.to_vec())
         })

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use proofload_scenarios::scenario::{Fault, FaultAction, FaultTarget, ServerSettings};
 use tempfile::TempDir;
 
+use crate::api::Api;
 use crate::connect::Target;
 use crate::services::{Postgres, Redis, Service};
 use crate::witness::{self, Machine, Metrics, Processes, Witness, WriteAheadLog};
@@ -178,6 +179,12 @@ impl Deployment {
     pub fn suffer(&mut self, fault: &Fault, postgres: Option<&RefCell<Postgres>>) -> Result<()> {
         match fault.target {
             FaultTarget::App => {
+                if fault.action == FaultAction::Flush {
+                    return self
+                        .apps
+                        .iter()
+                        .try_for_each(|app| Api::new(format!("http://{}", app.address))?.empty_cache());
+                }
                 let chosen = |index: usize| fault.process.is_none_or(|process| process as usize == index);
                 let apps = self.apps.iter_mut().enumerate().filter(|(index, _)| chosen(*index));
                 apps.map(|(_, app)| act(&mut app.service, fault.action)).collect()
@@ -209,7 +216,10 @@ fn act(service: &mut Service, action: FaultAction) -> Result<()> {
         FaultAction::Start => service.start()?,
         FaultAction::Restart => service.restart()?,
         FaultAction::Flush | FaultAction::Dump | FaultAction::Restore => {
-            bail!("only Redis can be flushed, dumped and restored, not {}", service.name())
+            bail!(
+                "only Redis can be dumped and restored, and only it and the app flushed, not {}",
+                service.name()
+            )
         }
     }
     Ok(())

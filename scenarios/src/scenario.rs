@@ -283,7 +283,7 @@ pub enum FaultAction {
     Start,
     /// SIGTERM, wait until it has ended in good order, start again on the same address.
     Restart,
-    /// Redis only: forget everything.
+    /// Redis or the app: forget everything that is cached.
     Flush,
     /// Redis only: write down what it holds now, for a later `restore`.
     Dump,

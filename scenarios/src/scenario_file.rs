@@ -235,10 +235,14 @@ impl Scenario {
             need((0.0..measurement_s).contains(&fault.at_s), at("at_s"), || {
                 format!("{} s lies outside of the measurement; give 0 to {measurement_s}", fault.at_s)
             })?;
-            let redis_only =
-                matches!(fault.action, FaultAction::Flush | FaultAction::Dump | FaultAction::Restore);
-            need(!redis_only || fault.target == FaultTarget::Redis, at("action"), || {
-                "only `redis` can be flushed, dumped or restored; `kill`, `start` or `restart` this"
+            let possible = match fault.action {
+                FaultAction::Flush => matches!(fault.target, FaultTarget::Redis | FaultTarget::App),
+                FaultAction::Dump | FaultAction::Restore => fault.target == FaultTarget::Redis,
+                FaultAction::Kill | FaultAction::Start | FaultAction::Restart => true,
+            };
+            need(possible, at("action"), || {
+                "only `redis` can be dumped or restored, and only it and the `app` flushed; `kill`, `start` or \
+                 `restart` this"
                     .to_owned()
             })?;
         }

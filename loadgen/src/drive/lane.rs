@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::closed::ClosedFeed;
-use super::load::Mutation;
+use super::load::{Drive, Mutation};
 use super::open::{Arrival, OpenFeed};
 use super::worker::{LaneState, Shared};
 use crate::connect::{Connection, DialError, dial};
@@ -165,9 +165,7 @@ impl Lane {
             self.connection = None;
         }
         let shared = self.shared.clone();
-        let target = shared.drive.target.of_connection(self.index);
-        let dialled = tokio::time::timeout(shared.drive.timeout, dial(&target, shared.clock));
-        let dialled = dialled.await.unwrap_or_else(|_| Err(DialError::timeout(shared.drive.timeout)));
+        let dialled = self.dial().await;
         let connection = dialled.map_err(|error| {
             self.refusals += 1;
             shared.surprise(|| format!("no connection: {}", error.detail));
@@ -178,6 +176,22 @@ impl Lane {
         shared.recorder.borrow_mut().connected(ready - now);
         self.connection = Some(connection);
         Ok(ready)
+    }
+
+    /// A connection to the lane's own process, or to the next that takes one: what a balancer does with a process that is
+    /// away. Nothing was sent yet, so no request is tried twice.
+    async fn dial(&self) -> Result<Connection, DialError> {
+        let Drive { target, timeout, .. } = &self.shared.drive;
+        let mut attempt = 0;
+        loop {
+            let process = target.of_connection(self.index + attempt);
+            let dialled = tokio::time::timeout(*timeout, dial(&process, self.shared.clock)).await;
+            let dialled = dialled.unwrap_or_else(|_| Err(DialError::timeout(*timeout)));
+            attempt += 1;
+            if dialled.is_ok() || attempt > target.others.len() {
+                return dialled;
+            }
+        }
     }
 
     async fn request(&mut self, operation: Operation) -> Result<Judgement, Failure> {
