@@ -428,7 +428,8 @@ action = \"visit\"
             (
                 "[links]",
                 "[[fault]]\nat_s = 1\ntarget = \"app\"\naction = \"flush\"\n[links]",
-                "my.toml, line 11: only `redis` can be flushed, dumped or restored; `kill`, `start` or `restart` this",
+                "my.toml, line 11: only `redis` can be dumped or restored, and only it and the `app` flushed; `kill`, \
+                 `start` or `restart` this",
             ),
         ];
         for (from, to, expected) in cases {
