@@ -427,7 +427,7 @@ action = \"visit\"
             ),
             (
                 "[links]",
-                "[[fault]]\nat_s = 1\ntarget = \"app\"\naction = \"flush\"\n[links]",
+                "[[fault]]\nat_s = 1\ntarget = \"keygen\"\naction = \"flush\"\n[links]",
                 "my.toml, line 11: only `redis` can be dumped or restored, and only it and the `app` flushed; `kill`, \
                  `start` or `restart` this",
             ),
