@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use proofload_reports::run::{Measurement, Model, Series};
+use proofload_reports::run::{self, Measurement, Model, Series};
 use proofload_scenarios::Scenario;
 use proofload_scenarios::scenario::{Fault, Load};
 use proofload_scenarios::workload::url_of;
@@ -65,11 +65,13 @@ pub fn measure_subjects(
         [one] => alone(scenario, lab, one, script, &mut measurement)?,
         many => interleaved(scenario, lab, many, &mut measurement)?,
     }
+    measurement.witnesses.insert("client".to_owned(), client());
     for subject in &subjects {
         measurement.witnesses.extend(subject.observer.about());
         let (variant, settings) = subject.described();
         measurement.settings.insert(format!("server ({variant})"), settings);
     }
+    condense(&mut measurement.invalid_latency);
     measurement.ceiling = ceiling::of(scenario);
     measurement.ledger = audit(subjects)?;
     facts::record(&mut measurement);
@@ -345,7 +347,7 @@ fn slice_phases(scenario: &Scenario) -> Phases {
 }
 
 /// Ends every server in good order and looks up in the stores what was acknowledged.
-fn audit(subjects: Vec<Subject>) -> Result<Option<proofload_reports::run::Ledger>> {
+fn audit(subjects: Vec<Subject>) -> Result<Option<run::Ledger>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let codec = Codec::new(&PUBLIC_DEFAULT_KEY);
     let mut ledgers = Vec::new();
@@ -363,13 +365,33 @@ fn audit(subjects: Vec<Subject>) -> Result<Option<proofload_reports::run::Ledger
     Ok(ledger::sum(ledgers))
 }
 
-/// What a drive says about its own trustworthiness.
-fn conclude(recording: &Recording, into: &mut Measurement) {
-    for reason in &recording.invalid_latency {
-        if !into.invalid_latency.contains(reason) {
-            into.invalid_latency.push(reason.clone());
+/// The generator's own count, beside what the others say.
+fn client() -> run::Witness {
+    run::Witness {
+        standing: run::Standing::Client,
+        source: "what this program sent, and the answers that it checked".to_owned(),
+    }
+}
+
+/// Of what many short drives say alike, the first is told with a count: a page of it tells no more.
+fn condense(reasons: &mut Vec<String>) {
+    let kind = |text: &str| text.split(|it: char| it.is_ascii_digit()).next().unwrap_or_default().to_owned();
+    let mut kept: Vec<(String, String, usize)> = Vec::new();
+    for reason in reasons.drain(..) {
+        match kept.iter_mut().find(|(of, ..)| *of == kind(&reason)) {
+            Some((.., more)) => *more += 1,
+            None => kept.push((kind(&reason), reason, 0)),
         }
     }
+    reasons.extend(kept.into_iter().map(|(_, first, more)| match more {
+        0 => first,
+        _ => format!("{first}, and likewise in {more} more slices"),
+    }));
+}
+
+/// What a drive says about its own trustworthiness.
+fn conclude(recording: &Recording, into: &mut Measurement) {
+    into.invalid_latency.extend(recording.invalid_latency.iter().cloned());
     into.invalid.extend(recording.ended_early.iter().filter(|_| !interrupt::requested()).cloned());
     const REMARKS: usize = 10;
     let room = REMARKS.saturating_sub(into.remarks.len());

@@ -2,9 +2,12 @@
 
 /// What a sum of counters counts, in a word: `database statements`. Its names where there is none.
 pub(super) fn noun(names: &[String]) -> String {
-    const NOUNS: [(&str, &str); 13] = [
-        ("statement", "database statements"),
+    const NOUNS: [(&str, &str); 16] = [
         ("uniqueness", "uniqueness queries"),
+        ("statement", "database statements"),
+        ("create_retries", "retries"),
+        ("block_waits", "waits for a block"),
+        ("pool_served", "codes from the pool"),
         ("hit", "hits"),
         ("collision", "collisions"),
         ("violation", "collisions"),
@@ -39,11 +42,17 @@ pub(super) fn is_of_hits(sum: &[String]) -> bool {
     sum.iter().all(|name| LEVELS.iter().any(|level| name.contains(level)))
 }
 
-/// The word that all names share, or else the names themselves.
+/// Each word once; a name that has none is told without its witness and its underscores.
 fn one_word(names: &[String], words: &[(&str, &str)]) -> String {
-    let word = |name: &String| words.iter().find(|(part, _)| name.contains(part)).map(|(_, word)| *word);
-    match names.first().and_then(word) {
-        Some(first) if names.iter().all(|name| word(name) == Some(first)) => first.to_owned(),
-        _ => names.join(" + "),
+    let word = |name: &String| match words.iter().find(|(part, _)| name.contains(part)) {
+        Some((_, word)) => (*word).to_owned(),
+        None => name.rsplit('.').next().unwrap_or(name).replace('_', " "),
+    };
+    let mut told: Vec<String> = Vec::new();
+    for word in names.iter().map(word) {
+        if !told.contains(&word) {
+            told.push(word);
+        }
     }
+    told.join(" or ")
 }
