@@ -6,6 +6,7 @@ use std::fmt;
 use anyhow::Result;
 use proofload_reports::knee::{Knee, Limits, Probe, Search, Slo};
 use proofload_reports::run::{Measurement, Model, Series};
+use proofload_reports::verdict::Verdict;
 use proofload_scenarios::Scenario;
 use serde::Serialize;
 
@@ -58,6 +59,19 @@ pub fn find(
     Ok(Found { slo: slo.to_string(), capacity, knee: search.knee(), curve: search.curve().to_vec() })
 }
 
+impl Found {
+    /// Whether the target set the limit. Where every probe at it is invalid, the generator did.
+    pub fn trusted(&self) -> bool {
+        let not_at = match self.knee {
+            Knee::Found { not_at, .. } | Knee::Nowhere { not_at } => Some(not_at),
+            Knee::Unfinished { not_at, .. } => not_at,
+            Knee::Beyond { .. } => None,
+        };
+        let mut probes = self.curve.iter().filter(|probe| Some(probe.rate) == not_at);
+        not_at.is_none() || probes.any(|probe| probe.verdict != Verdict::Invalid)
+    }
+}
+
 fn measurement(scenario: Scenario, recording: Recording) -> Measurement {
     let slices = recording.slices.into_iter().map(|slice| slice.into_slice(0)).collect();
     Measurement {
@@ -93,6 +107,12 @@ impl fmt::Display for Found {
             writeln!(f, "  {:>12}  {latency:>11}  {verdict}{reason}", grouped(probe.rate))?;
         }
         writeln!(f)?;
+        if !self.trusted() {
+            return writeln!(
+                f,
+                "INVALID: the generator gave out before the target did; the knee may lie higher"
+            );
+        }
         match self.knee {
             Knee::Found { holds_at, not_at } => {
                 writeln!(f, "knee: holds at {} /s, not at {} /s", grouped(holds_at), grouped(not_at))

@@ -115,7 +115,7 @@ fn both_versions_are_spoken_plain_and_secure() {
         let scheme = if secure { "https" } else { "http" };
         let status = if http2 { 200 } else { 203 };
         let recording = post(&format!("{scheme}://{addr}/echo?x=1"), &trusting(http2), status).unwrap();
-        assert!(recording.total("client.ok") > 10, "{scheme}, HTTP/2 {http2}: {:?}", recording.samples);
+        assert!(recording.total("client.ok") > 0, "{scheme}, HTTP/2 {http2}: {:?}", recording.samples);
         assert_eq!(recording.total("client.wrong") + recording.total("client.error"), 0);
         assert!(recording.samples.is_empty(), "{:?}", recording.samples);
     }
@@ -128,7 +128,7 @@ fn a_certificate_that_nobody_vouches_for_is_refused_and_named() {
     let error = post(&url, &Manner::default(), 203).unwrap_err().to_string();
     assert!(error.contains("no secure connection") && error.contains("certificate"), "{error}");
     let insecure = Manner { insecure: true, ..Manner::default() };
-    assert!(post(&url, &insecure, 203).unwrap().total("client.ok") > 10);
+    assert!(post(&url, &insecure, 203).unwrap().total("client.ok") > 0);
 }
 
 #[test]

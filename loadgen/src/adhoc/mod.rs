@@ -117,7 +117,7 @@ fn show<T: Serialize + Display>(result: &T, json: bool) -> Result<()> {
     Ok(())
 }
 
-/// Searches the knee and returns the exit code: 3 where it was not found.
+/// Searches the knee and returns the exit code: 3 where it was not found, 4 where the generator set the limit.
 fn knee_of(args: &AdhocArgs, slo: Slo, spec: &Drive, exchange: &Arc<Templates>, json: bool) -> Result<u8> {
     const CALIBRATION: Duration = Duration::from_secs(2);
     let calibration = Drive { measurement: CALIBRATION.min(args.duration), ..spec.clone() };
@@ -134,7 +134,11 @@ fn knee_of(args: &AdhocArgs, slo: Slo, spec: &Drive, exchange: &Arc<Templates>, 
         eprintln!("{:>10} /s: {latency}, {:?}", grouped(probe.rate), probe.verdict);
     })?;
     show(&found, json)?;
-    Ok(if matches!(found.knee, Knee::Unfinished { .. }) { 3 } else { 0 })
+    Ok(match found.knee {
+        _ if !found.trusted() => 4,
+        Knee::Unfinished { .. } => 3,
+        _ => 0,
+    })
 }
 
 /// The scenario that a probe of the search amounts to.

@@ -85,15 +85,17 @@ pub async fn pace(
     shared: Rc<Shared>,
     feed: Rc<OpenFeed>,
     arrivals: impl Iterator<Item = Duration>,
-    operations: impl Iterator<Item = Operation>,
+    mut operations: impl Iterator<Item = Operation>,
 ) {
     let timeline = shared.timeline;
     let mut in_a_row = 0;
-    for (offset, operation) in arrivals.zip(operations) {
+    for offset in arrivals {
         let due = timeline.start + nanoseconds(offset);
         if due >= timeline.end {
             break;
         }
+        // Nothing is left to send: the run ends here, and its slices show how long it was.
+        let Some(operation) = operations.next() else { return feed.end(&shared) };
         let noticed = shared.clock.reach(due, &shared.ending).await;
         if shared.ending.get() {
             break;
