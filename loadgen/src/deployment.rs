@@ -186,8 +186,8 @@ impl Deployment {
                         .try_for_each(|app| Api::new(format!("http://{}", app.address))?.empty_cache());
                 }
                 let chosen = |index: usize| fault.process.is_none_or(|process| process as usize == index);
-                let apps = self.apps.iter_mut().enumerate().filter(|(index, _)| chosen(*index));
-                apps.map(|(_, app)| act(&mut app.service, fault.action)).collect()
+                let mut apps = self.apps.iter_mut().enumerate().filter(|(index, _)| chosen(*index));
+                apps.try_for_each(|(_, app)| act(&mut app.service, fault.action))
             }
             FaultTarget::Keygen => act(
                 self.keygen.as_mut().context("a fault names keygen, but the variant has none")?,

@@ -88,7 +88,7 @@ pub struct Subject {
 }
 
 enum Place {
-    Bundled(Deployment),
+    Bundled(Box<Deployment>),
     /// A service that someone else runs.
     Given {
         target: Target,
@@ -141,7 +141,13 @@ impl Subject {
         let observer = Observer::new(deployment.witnesses(lab.postgres())?)?;
         let created =
             (0..links.len()).map(|it| (links.code(it).to_owned(), links.url(it).to_owned())).collect();
-        Ok(Self { place: Place::Bundled(deployment), links, observer, created, indeterminate: Vec::new() })
+        Ok(Self {
+            place: Place::Bundled(Box::new(deployment)),
+            links,
+            observer,
+            created,
+            indeterminate: Vec::new(),
+        })
     }
 
     fn target(&self) -> Target {
