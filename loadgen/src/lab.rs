@@ -1,9 +1,9 @@
 //! The place where scenarios are run: which cores, which backends, and what can be checked there.
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use proofload_scenarios::scenario::{Action, OperationTemplate, Scenario, ServerSettings};
 use proofload_scenarios::{Claim, Metric, catalogue};
 
@@ -34,6 +34,8 @@ impl Lab {
                 "--listen {listen}: the bundled server is only started on a loopback address; use 127.0.0.1:0"
             );
         }
+        TcpListener::bind(listen)
+            .with_context(|| format!("--listen {listen} cannot be used (port 0 takes a free one)"))?;
         let cores = Cores::split();
         let postgres = match place.backends {
             Backends::Embedded => None,

@@ -18,7 +18,11 @@ fn main() -> ExitCode {
     match dispatch(cli) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("proofload: {error:#}");
+            // One line, whatever a child process had to say.
+            let said = format!("{error:#}");
+            let lines: Vec<&str> =
+                said.lines().map(|line| line.trim().trim_start_matches("proofload: ")).collect();
+            eprintln!("proofload: {}", lines.join(" "));
             ExitCode::from(UNUSABLE)
         }
     }
