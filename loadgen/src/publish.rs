@@ -82,7 +82,7 @@ impl Destination {
 }
 
 fn width() -> usize {
-    env::var("COLUMNS").ok().and_then(|text| text.parse().ok()).unwrap_or(110)
+    env::var("COLUMNS").ok().and_then(|text| text.parse().ok()).unwrap_or(120)
 }
 
 /// `20261123T005812Z`: sorts by time, and needs no quoting.
