@@ -28,7 +28,8 @@ pub fn headline(run: &Run, verdicts: &[ClaimVerdict]) -> String {
         .collect();
     match as_published.len() {
         0 => outcome,
-        _ => format!("{outcome}; as published, {} does not hold", as_published.join(" and ")),
+        1 => format!("{outcome}; as published, {} does not hold", as_published[0]),
+        _ => format!("{outcome}; as published, {} do not hold", as_published.join(" and ")),
     }
 }
 
