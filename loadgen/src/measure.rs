@@ -1,25 +1,22 @@
 //! Runs one scenario and returns what was counted and timed.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use proofload_reports::run::{self, Measurement, Model, Series};
 use proofload_scenarios::Scenario;
 use proofload_scenarios::scenario::{Fault, Load};
-use proofload_scenarios::workload::url_of;
 use proofload_server::codes::{Codec, PUBLIC_DEFAULT_KEY};
 
-use crate::deployment::Deployment;
-use crate::drive::{Recording, Target};
-use crate::exchange::Links;
+use crate::drive::Recording;
 use crate::generate::{Generator, Script, Settled};
+use crate::interleave::interleaved;
 use crate::lab::Lab;
-use crate::observe::{Observer, Reading, difference};
+use crate::observe::difference;
 use crate::progress::Progress;
-use crate::witness::{Machine, Metrics, Processes, Witness};
-use crate::{ceiling, facts, generate, interrupt, ledger, prepare};
+use crate::subject::{Place, Subject};
+use crate::{ceiling, facts, interrupt, ledger};
 
 /// What making the links, restarting and reading back take, about.
 const PREPARATION: Duration = Duration::from_secs(3);
@@ -40,7 +37,13 @@ fn load_time(scenario: &Scenario) -> Duration {
 pub fn measure(scenario: &Scenario, lab: &Lab, progress: &Progress) -> Result<Measurement> {
     progress.phase(&format!("{}: setting up", scenario.name), PREPARATION);
     if let Some(url) = &lab.target {
-        return measure_subjects(scenario, lab, vec![Subject::given(scenario, url)?], progress, None);
+        return measure_subjects(
+            scenario,
+            lab,
+            vec![Subject::given("target", scenario, url)?],
+            progress,
+            None,
+        );
     }
     let deployments = lab.deploy(scenario)?;
     let subjects: Vec<Subject> =
@@ -76,94 +79,6 @@ pub fn measure_subjects(
     measurement.ledger = audit(subjects)?;
     facts::record(&mut measurement);
     Ok(measurement)
-}
-
-/// A variant under load: where it runs, what it holds, who watches it, what it acknowledged.
-pub struct Subject {
-    place: Place,
-    links: Arc<Links>,
-    observer: Observer,
-    created: Vec<(String, String)>,
-    indeterminate: Vec<String>,
-}
-
-enum Place {
-    Bundled(Box<Deployment>),
-    /// A service that someone else runs.
-    Given {
-        target: Target,
-        url: String,
-    },
-}
-
-impl Subject {
-    /// The service at `url`, which is only asked, never prepared.
-    fn given(scenario: &Scenario, url: &str) -> Result<Self> {
-        let manner = generate::manner(scenario)?;
-        let (target, _) = Target::of_url(url, &manner).context("--target")?;
-        let metrics = format!("{}/metrics", url.trim_end_matches('/'));
-        let mut witnesses: Vec<Box<dyn Witness>> =
-            vec![Box::new(Machine), Box::new(Processes::new().watch_generator())];
-        let mut shown = Observer::new(vec![Box::new(Metrics::of_target(&metrics))])?;
-        if !shown.read().is_empty() {
-            witnesses.push(Box::new(Metrics::of_target(&metrics)));
-        }
-        let place = Place::Given { target, url: url.to_owned() };
-        let observer = Observer::new(witnesses)?;
-        Ok(Self { place, links: Arc::default(), observer, created: Vec::new(), indeterminate: Vec::new() })
-    }
-
-    fn variant(&self) -> &str {
-        match &self.place {
-            Place::Bundled(deployment) => &deployment.variant,
-            Place::Given { .. } => "target",
-        }
-    }
-
-    /// The variant's name, and how it was started.
-    fn described(&self) -> (&str, String) {
-        match &self.place {
-            Place::Bundled(deployment) => (&deployment.variant, deployment.settings.join(" ")),
-            Place::Given { url, .. } => ("target", url.clone()),
-        }
-    }
-
-    fn prepare(scenario: &Scenario, lab: &Lab, mut deployment: Deployment) -> Result<Self> {
-        let links = match &scenario.links {
-            Some(wanted) => prepare::links(wanted, scenario.seed, &mut deployment)?,
-            None => Arc::default(),
-        };
-        Self::new(lab, deployment, links)
-    }
-
-    /// A deployment that holds `links`, which were acknowledged when they were made.
-    pub fn new(lab: &Lab, deployment: Deployment, links: Arc<Links>) -> Result<Self> {
-        let observer = Observer::new(deployment.witnesses(lab.postgres())?)?;
-        let created =
-            (0..links.len()).map(|it| (links.code(it).to_owned(), links.url(it).to_owned())).collect();
-        Ok(Self {
-            place: Place::Bundled(Box::new(deployment)),
-            links,
-            observer,
-            created,
-            indeterminate: Vec::new(),
-        })
-    }
-
-    fn target(&self) -> Target {
-        match &self.place {
-            Place::Bundled(deployment) => deployment.target(),
-            Place::Given { target, .. } => target.clone(),
-        }
-    }
-
-    /// Enters what a drive was told of creates.
-    fn note(&mut self, scenario: &Scenario, recording: &Recording) {
-        let asked = |sequence| url_of(scenario.seed, sequence);
-        let created = recording.created.iter().map(|(code, sequence)| (code.to_owned(), asked(sequence)));
-        self.created.extend(created);
-        self.indeterminate.extend(recording.indeterminate.iter().map(|&sequence| asked(sequence)));
-    }
 }
 
 /// One variant for the whole of the measurement, its witnesses read at every slice.
@@ -235,96 +150,6 @@ impl<'a> Faults<'a> {
     }
 }
 
-/// Several variants, a slice each in turn, so that drift of the machine hits all alike.
-fn interleaved(
-    scenario: &Scenario,
-    lab: &Lab,
-    subjects: &mut [Subject],
-    into: &mut Measurement,
-) -> Result<()> {
-    let mut generators: Vec<Generator> = subjects
-        .iter()
-        .map(|subject| Generator::new(scenario, lab, subject.target(), subject.links.clone()))
-        .collect();
-    // Every variant gets the same rate, so that only the design differs.
-    let rate = generators[0].settle()?;
-    describe_rate(rate, into);
-    let mut series: Vec<Series> = subjects.iter().map(|subject| blank_series(subject.variant())).collect();
-    warm_up(scenario, &mut generators, subjects, rate)?;
-    let mut elapsed = 0.0;
-    for (block, index) in interleaving(scenario, subjects.len()) {
-        if interrupt::requested() || !into.invalid.is_empty() {
-            break;
-        }
-        let subject = &mut subjects[index];
-        let before = subject.observer.read();
-        let recording = generators[index].drive(slice_phases(scenario), rate, &mut || ())?;
-        let after = subject.observer.read();
-        conclude(&recording, into);
-        subject.note(scenario, &recording);
-        elapsed += append(&mut series[index], recording, &difference(&before, &after), block, elapsed);
-    }
-    into.series = series;
-    Ok(())
-}
-
-/// Loads each variant for the scenario's warm-up, and forgets what it timed.
-fn warm_up(
-    scenario: &Scenario,
-    generators: &mut [Generator],
-    subjects: &mut [Subject],
-    rate: Option<Settled>,
-) -> Result<()> {
-    let measured = Duration::from_secs_f64(scenario.phases.warm_up_s);
-    if measured.is_zero() {
-        return Ok(());
-    }
-    let phases = Phases::only(measured);
-    for (generator, subject) in generators.iter_mut().zip(subjects) {
-        let recording = generator.drive(phases, rate, &mut || ())?;
-        subject.note(scenario, &recording);
-    }
-    Ok(())
-}
-
-/// Adds one drive as one slice of a series; returns how long it lasted.
-fn append(
-    series: &mut Series,
-    mut recording: Recording,
-    witnessed: &Reading,
-    block: u32,
-    start_s: f64,
-) -> f64 {
-    for (name, times) in &recording.times {
-        series.times.entry(name.clone()).or_default().merge(times);
-    }
-    let duration_s = recording.duration_s();
-    for record in std::mem::take(&mut recording.slices) {
-        let mut slice = record.into_slice(block);
-        slice.start_s += start_s;
-        slice.counters.extend(witnessed.clone());
-        series.slices.push(slice);
-    }
-    duration_s
-}
-
-/// Which variant each slice belongs to, with its block. A block goes forth and back (ABBA), and the next one starts
-/// from the other end (BAAB): a straight drift cancels, and no variant is always first.
-fn interleaving(scenario: &Scenario, variants: usize) -> Vec<(u32, usize)> {
-    let slices = (scenario.phases.measurement_s / scenario.phases.slice_s).round() as usize;
-    let blocks = (slices / (2 * variants)).max(1);
-    (0..blocks as u32)
-        .flat_map(|block| {
-            let forth = 0..variants;
-            let there_and_back: Vec<usize> = forth.clone().chain(forth.rev()).collect();
-            let turned = block % 2 == 1;
-            there_and_back
-                .into_iter()
-                .map(move |index| (block, if turned { variants - 1 - index } else { index }))
-        })
-        .collect()
-}
-
 /// How long a drive warms up and measures.
 #[derive(Debug, Clone, Copy)]
 pub struct Phases {
@@ -348,12 +173,8 @@ fn load_phases(scenario: &Scenario) -> Phases {
     }
 }
 
-fn slice_phases(scenario: &Scenario) -> Phases {
-    Phases::only(Duration::from_secs_f64(scenario.phases.slice_s))
-}
-
 /// Ends every server in good order and looks up in the stores what was acknowledged.
-fn audit(subjects: Vec<Subject>) -> Result<Option<run::Ledger>> {
+pub(crate) fn audit(subjects: Vec<Subject>) -> Result<Option<run::Ledger>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let codec = Codec::new(&PUBLIC_DEFAULT_KEY);
     let mut ledgers = Vec::new();
@@ -372,7 +193,7 @@ fn audit(subjects: Vec<Subject>) -> Result<Option<run::Ledger>> {
 }
 
 /// The generator's own count, beside what the others say.
-fn client() -> run::Witness {
+pub(crate) fn client() -> run::Witness {
     run::Witness {
         standing: run::Standing::Client,
         source: "what this program sent, and the answers that it checked".to_owned(),
@@ -380,7 +201,7 @@ fn client() -> run::Witness {
 }
 
 /// Of what many short drives say alike, the first is told with a count: a page of it tells no more.
-fn condense(reasons: &mut Vec<String>) {
+pub(crate) fn condense(reasons: &mut Vec<String>) {
     let kind = |text: &str| text.split(|it: char| it.is_ascii_digit()).next().unwrap_or_default().to_owned();
     let mut kept: Vec<(String, String, usize)> = Vec::new();
     for reason in reasons.drain(..) {
@@ -396,7 +217,7 @@ fn condense(reasons: &mut Vec<String>) {
 }
 
 /// What a drive says about its own trustworthiness.
-fn conclude(recording: &Recording, into: &mut Measurement) {
+pub(crate) fn conclude(recording: &Recording, into: &mut Measurement) {
     into.invalid_latency.extend(recording.invalid_latency.iter().cloned());
     into.invalid.extend(recording.ended_early.iter().filter(|_| !interrupt::requested()).cloned());
     const REMARKS: usize = 10;
@@ -404,7 +225,7 @@ fn conclude(recording: &Recording, into: &mut Measurement) {
     into.remarks.extend(recording.samples.iter().take(room).cloned());
 }
 
-fn describe_rate(rate: Option<Settled>, into: &mut Measurement) {
+pub(crate) fn describe_rate(rate: Option<Settled>, into: &mut Measurement) {
     if let Some(Settled { capacity, rate }) = rate {
         let capacity = format!("{:.0} per second, found by a short closed run before", capacity.get());
         into.settings.insert("capacity".to_owned(), capacity);
@@ -412,7 +233,7 @@ fn describe_rate(rate: Option<Settled>, into: &mut Measurement) {
     }
 }
 
-fn blank(scenario: &Scenario) -> Measurement {
+pub(crate) fn blank(scenario: &Scenario) -> Measurement {
     Measurement {
         scenario: scenario.clone(),
         model: match scenario.load {
@@ -432,7 +253,7 @@ fn blank(scenario: &Scenario) -> Measurement {
     }
 }
 
-fn blank_series(variant: &str) -> Series {
+pub(crate) fn blank_series(variant: &str) -> Series {
     Series {
         variant: variant.to_owned(),
         slices: Vec::new(),

@@ -19,11 +19,12 @@ use proofload_scenarios::workload::Operation;
 use crate::cli::RunArgs;
 use crate::generate::Script;
 use crate::lab::Lab;
-use crate::measure::{Subject, measure_subjects, planned};
+use crate::measure::{measure_subjects, planned};
 use crate::prepare;
 use crate::progress::Progress;
 use crate::publish::Destination;
 use crate::session::Session;
+use crate::subject::Subject;
 
 /// Where neither a rate nor a speed is given.
 const DEFAULT_RATE: f64 = 1_000.0;
