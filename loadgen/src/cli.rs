@@ -35,6 +35,8 @@ pub enum Verb {
     Report(ReportArgs),
     /// Put two recorded runs side by side.
     Compare(CompareArgs),
+    /// Whether one build is slower than another, by an interleaved comparison.
+    Gate(GateArgs),
     /// Measure the generator's own errors on this machine.
     Selftest(SelftestArgs),
     /// The reference server: a URL shortener.
@@ -159,4 +161,38 @@ pub struct CompareArgs {
     pub b: PathBuf,
     #[command(flatten)]
     pub output: Output,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct GateArgs {
+    /// The build to compare with: a proofload executable, or the URL of a service that runs.
+    #[arg(long, value_name = "EXECUTABLE|URL")]
+    pub base: String,
+    /// The build under test: likewise.
+    #[arg(long, value_name = "EXECUTABLE|URL")]
+    pub head: String,
+    /// A scenario file, or the name of a scenario in the catalogue. Its slices are a quarter of a block each.
+    #[arg(value_name = "SCENARIO", default_value = "gate-redirects")]
+    pub scenario: String,
+    /// How much slower head may be, in percent.
+    #[arg(long, value_name = "PERCENT", default_value_t = 2.0, value_parser = margin)]
+    pub margin: f64,
+    /// What the reference server stores in.
+    #[arg(long, value_enum, default_value_t = Backends::Embedded)]
+    pub backends: Backends,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+fn margin(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(percent) if percent > 0.0 && percent <= 100.0 => Ok(percent),
+        _ => Err("give a percentage above 0 and up to 100, such as 2".to_owned()),
+    }
+}
+
+impl GateArgs {
+    pub fn place(&self) -> Place {
+        Place { backends: self.backends, target: None, listen: None }
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
@@ -16,6 +17,8 @@ use crate::witness::{self, Machine, Metrics, Processes, Witness, WriteAheadLog};
 
 /// What deployments of one lab share.
 pub struct Site<'a> {
+    /// The `proofload` executable whose server is started.
+    pub program: &'a Path,
     pub listen: SocketAddr,
     pub cores: &'a [usize],
     pub postgres: Option<&'a RefCell<Postgres>>,
@@ -244,7 +247,7 @@ fn start_service(
     address: SocketAddr,
     flags: Vec<String>,
 ) -> Result<Service> {
-    let program = std::env::current_exe().context("this program's own path is unknown")?;
+    let program = site.program.to_owned();
     let recipe = move || {
         let mut command = Command::new(&program);
         command.arg(verb).args(["--listen".to_owned(), address.to_string()]).args(&flags);

@@ -1,7 +1,9 @@
 //! The place where scenarios are run: which cores, which backends, and what can be checked there.
 
 use std::cell::RefCell;
+use std::env;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use proofload_scenarios::scenario::{Action, OperationTemplate, Scenario, ServerSettings};
@@ -108,20 +110,28 @@ impl Lab {
     /// # Errors
     /// When a server does not come up.
     pub fn deploy(&self, scenario: &Scenario) -> Result<Vec<Deployment>> {
+        let this = env::current_exe().context("this program's own path is unknown")?;
         if scenario.variants.is_empty() {
-            let plain =
-                ServerSettings { processes: 1, stacks: vec![], keygen: false, flags: Default::default() };
-            return Ok(vec![self.start("default", &plain)?]);
+            return Ok(vec![self.start("default", &ServerSettings::default(), &this)?]);
         }
-        scenario.variants.iter().map(|(name, settings)| self.start(name, settings)).collect()
+        scenario.variants.iter().map(|(name, settings)| self.start(name, settings, &this)).collect()
     }
 
-    fn start(&self, variant: &str, settings: &ServerSettings) -> Result<Deployment> {
+    /// Starts the servers of `program`, a build of proofload.
+    ///
+    /// # Errors
+    /// When a server does not come up.
+    pub fn start(&self, variant: &str, settings: &ServerSettings, program: &Path) -> Result<Deployment> {
         let redis = match self.postgres {
             Some(_) => Some(Redis::spawn(&self.cores.server)?),
             None => None,
         };
-        let site = Site { listen: self.listen, cores: &self.cores.server, postgres: self.postgres.as_ref() };
+        let site = Site {
+            program,
+            listen: self.listen,
+            cores: &self.cores.server,
+            postgres: self.postgres.as_ref(),
+        };
         Deployment::start(variant, settings, &site, redis)
     }
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use proofload::cli::{Cli, Verb};
-use proofload::{check, interrupt, list, rerender, run, selftest};
+use proofload::{check, gate, interrupt, list, rerender, run, selftest};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -40,6 +40,7 @@ fn dispatch(cli: Cli) -> Result<u8> {
         Verb::List => list::list(),
         Verb::Report(args) => rerender::report(&args),
         Verb::Compare(args) => rerender::compare(&args),
+        Verb::Gate(args) => gate::gate(&args),
         Verb::Selftest(args) => selftest::run(&args),
         Verb::Serve(args) => proofload_server::serve(*args).map(|()| 0),
         Verb::Keygen(args) => proofload_server::keygen::serve(&args).map(|()| 0),

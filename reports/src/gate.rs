@@ -3,12 +3,21 @@
 mod blocks;
 
 use proofload_scenarios::{Bound, Check, Claim, Kind, Metric};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_pcg::Pcg64Mcg;
 
 use crate::figure;
-use crate::run::{Measurement, Model};
+use crate::run::{Measurement, Model, Run};
 use crate::statistics::signed_rank::{self, WalshAverages};
 use crate::verdict::{CheckVerdict, ClaimVerdict, Interval, Verdict};
 use blocks::Timing;
+
+/// The `verb` of a run that compares two builds; [`crate::judge_all`] judges it by the gate.
+pub const VERB: &str = "gate";
+/// The variants of such a run.
+pub const BASE: &str = "base";
+pub const HEAD: &str = "head";
 
 /// When a difference counts, and how sure it must be.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -27,6 +36,31 @@ impl Default for Rules {
     fn default() -> Self {
         Self { margin: 0.02, looks: [16, 32], alpha_fail: 0.001, alpha_pass: 0.05 }
     }
+}
+
+impl Rules {
+    /// The rules that a recorded run was made under: its claim bears the margin.
+    fn of(run: &Run) -> Self {
+        let check = run.claims.first().and_then(|claim| claim.checks.first());
+        match check.map(|check| check.bound) {
+            Some(Bound::AtMost(bound)) => Self { margin: bound - 1.0, ..Self::default() },
+            _ => Self::default(),
+        }
+    }
+}
+
+/// For each block whether base comes first: balanced, in random order, so that neither build can gain from its place.
+pub fn order(blocks: usize, seed: u64) -> Vec<bool> {
+    let mut base_first: Vec<bool> = (0..blocks).map(|index| index % 2 == 0).collect();
+    base_first.shuffle(&mut Pcg64Mcg::seed_from_u64(seed));
+    base_first
+}
+
+/// Judges a recorded run of the gate again; nothing where it holds no measurement.
+pub fn judge(run: &Run) -> Vec<ClaimVerdict> {
+    let mut judge = Judge::new(Rules::of(run));
+    let mut verdict = |measurement| judge.gate(measurement, BASE, HEAD).verdict;
+    run.measurements.iter().map(&mut verdict).collect()
 }
 
 /// What the gate says of the log ratios of head over base, one a block; above zero is slower.
@@ -68,13 +102,15 @@ impl Judge {
 
     /// Judges `head` against `base`, both variants of the measurement.
     pub fn gate(&mut self, measurement: &Measurement, base: &str, head: &str) -> Gate {
-        let timings = match measurement.model {
-            Model::Closed => [Timing::Throughput, Timing::ServerCpu, Timing::P99],
-            Model::Open | Model::Journeys => [Timing::P50, Timing::ServerCpu, Timing::P99],
+        let first = match measurement.model {
+            Model::Closed => Timing::Throughput,
+            Model::Open | Model::Journeys => Timing::P50,
         };
+        // Of a service that someone else runs only what the client sees is known.
+        let server_cpu = blocks::is_known(Timing::ServerCpu, measurement).then_some(Timing::ServerCpu);
+        let timings = [Some(first), server_cpu, Some(Timing::P99)].into_iter().flatten();
         let mut extend = false;
         let checks: Vec<CheckVerdict> = timings
-            .into_iter()
             .map(|timing| {
                 let check = self.check(timing, measurement);
                 match blocks::log_ratios(timing, measurement, base, head) {

@@ -11,6 +11,7 @@ use proofload_scenarios::{Bound, Check, Claim, Kind};
 use serde::{Deserialize, Serialize};
 
 use crate::figure;
+use crate::gate;
 use crate::run::{Measurement, Model, Run};
 use measure::Measured;
 
@@ -78,7 +79,10 @@ pub struct ClaimVerdict {
 
 /// Judges every claim of the run.
 pub fn judge_all(run: &Run) -> Vec<ClaimVerdict> {
-    run.claims.iter().map(|claim| judge(claim, run)).collect()
+    match run.verb.as_str() {
+        gate::VERB => gate::judge(run),
+        _ => run.claims.iter().map(|claim| judge(claim, run)).collect(),
+    }
 }
 
 /// Judges one claim by what the run measured. Pure: the same run gives the same verdict.

@@ -26,6 +26,7 @@ const SCENARIOS: &[(&str, &str)] = texts!("catalogue":
     "replicas"
     "replicas-restarted"
     "redis-away"
+    "gate-redirects"
     "example-http-service"
     "example-visitors"
 );

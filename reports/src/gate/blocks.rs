@@ -7,6 +7,8 @@ use proofload_scenarios::Kind;
 use crate::distribution::Distribution;
 use crate::run::{Measurement, Series, Slice};
 
+const SERVER_CPU: &str = "cpu.server_us";
+
 /// What is timed. Ratios above one are worse for head in each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Timing {
@@ -53,6 +55,12 @@ struct Side {
     latency: Distribution,
 }
 
+/// Whether anyone counted what the timing is made of.
+pub(super) fn is_known(timing: Timing, measurement: &Measurement) -> bool {
+    let counted = |slice: &Slice| slice.counters.contains_key(SERVER_CPU);
+    timing != Timing::ServerCpu || measurement.series.iter().flat_map(|it| &it.slices).any(counted)
+}
+
 /// One log ratio a block, in order.
 pub(super) fn log_ratios(
     timing: Timing,
@@ -95,7 +103,7 @@ impl Side {
     fn add(&mut self, slice: &Slice) {
         let counter = |name: &str| slice.counters.get(name).copied().unwrap_or(0) as f64;
         self.ok += counter("client.ok");
-        self.cpu_us += counter("cpu.server_us");
+        self.cpu_us += counter(SERVER_CPU);
         self.seconds += slice.duration_s;
         self.slices += 1;
         self.first_start_s = Some(self.first_start_s.map_or(slice.start_s, |first| first.min(slice.start_s)));

@@ -37,10 +37,8 @@ impl Machine {
 
     /// Log ratios of so many blocks, ABBA and BAAB in balanced random order.
     fn blocks(&mut self, count: usize, slower: f64) -> Vec<f64> {
-        let mut base_first: Vec<bool> = (0..count).map(|index| index % 2 == 0).collect();
-        for last in (1..count).rev() {
-            base_first.swap(last, self.random.random_range(0..=last));
-        }
+        let seed = self.random.random();
+        let base_first = order(count, seed);
         base_first.into_iter().map(|base_first| self.block(base_first) + slower.ln_1p()).collect()
     }
 
