@@ -91,6 +91,7 @@ fn measurement(scenario: Scenario, recording: Recording) -> Measurement {
         invalid_latency: recording.invalid_latency,
         invalid: recording.ended_early.into_iter().collect(),
         remarks: Vec::new(),
+        faults: Vec::new(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Runs one scenario and returns what was counted and timed.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 use proofload_reports::run::{self, Measurement, Model, Series};
@@ -105,7 +105,7 @@ fn alone(
     };
     let mut recording = generator.drive(phases, rate, &mut at_boundary)?;
     into.invalid.extend(faults.failed);
-    into.remarks.extend(faults.struck);
+    into.faults.extend(faults.struck);
     let mut series = blank_series(subject.variant());
     series.before_measurement = readings.first().cloned().unwrap_or_default();
     series.times = std::mem::take(&mut recording.times);
@@ -123,7 +123,9 @@ fn alone(
 /// The faults of a scenario that are still to come, and what came of the others.
 struct Faults<'a> {
     coming: Vec<&'a Fault>,
-    struck: Vec<String>,
+    /// When the measurement began: at its first boundary.
+    began: Option<Instant>,
+    struck: Vec<run::Fault>,
     failed: Vec<String>,
 }
 
@@ -131,20 +133,29 @@ impl<'a> Faults<'a> {
     fn of(scenario: &'a Scenario) -> Self {
         let mut coming: Vec<&Fault> = scenario.faults.iter().collect();
         coming.sort_by(|a, b| b.at_s.total_cmp(&a.at_s));
-        Self { coming, struck: Vec::new(), failed: Vec::new() }
+        Self { coming, began: None, struck: Vec::new(), failed: Vec::new() }
     }
 
-    /// Brings about what is due by now, at the boundary of a slice.
+    /// Brings about what is due by `now_s`, at the boundary of a slice.
     fn strike(&mut self, now_s: f64, place: &mut Place, lab: &Lab) {
+        let began = *self.began.get_or_insert_with(Instant::now);
         while let Some(fault) = self.coming.pop_if(|fault| fault.at_s <= now_s + 1e-9) {
-            let what = format!("{:?} {:?} at {:.2} s", fault.action, fault.target, now_s).to_lowercase();
+            let at_s = began.elapsed().as_secs_f64();
             let suffered = match place {
                 Place::Bundled(deployment) => deployment.suffer(fault, lab.postgres()),
                 Place::Given { .. } => Err(anyhow!("only the bundled server and its services can be broken")),
             };
+            let Fault { action: what, target: whom, .. } = *fault;
             match suffered {
-                Ok(()) => self.struck.push(what),
-                Err(error) => self.failed.push(format!("a fault did not come about: {what}: {error:#}")),
+                Ok(()) => {
+                    let took_s = began.elapsed().as_secs_f64() - at_s;
+                    self.struck.push(run::Fault { at_s, took_s, what, whom });
+                }
+                Err(error) => {
+                    let fault = format!("{what:?} {whom:?}").to_lowercase();
+                    self.failed
+                        .push(format!("a fault did not come about: {fault} at {at_s:.2} s: {error:#}"));
+                }
             }
         }
     }
@@ -250,6 +261,7 @@ pub(crate) fn blank(scenario: &Scenario) -> Measurement {
         invalid_latency: Vec::new(),
         invalid: Vec::new(),
         remarks: Vec::new(),
+        faults: Vec::new(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use proofload_scenarios::scenario::{FaultAction, FaultTarget};
 use proofload_scenarios::{Claim, Scenario};
 use serde::{Deserialize, Serialize};
 
@@ -94,6 +95,21 @@ pub struct Measurement {
     /// What a reader should know: skipped lines, what a phase did.
     #[serde(default)]
     pub remarks: Vec<String>,
+    /// What was broken or mended on purpose while it was measured, in the order of time.
+    #[serde(default)]
+    pub faults: Vec<Fault>,
+}
+
+/// Something that was broken or mended on purpose, and came about.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Fault {
+    /// Seconds since the measurement began.
+    pub at_s: f64,
+    /// Seconds until it was done: a restart takes its time.
+    #[serde(default)]
+    pub took_s: f64,
+    pub what: FaultAction,
+    pub whom: FaultTarget,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -86,6 +86,7 @@ pub fn measurement(name: &str, slices: u32, rate: u32) -> Measurement {
         invalid_latency: Vec::new(),
         invalid: Vec::new(),
         remarks: vec!["<b>100,000</b> links made in 9.8 s".into()],
+        faults: Vec::new(),
     }
 }
 

@@ -162,6 +162,7 @@ pub fn measurement(series: Vec<Series>) -> Measurement {
         invalid_latency: Vec::new(),
         invalid: Vec::new(),
         remarks: Vec::new(),
+        faults: Vec::new(),
     }
 }
 
