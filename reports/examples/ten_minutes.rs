@@ -8,7 +8,7 @@ mod synthetic;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use proofload_reports::{Distribution, file, judge_all, read, write};
+use proofload_reports::{file, judge_all, read, write};
 
 /// Ten minutes of 10 million requests.
 const SLICES: u32 = 600;
@@ -27,20 +27,6 @@ fn main() {
 fn make(dir: &std::path::Path) {
     let mut measurement = synthetic::measurement("soak", SLICES, RATE);
     measurement.ceiling = Some(0.892);
-    let mut all = Distribution::default();
-    for slice in &mut measurement.series[0].slices {
-        let once = slice.latency.clone();
-        let times = u64::from(RATE) / once.count();
-        for bin in once.0.iter_recorded() {
-            slice
-                .latency
-                .0
-                .record_n(bin.value_iterated_to(), bin.count_at_value() * (times - 1))
-                .expect("in bounds");
-        }
-        all.merge(&slice.latency);
-    }
-    measurement.series[0].times.insert("response".into(), all);
     let run = synthetic::run_of(vec![measurement]);
     std::fs::create_dir_all(dir).expect("a directory that can be written");
     std::fs::write(dir.join(file::NAME), file::text(&run)).expect("a directory that can be written");
@@ -55,7 +41,13 @@ fn render(dir: &std::path::Path) {
     write(&dir.join("report"), &run, &verdicts).expect("a directory that can be written");
     let requests: u64 = run.measurements[0].series[0].slices.iter().map(|it| it.latency.count()).sum();
     println!("{requests} requests: {:?} in all, reading {reading:?}, judging {judging:?}", begun.elapsed());
-    println!("peak memory {} MB", peak_mb());
+    println!("processor time {:.2} s, peak memory {} MB", processor_s(), peak_mb());
+}
+
+/// Time that this process spent on a processor, by Linux's account: a busy machine does not add to it.
+fn processor_s() -> f64 {
+    let spent = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
+    spent.split(' ').next().and_then(|it| it.parse::<f64>().ok()).unwrap_or(0.0) / 1e9
 }
 
 /// The most memory that this process ever had resident, by Linux's account.

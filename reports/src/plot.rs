@@ -1,12 +1,14 @@
 //! Plots: what a run holds, drawn with plotters in one visual language.
 
 mod axis;
+mod canvas;
 mod chart;
 mod groups;
 mod heat;
 mod hits;
 mod percentiles;
 mod phases;
+mod png;
 mod sheet;
 mod svg;
 mod time;
@@ -105,6 +107,11 @@ impl Plot {
     /// An SVG file of its own.
     pub fn svg(&self) -> Result<String, ReportError> {
         Ok(svg::standalone(&self.sheet()?, &self.chart, &self.title, &self.alternative()))
+    }
+
+    /// A PNG file of its own, light, twice as large.
+    pub fn png(&self) -> Result<Vec<u8>, ReportError> {
+        Ok(png::standalone(&self.sheet()?, &self.title))
     }
 
     /// Says in words what the drawing shows.

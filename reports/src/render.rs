@@ -58,6 +58,7 @@ fn files(run: &Run, verdicts: &[ClaimVerdict]) -> Result<Vec<File>, ReportError>
     ];
     for plot in &plots {
         files.push(file(&format!("plots/{}.svg", plot.id), plot.svg()?));
+        files.push((format!("plots/{}.png", plot.id), plot.png()?));
     }
     for (number, measurement) in (1..).zip(&run.measurements) {
         data(number, run, measurement, &mut files);

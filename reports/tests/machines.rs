@@ -161,6 +161,22 @@ fn every_plot_is_a_well_formed_svg_file() {
 }
 
 #[test]
+fn every_plot_is_a_png_file_too() {
+    for plot in plot::plots(&synthetic::grouped_run()) {
+        let bytes = plot.png().unwrap();
+        assert!(bytes.len() < 120_000, "{}: {} bytes", plot.id, bytes.len());
+        let mut decoder = zune_png::PngDecoder::new(std::io::Cursor::new(bytes));
+        let pixels = decoder.decode().unwrap().u8().expect("eight bits a channel");
+        let (width, height) = decoder.dimensions().unwrap();
+        assert_eq!((width, pixels.len()), (960, width * height * 3));
+        let seen = |colour: [u8; 3]| pixels.as_chunks::<3>().0.iter().filter(|it| **it == colour).count();
+        assert!(seen([0xff; 3]) > width, "{}: light paper", plot.id);
+        assert!(seen([0x1b, 0x1f, 0x24]) > 50, "{}: its title", plot.id);
+        assert!(seen([0x5a, 0x63, 0x6e]) > 50, "{}: its ticks", plot.id);
+    }
+}
+
+#[test]
 fn the_page_needs_nothing_from_elsewhere() {
     let page = html(&synthetic::grouped_run(), &synthetic::verdicts()).unwrap();
     for outside in ["http://", "https://", "src=", "@import", "url("] {

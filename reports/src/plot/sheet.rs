@@ -14,6 +14,8 @@ use plotters_backend::{
 
 /// Tenths of a pixel.
 pub const TENTHS: i32 = 10;
+/// Room for the title above a plot that stands alone.
+pub const HEADROOM: i32 = 28 * TENTHS;
 
 /// The role of a shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

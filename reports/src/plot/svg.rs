@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::plot::axis::{Axis, Scale};
 use crate::plot::chart::Chart;
-use crate::plot::sheet::{Across, Ink, Look, Shape, Sheet, TENTHS};
+use crate::plot::sheet::{Across, HEADROOM, Ink, Look, Shape, Sheet, TENTHS};
 
 /// An element for a page whose style sheet gives the classes their colours.
 ///
@@ -46,9 +46,6 @@ pub fn standalone(sheet: &Sheet, chart: &Chart, title: &str, alternative: &str) 
     out.push_str("</g></svg>\n");
     out
 }
-
-/// Room for the title above a plot that stands alone.
-const HEADROOM: i32 = 28 * TENTHS;
 
 fn shapes(sheet: &Sheet, chart: &Chart, out: &mut String) {
     let mut filled: Option<Look> = None;
