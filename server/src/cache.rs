@@ -1,8 +1,13 @@
 //! What answers a redirect without the database.
 
 pub mod flight;
+pub mod memory;
 pub mod monitor;
+mod name;
 pub mod negative;
+pub mod redis;
+mod resident;
+mod residents;
 pub mod sketch;
 pub mod table;
 

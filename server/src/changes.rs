@@ -5,24 +5,45 @@ use futures_core::Stream;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
+
+use crate::cache::redis::{CHANNEL, RedisLevel};
 
 /// The sending side: what this process changed.
 #[derive(Clone)]
 pub struct Changes {
-    announced: mpsc::Sender<Box<str>>,
+    announced: mpsc::Sender<Said>,
     /// More was changed than could be announced one by one.
     overflowed: Arc<AtomicBool>,
     hears: Arc<AtomicBool>,
+    trusts: Arc<AtomicBool>,
+}
+
+/// What this process has to tell.
+#[derive(Debug)]
+pub enum Said {
+    /// A code that other replicas may remember as unknown.
+    Created(Box<str>),
+    /// A link that other replicas may have cached; `begun` where Redis was told before the change too.
+    Changed { code: Box<str>, begun: bool },
+}
+
+impl Said {
+    pub fn code(&self) -> &str {
+        match self {
+            Said::Created(code) | Said::Changed { code, .. } => code,
+        }
+    }
 }
 
 /// Both ends of the channel, to be run on the home thread.
 pub struct ChangesTask {
     client: redis::Client,
-    announced: mpsc::Receiver<Box<str>>,
+    announced: mpsc::Receiver<Said>,
     overflowed: Arc<AtomicBool>,
     hears: Arc<AtomicBool>,
+    trusts: Arc<AtomicBool>,
 }
 
 /// What a replica is told.
@@ -34,7 +55,6 @@ pub enum Change<'a> {
     Any,
 }
 
-const CHANNEL: &str = "proofload:changed";
 /// Said regularly, so that a connection on which nothing comes is known to be dead.
 const HEARTBEAT: &str = "";
 const ANY: &str = "*";
@@ -44,6 +64,9 @@ const SILENCE: Duration = Duration::from_millis(700);
 /// While messages may be lost nothing is cached for longer than this, and the wait for a connection.
 const DISTRUST: Duration = Duration::from_millis(250);
 const PATIENCE: Duration = Duration::from_millis(250);
+/// So long after hearing began or came back, links that are cached in Redis are left alone: who changed links while
+/// Redis was away takes them out first.
+const QUARANTINE: Duration = Duration::from_secs(1);
 /// Announcements that wait for Redis; beyond that all of the caches are emptied instead.
 const MOST_WAITING: usize = 4_096;
 
@@ -51,14 +74,16 @@ impl Changes {
     pub fn new(redis_url: &str) -> anyhow::Result<(Changes, ChangesTask)> {
         let client = redis::Client::open(redis_url).context("--redis-url")?;
         let (sender, announced) = mpsc::channel(MOST_WAITING);
-        let (overflowed, hears) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
-        let task = ChangesTask { client, announced, overflowed: overflowed.clone(), hears: hears.clone() };
-        Ok((Changes { announced: sender, overflowed, hears }, task))
+        let (overflowed, hears, trusts) = (Arc::default(), Arc::default(), Arc::default());
+        let changes = Changes { announced: sender, overflowed, hears, trusts };
+        let (overflowed, hears, trusts) =
+            (changes.overflowed.clone(), changes.hears.clone(), changes.trusts.clone());
+        Ok((changes, ChangesTask { client, announced, overflowed, hears, trusts }))
     }
 
-    /// Tells all replicas that this link was changed.
-    pub fn announce(&self, code: &str) {
-        if self.announced.try_send(code.into()).is_err() {
+    /// Tells all replicas.
+    pub fn announce(&self, said: Said) {
+        if self.announced.try_send(said).is_err() {
             self.overflowed.store(true, Relaxed);
         }
     }
@@ -67,39 +92,82 @@ impl Changes {
     pub fn hears(&self) -> bool {
         self.hears.load(Relaxed)
     }
+
+    /// Says, now and later, whether what Redis has cached may be believed: changes are heard of, and have been for long
+    /// enough.
+    pub fn trust(&self) -> Arc<AtomicBool> {
+        self.trusts.clone()
+    }
 }
 
 impl ChangesTask {
-    /// Announces and listens until it is dropped; `heard` is called with each change.
-    pub async fn run(self, heard: impl Fn(Change<'_>)) {
-        let Self { client, announced, overflowed, hears } = self;
-        tokio::join!(announce_all(&client, announced, &overflowed), listen(&client, &hears, heard));
+    /// Announces and listens until it is dropped; `heard` is called with each change. Changes are taken out of `level`.
+    pub async fn run(self, level: Option<Arc<RedisLevel>>, heard: impl Fn(Change<'_>)) {
+        let Self { client, announced, overflowed, hears, trusts } = self;
+        let trust = Trust { hears, trusts };
+        let teller = Teller { client: client.clone(), connection: None, level };
+        tokio::join!(announce_all(teller, announced, &overflowed), listen(&client, &trust, heard));
     }
 }
 
 /// What could not be said is made good by an announcement that any link may have been changed.
-async fn announce_all(
-    client: &redis::Client,
-    mut announced: mpsc::Receiver<Box<str>>,
-    overflowed: &AtomicBool,
-) {
+async fn announce_all(mut teller: Teller, mut announced: mpsc::Receiver<Said>, overflowed: &AtomicBool) {
     let mut beats = tokio::time::interval(BEAT);
-    let mut connection = None;
     loop {
-        let code = tokio::select! {
-            code = announced.recv() => match code {
-                Some(code) => code,
+        let said = tokio::select! {
+            said = announced.recv() => match said {
+                Some(said) => Some(said),
                 None => return,
             },
-            _ = beats.tick() => HEARTBEAT.into(),
+            _ = beats.tick() => None,
         };
-        let said = if overflowed.swap(false, Relaxed) { ANY } else { &*code };
-        if publish(client, &mut connection, said).await.is_err() {
-            connection = None;
-            if said != HEARTBEAT {
-                overflowed.store(true, Relaxed);
-            }
+        let told = if overflowed.swap(false, Relaxed) {
+            let told = teller.tell_any().await;
+            overflowed.fetch_or(!told, Relaxed);
+            told
+        } else {
+            true
+        };
+        let told = match &said {
+            None => told && teller.publish(HEARTBEAT).await,
+            Some(said) => told && teller.tell(said).await,
+        };
+        if !told && said.is_some() {
+            overflowed.store(true, Relaxed);
         }
+    }
+}
+
+/// The sending connection, and the level that changed links are taken out of.
+struct Teller {
+    client: redis::Client,
+    connection: Option<redis::aio::MultiplexedConnection>,
+    level: Option<Arc<RedisLevel>>,
+}
+
+impl Teller {
+    async fn tell(&mut self, said: &Said) -> bool {
+        match (&self.level, said) {
+            (Some(level), Said::Changed { code, begun }) => level.end_change(code, *begun).await,
+            (None, Said::Changed { code, .. }) | (_, Said::Created(code)) => self.publish(code).await,
+        }
+    }
+
+    async fn tell_any(&mut self) -> bool {
+        if let Some(level) = &self.level
+            && !level.empty().await
+        {
+            return false;
+        }
+        self.publish(ANY).await
+    }
+
+    async fn publish(&mut self, said: &str) -> bool {
+        let published = publish(&self.client, &mut self.connection, said).await.is_ok();
+        if !published {
+            self.connection = None;
+        }
+        published
     }
 }
 
@@ -120,14 +188,21 @@ async fn publish(
     redis::cmd("PUBLISH").arg(CHANNEL).arg(said).query_async(connection).await
 }
 
+/// What this process believes of Redis.
+struct Trust {
+    hears: Arc<AtomicBool>,
+    trusts: Arc<AtomicBool>,
+}
+
 /// Whenever messages may have been lost, everything may have been changed.
-async fn listen(client: &redis::Client, hears: &AtomicBool, heard: impl Fn(Change<'_>)) {
+async fn listen(client: &redis::Client, trust: &Trust, heard: impl Fn(Change<'_>)) {
     loop {
         if let Ok(Ok(pubsub)) = tokio::time::timeout(PATIENCE, subscribe(client)).await {
             heard(Change::Any);
-            hears.store(true, Relaxed);
-            listen_while_alive(pubsub, &heard).await;
-            hears.store(false, Relaxed);
+            trust.hears.store(true, Relaxed);
+            listen_while_alive(pubsub, trust, &heard).await;
+            trust.trusts.store(false, Relaxed);
+            trust.hears.store(false, Relaxed);
         }
         heard(Change::Any);
         tokio::time::sleep(DISTRUST).await;
@@ -140,7 +215,8 @@ async fn subscribe(client: &redis::Client) -> redis::RedisResult<redis::aio::Pub
     Ok(pubsub)
 }
 
-async fn listen_while_alive(pubsub: redis::aio::PubSub, heard: &impl Fn(Change<'_>)) {
+async fn listen_while_alive(pubsub: redis::aio::PubSub, trust: &Trust, heard: &impl Fn(Change<'_>)) {
+    let since = Instant::now();
     let mut messages = pubsub.into_on_message();
     let mut next = async || std::future::poll_fn(|context| Pin::new(&mut messages).poll_next(context)).await;
     while let Ok(Some(message)) = tokio::time::timeout(SILENCE, next()).await {
@@ -149,5 +225,6 @@ async fn listen_while_alive(pubsub: redis::aio::PubSub, heard: &impl Fn(Change<'
             Ok(ANY) | Err(_) => heard(Change::Any),
             Ok(code) => heard(Change::One(code)),
         }
+        trust.trusts.store(since.elapsed() >= QUARANTINE, Relaxed);
     }
 }

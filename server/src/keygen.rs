@@ -12,7 +12,6 @@
 //! ```
 
 mod allocator;
-mod breaker;
 mod client;
 mod hint;
 mod leases;

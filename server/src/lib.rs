@@ -1,6 +1,7 @@
 //! The reference server: a URL shortener with durable creates, and the keygen that leases it its ids.
 
 pub mod blocks;
+mod breaker;
 pub mod cache;
 pub mod changes;
 pub mod clicks;
@@ -14,6 +15,8 @@ pub mod keygen;
 pub mod marks;
 pub mod metrics;
 pub mod pool;
+mod reader;
+pub mod redis_client;
 pub mod serve;
 pub mod shortener;
 pub mod store;

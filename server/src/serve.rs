@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::cache::redis::{RedisLevel, RedisLevelOptions};
 use crate::cache::table::Table;
 use crate::changes::{Changes, ChangesTask};
 use crate::config::{Config, ServeArgs};
@@ -31,7 +32,26 @@ pub fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let config = args.check()?;
     raise_file_limit();
     let listener = bind(config.listen)?;
+    if let Some(warning) = about_replicas(&config) {
+        eprintln!("proofload: {warning}");
+    }
     run(config, listener, ended_by_signal(), |address| println!("listening on http://{address}"))
+}
+
+/// What to know before a second replica is started; none where replicas hear of one another's changes.
+fn about_replicas(config: &Config) -> Option<String> {
+    if config.redis_url.is_some() {
+        return None;
+    }
+    Some(match config.cache_max_age {
+        Some(age) => format!(
+            "no --redis-url: a link that another replica changes is served as it was for up to {} s (--cache-max-age)",
+            age.as_secs()
+        ),
+        None => "no --redis-url: a link that another replica changes is served as it was for as long as it is cached; \
+                 run one replica, or give --redis-url or --cache-max-age"
+            .to_owned(),
+    })
 }
 
 /// Serves on a bound listener until `shutdown` resolves, then drains. `ready` is called once it answers and is warm.
@@ -63,6 +83,7 @@ async fn run_at_home(
         tokio::spawn(site.warmer.clone().watch()),
         tokio::spawn(flush_clicks(site.shortener.clone())),
         tokio::spawn(forget_claims(site.shortener.clone())),
+        tokio::spawn(drop_the_old(site.shortener.clone(), config.cache_max_age)),
     ];
     let (mut crew, workers) = Crew::muster(site.clone(), config.threads);
     let working = start(workers)?;
@@ -86,9 +107,13 @@ async fn build(config: &Config, address: SocketAddr) -> anyhow::Result<Arc<Site>
         config.redis_url.as_deref(),
     )?;
     let home = Handle::current();
-    let (changes, changes_task) = match &config.redis_url {
-        Some(url) => Changes::new(url).map(|(changes, task)| (Some(changes), Some(task)))?,
-        None => (None, None),
+    let (changes, redis, changes_task) = match &config.redis_url {
+        Some(url) => {
+            let (changes, task) = Changes::new(url)?;
+            let redis = redis_level(config, url, &store, &changes).await?;
+            (Some(changes), redis, Some(task))
+        }
+        None => (None, None, None),
     };
     let creator = Creator::start(store.clone(), codec.clone(), leases.clone(), config.creator.clone(), &home);
     let public_base = config.public_base(address);
@@ -102,11 +127,12 @@ async fn build(config: &Config, address: SocketAddr) -> anyhow::Result<Arc<Site>
         public_base,
         store_timeout: config.limits.store_timeout(),
         changes,
+        redis: redis.clone(),
         threads: config.threads,
         home,
     });
     if let Some(task) = changes_task {
-        hear_changes(&shortener, task).await;
+        hear_changes(&shortener, task, redis).await;
     }
     let warmer = Warmer::new(shortener.clone(), config.warmth);
     if !config.warmth.is_none() {
@@ -116,11 +142,28 @@ async fn build(config: &Config, address: SocketAddr) -> anyhow::Result<Arc<Site>
     Ok(Site::new(config, shortener, warmer, health))
 }
 
+/// The cache level that replicas share, where the settings have it.
+async fn redis_level(
+    config: &Config,
+    url: &str,
+    store: &Store,
+    changes: &Changes,
+) -> anyhow::Result<Option<Arc<RedisLevel>>> {
+    let Some(time_to_live) = config.redis_time_to_live else { return Ok(None) };
+    let options = RedisLevelOptions {
+        patience: config.limits.redis_timeout(),
+        time_to_live,
+        longest_change: config.limits.store_timeout(),
+    };
+    let database = store.identity().await.context("--database-url")?;
+    Ok(Some(Arc::new(RedisLevel::new(url, &database, options, changes.trust())?)))
+}
+
 /// Listens before warming, since hearing for the first time empties the cache. Without Redis the server starts all the
 /// same, and caches nothing for long.
-async fn hear_changes(shortener: &Arc<Shortener>, task: ChangesTask) {
+async fn hear_changes(shortener: &Arc<Shortener>, task: ChangesTask, redis: Option<Arc<RedisLevel>>) {
     let hearing = shortener.clone();
-    tokio::spawn(task.run(move |change| hearing.heard(change)));
+    tokio::spawn(task.run(redis, move |change| hearing.heard(change)));
     for _ in 0..100 {
         if shortener.hears_changes() == Some(true) {
             return;
@@ -220,6 +263,18 @@ async fn flush_clicks(shortener: Arc<Shortener>) {
         ticks.tick().await;
         // What could not be stored stays for the next time; /health shows why.
         drop(shortener.flush_clicks().await);
+    }
+}
+
+/// Empties the table share by share, so that each link leaves it within the age that it may have, and the database is not
+/// asked for all of them at once.
+async fn drop_the_old(shortener: Arc<Shortener>, max_age: Option<Duration>) {
+    let Some(max_age) = max_age else { return };
+    let shares = shortener.table().shares();
+    let mut ticks = tokio::time::interval(max_age / shares as u32);
+    for share in (0..shares).cycle() {
+        ticks.tick().await;
+        shortener.table().clear_share(share);
     }
 }
 

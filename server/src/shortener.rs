@@ -1,36 +1,23 @@
 //! The shortener's story: create, follow, change and delete links, on top of cache and store.
 
-use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::runtime::Handle;
 
-use crate::cache::flight::{Flights, Joined, Ticket};
-use crate::cache::negative::Negative;
-use crate::cache::table::{Cached, Entry, Name, Newcomer, Table};
-use crate::changes::{Change, Changes};
+use crate::cache::redis::RedisLevel;
+use crate::cache::table::{Cached, Name, Table};
+use crate::changes::{Change, Changes, Said};
 use crate::clicks::{ClickLog, Pending};
 use crate::codes::{Codec, Key};
 use crate::creator::{CreateError, Created, Creator, NewLink};
 use crate::marks::HighMarks;
 use crate::metrics::{CreateResult, Level, Redirected, Tally, Totals};
+use crate::reader::{Answer, Reader, ReaderParts};
 use crate::store::{Link, Patch, Store, StoreError};
-use crate::target::{TargetError, Targets, is_safe};
+use crate::target::{TargetError, Targets};
 
-/// Where a code leads.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Followed {
-    Found(Bytes),
-    /// There was a link, and it has expired.
-    Gone,
-    NotFound,
-}
-
-/// The store could not be asked in time.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("the database cannot be reached: {0}")]
-pub struct Unavailable(pub String);
+pub use crate::reader::{Followed, Unavailable};
 
 /// What one thread keeps to itself.
 #[derive(Default)]
@@ -52,6 +39,8 @@ pub struct Parts {
     pub store_timeout: Duration,
     /// Where there are replicas to tell of changes.
     pub changes: Option<Changes>,
+    /// The cache level that replicas share.
+    pub redis: Option<Arc<RedisLevel>>,
     /// How many threads answer HTTP.
     pub threads: usize,
     /// The runtime that the store's connections live on: all that touches the store runs there.
@@ -62,46 +51,51 @@ pub struct Shortener {
     pub store: Store,
     pub codec: Codec,
     pub creator: Creator,
-    pub table: Table,
     pub targets: Targets,
     pub public_base: String,
-    marks: HighMarks,
-    negative: Negative,
-    flights: Arc<Flights<Answer>>,
+    reader: Arc<Reader>,
     store_timeout: Duration,
     changes: Option<Changes>,
+    redis: Option<Arc<RedisLevel>>,
     home: Handle,
-    /// Of the home thread.
-    home_desk: Desk,
     desks: Vec<Arc<Desk>>,
     pending: tokio::sync::Mutex<Pending>,
     clicks_flushed: AtomicU64,
     clicks_lost: AtomicU64,
 }
 
-type Answer = Result<Followed, Unavailable>;
-
 impl Shortener {
     pub fn new(parts: Parts) -> Arc<Self> {
+        let reads = ReaderParts {
+            store: parts.store.clone(),
+            codec: parts.codec.clone(),
+            marks: parts.marks,
+            redis: parts.redis.clone(),
+            store_timeout: parts.store_timeout,
+            home: parts.home.clone(),
+        };
         Arc::new(Self {
             store: parts.store,
             codec: parts.codec,
             creator: parts.creator,
-            table: parts.table,
             targets: parts.targets,
             public_base: parts.public_base,
-            marks: parts.marks,
-            negative: Negative::new(Instant::now()),
-            flights: Flights::new(),
+            reader: Reader::new(parts.table, reads),
             store_timeout: parts.store_timeout,
             changes: parts.changes,
+            redis: parts.redis,
             home: parts.home,
-            home_desk: Desk::default(),
             desks: (0..parts.threads).map(|_| Arc::default()).collect(),
             pending: tokio::sync::Mutex::default(),
             clicks_flushed: AtomicU64::new(0),
             clicks_lost: AtomicU64::new(0),
         })
+    }
+
+    /// The in-process cache level.
+    #[inline]
+    pub fn table(&self) -> &Table {
+        self.reader.table()
     }
 
     /// What the thread with this number keeps to itself.
@@ -113,7 +107,7 @@ impl Shortener {
     #[inline]
     pub fn follow_cached(&self, code: &str, desk: &Desk, is_click: bool) -> Option<Followed> {
         let name = Name::of(code);
-        let followed = match self.table.get(name, now_short) {
+        let followed = match self.table().get(name, now_short) {
             Cached::Absent => return None,
             Cached::Found(url) => {
                 if is_click {
@@ -129,8 +123,8 @@ impl Shortener {
     }
 
     /// Follows a code that the in-process cache does not have.
-    pub async fn follow(self: &Arc<Self>, code: &str, desk: &Desk, is_click: bool) -> Answer {
-        let followed = self.find_way(code, desk).await?;
+    pub async fn follow(&self, code: &str, desk: &Desk, is_click: bool) -> Answer {
+        let followed = self.reader.follow(code, &desk.tally).await?;
         if is_click && matches!(followed, Followed::Found(_)) {
             desk.clicks.click(Name::of(code), code);
         }
@@ -164,24 +158,12 @@ impl Shortener {
 
     pub async fn update(self: &Arc<Self>, code: &str, patch: Patch) -> Result<Option<Link>, Unavailable> {
         let Some(key) = self.codec.key(code) else { return Ok(None) };
-        let text: Box<str> = code.into();
-        self.at_home(move |shortener| async move {
-            let updated = shortener.store.update(&key, &patch).await;
-            shortener.changed(&text);
-            updated
-        })
-        .await
+        self.change(code, |shortener| async move { shortener.store.update(&key, &patch).await }).await
     }
 
     pub async fn delete(self: &Arc<Self>, code: &str) -> Result<bool, Unavailable> {
         let Some(key) = self.codec.key(code) else { return Ok(false) };
-        let text: Box<str> = code.into();
-        self.at_home(move |shortener| async move {
-            let deleted = shortener.store.delete(&key).await;
-            shortener.changed(&text);
-            deleted
-        })
-        .await
+        self.change(code, |shortener| async move { shortener.store.delete(&key).await }).await
     }
 
     /// Takes in redirects that were answered elsewhere.
@@ -194,7 +176,7 @@ impl Shortener {
     pub async fn flush_clicks(&self) -> Result<(), StoreError> {
         let mut pending = self.pending.lock().await;
         let logs = self.desks.iter().map(|desk| &desk.clicks);
-        pending.gather(logs.chain([&self.home_desk.clicks]), &self.codec);
+        pending.gather(logs, &self.codec);
         self.clicks_lost.store(pending.lost(), Relaxed);
         while !pending.is_empty() {
             let batch = pending.batch();
@@ -207,23 +189,22 @@ impl Shortener {
         Ok(())
     }
 
-    /// Empties every cache level.
-    pub fn clear_cache(&self) {
-        self.flights.overtake_all(|| {
-            self.table.clear();
-            self.negative.clear();
-        });
+    /// Empties this process's cache, and the level that it shares with other replicas.
+    pub async fn empty_cache(&self) {
+        if let Some(redis) = &self.redis {
+            redis.empty().await;
+        }
+        self.reader.forget_all();
     }
 
     /// Puts a link that warming read into the cache.
     pub fn keep_warm(&self, link: &Link) -> bool {
-        let code = self.codec.text(&link.key);
-        is_safe(&link.url) && self.table.insert(Name::of(&code), newcomer(link), Entry::Ahead)
+        self.reader.keep_ahead(&self.codec.text(&link.key), link)
     }
 
     pub fn totals(&self) -> Totals {
         let tallies = self.desks.iter().map(|desk| &desk.tally);
-        Totals::of(tallies.chain([&self.home_desk.tally]))
+        Totals::of(tallies.chain([self.reader.tally()]))
     }
 
     pub fn clicks_flushed(&self) -> u64 {
@@ -250,76 +231,11 @@ impl Shortener {
         }
     }
 
-    async fn find_way(self: &Arc<Self>, code: &str, desk: &Desk) -> Answer {
-        let Some(key) = self.codec.key(code) else {
-            desk.tally.looked_up(Level::Unassigned);
-            return Ok(Followed::NotFound);
-        };
-        if self.negative.contains(code, Instant::now()) {
-            desk.tally.looked_up(Level::Negative);
-            return Ok(Followed::NotFound);
-        }
-        let answer = match self.flights.join(code) {
-            Joined::Waiter(answer) => answer,
-            Joined::First(ticket, answer) => {
-                let shortener = self.clone();
-                self.home.spawn(async move { shortener.read(ticket, key).await });
-                answer
-            }
-        };
-        answer.await.unwrap_or_else(|_| Err(Unavailable("the read was given up".into())))
-    }
-
-    /// Reads a link for all who wait for it, on the home thread. Each look-up is counted here, once, whether or not
-    /// its client is still there.
-    async fn read(&self, ticket: Ticket<Answer>, key: Key) {
-        let read = tokio::time::timeout(self.store_timeout, self.read_store(&key)).await;
-        let tally = &self.home_desk.tally;
-        match read {
-            Ok(Ok((level, link))) => {
-                tally.looked_up(level);
-                let answer = follow_link(link.as_ref());
-                let code = self.codec.text(&key);
-                let exists = link.is_some();
-                let waiters = Flights::land(ticket, Ok(answer), || self.keep(&code, link.as_ref(), level));
-                let waited = if exists { Level::Waiter } else { Level::Negative };
-                (0..waiters).for_each(|_| tally.looked_up(waited));
-            }
-            Ok(Err(error)) => self.fail(ticket, error.to_string()),
-            Err(_) => self.fail(ticket, format!("no answer within {} ms", self.store_timeout.as_millis())),
-        }
-    }
-
-    async fn read_store(&self, key: &Key) -> Result<(Level, Option<Link>), StoreError> {
-        if !self.marks.may_exist(key).await? {
-            return Ok((Level::Unassigned, None));
-        }
-        Ok((Level::Store, self.store.find(key).await?))
-    }
-
-    fn fail(&self, ticket: Ticket<Answer>, why: String) {
-        let tally = &self.home_desk.tally;
-        tally.looked_up(Level::Store);
-        let waiters = Flights::land(ticket, Err(Unavailable(why)), || {});
-        (0..waiters).for_each(|_| tally.looked_up(Level::Waiter));
-    }
-
-    fn keep(&self, code: &str, link: Option<&Link>, level: Level) {
-        match link {
-            Some(link) if is_safe(&link.url) => {
-                self.table.insert(Name::of(code), newcomer(link), Entry::Miss);
-            }
-            Some(_) => {}
-            None if level == Level::Store => self.negative.insert(code, Instant::now()),
-            None => {}
-        }
-    }
-
     /// Takes in that a link was changed by another replica.
     pub fn heard(&self, change: Change<'_>) {
         match change {
-            Change::One(code) => self.forget(code),
-            Change::Any => self.clear_cache(),
+            Change::One(code) => self.reader.forget(code),
+            Change::Any => self.reader.forget_all(),
         }
     }
 
@@ -328,19 +244,35 @@ impl Shortener {
         self.changes.as_ref().map(Changes::hears)
     }
 
-    fn changed(&self, code: &str) {
-        self.forget(code);
-        if let Some(changes) = &self.changes {
-            changes.announce(code);
-        }
+    /// Changes a link in the store and tells all caches of it, before and after.
+    async fn change<T, F>(
+        self: &Arc<Self>,
+        code: &str,
+        work: impl FnOnce(Arc<Self>) -> F + Send + 'static,
+    ) -> Result<T, Unavailable>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        let code: Box<str> = code.into();
+        self.at_home(move |shortener| async move {
+            let begun = match &shortener.redis {
+                Some(redis) => redis.begin_change(&code).await,
+                None => false,
+            };
+            let mut telling = Telling { shortener: shortener.clone(), code, begun, is_over: false };
+            let changed = work(shortener).await;
+            telling.is_over = !matches!(changed, Err(StoreError::Unavailable(_)));
+            changed
+        })
+        .await
     }
 
-    /// Drops what is cached under a code whose link was changed, or may have been.
-    fn forget(&self, code: &str) {
-        self.flights.overtake(code, || {
-            self.table.remove(Name::of(code));
-            self.negative.remove(code);
-        });
+    fn tell(&self, said: Said) {
+        self.reader.forget(said.code());
+        if let Some(changes) = &self.changes {
+            changes.announce(said);
+        }
     }
 
     fn after_create(&self, created: &Result<Created, CreateError>, desk: &Desk) {
@@ -349,10 +281,35 @@ impl Shortener {
         match created.link.key {
             // Nobody knew this code before its client does, so nothing can have changed it yet.
             Key::Generated(_) if !created.replayed => {
-                self.table.insert(Name::of(&created.code), newcomer(&created.link), Entry::Ahead);
+                self.reader.keep_ahead(&created.code, &created.link);
             }
-            _ => self.changed(&created.code),
+            _ => self.tell(Said::Created(created.code.as_str().into())),
         }
+    }
+}
+
+/// Tells all caches of a change when it is over, however it ends: done, failed, or given up.
+struct Telling {
+    shortener: Arc<Shortener>,
+    code: Box<str>,
+    begun: bool,
+    /// Without this the statement may still take effect, later.
+    is_over: bool,
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        let (shortener, code, begun) = (&self.shortener, &self.code, self.begun);
+        shortener.tell(Said::Changed { code: code.clone(), begun: begun && self.is_over });
+        if self.is_over {
+            return;
+        }
+        // The tombstone stays until the database has certainly given the statement up; then all is told once more.
+        let (shortener, code) = (shortener.clone(), code.clone());
+        self.shortener.home.spawn(async move {
+            tokio::time::sleep(shortener.store_timeout * 2).await;
+            shortener.tell(Said::Changed { code, begun });
+        });
     }
 }
 
@@ -373,20 +330,6 @@ pub fn now() -> i64 {
 
 fn now_short() -> u32 {
     now().clamp(0, i64::from(u32::MAX - 1)) as u32
-}
-
-fn follow_link(link: Option<&Link>) -> Followed {
-    match link {
-        None => Followed::NotFound,
-        Some(link) if link.expires.is_some_and(|at| at <= now()) => Followed::Gone,
-        Some(link) if is_safe(&link.url) => Followed::Found(Bytes::copy_from_slice(link.url.as_bytes())),
-        // Something else wrote to the store; whatever it is, it is nowhere to send a client.
-        Some(_) => Followed::NotFound,
-    }
-}
-
-fn newcomer(link: &Link) -> Newcomer<'_> {
-    Newcomer { url: &link.url, expires: link.expires, clicks: link.clicks }
 }
 
 fn create_result(created: &Result<Created, CreateError>) -> CreateResult {

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use backend::Backend;
-use statement::{Row, Sink, Statement};
+use statement::{Row, Sink, Statement, Value};
 use statements::Statements;
 
 /// How to reach a database and how many connections to hold.
@@ -124,6 +124,15 @@ impl Store {
 
     pub async fn ping(&self) -> Result<()> {
         self.execute(Statement::read(Kind::Ping, sql::PING, vec![])).await.map(drop)
+    }
+
+    /// What this database calls itself, drawn at random once and kept for good: what is shared outside of it, such as a
+    /// cache, is kept apart by it.
+    pub async fn identity(&self) -> Result<String> {
+        let drawn = format!("{:016x}", entropy());
+        let name = Statement::write(Kind::Schema, sql::NAME, vec![Value::Text(&drawn)]);
+        let name = self.first(name, |row| Ok(row.text(0)?.to_owned())).await?;
+        Ok(name.unwrap_or_default())
     }
 
     /// How many links there are.

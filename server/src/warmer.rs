@@ -102,7 +102,7 @@ impl Warmer {
     }
 
     fn most_links(&self) -> usize {
-        match self.shortener.table.capacity() {
+        match self.shortener.table().capacity() {
             Capacity::Entries(entries) => entries,
             Capacity::Bytes(bytes) => bytes / (OVERHEAD + SHORTEST_URL),
         }

@@ -5,41 +5,146 @@ mod support;
 
 use app::App;
 use support::Redis;
+use tempfile::TempDir;
 
 const LINK: &str = r#"{"url":"https://example.com/old","code":"shared-link"}"#;
+const PROCESS: &str = "shortener_lookups_total{level=\"process\"}";
+const REDIS: &str = "shortener_lookups_total{level=\"redis\"}";
+const STORE: &str = "shortener_lookups_total{level=\"store\"}";
+const SELECTS: &str = "shortener_statements_total{kind=\"select\"}";
 
 fn location(app: &App) -> Option<String> {
     app.get("/shared-link").header("location").map(str::to_owned)
 }
 
-/// Asks until the answer is the one awaited; that it never comes is for the test runner to notice.
-fn until(app: &App, awaited: Option<&str>) {
-    while location(app).as_deref() != awaited {
+/// Asks until it is so; that it never is is for the test runner to notice.
+fn until(is_so: impl Fn() -> bool) {
+    while !is_so() {
         std::thread::yield_now();
+    }
+}
+
+fn until_at(app: &App, awaited: Option<&str>) {
+    until(|| location(app).as_deref() == awaited);
+}
+
+/// A database for replicas; it goes with its directory.
+fn database() -> (String, TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    (format!("sqlite:{}", directory.path().join("links.db").display()), directory)
+}
+
+/// Asks for links that nobody has yet until one that `first` read comes to `second` by way of Redis: from then on both
+/// trust it. Returns that link's path.
+fn until_shared(first: &App, second: &App) -> String {
+    loop {
+        let path = format!("/{}", first.create("https://example.com/shared"));
+        first.ask("DELETE", "/api/cache", &[], "");
+        assert_eq!(first.get(&path).status, 302);
+        let before = second.metric(REDIS);
+        assert_eq!(second.get(&path).status, 302);
+        if second.metric(REDIS) > before {
+            return path;
+        }
     }
 }
 
 #[tokio::test]
 async fn changes_reach_every_replica_with_redis_and_without() {
-    let redis = Redis::start().await;
-    let directory = tempfile::tempdir().unwrap();
-    let database = format!("sqlite:{}", directory.path().join("links.db").display());
-    let url = redis.url();
-    let here = App::start_on(&database, &["--redis-url", &url]);
-    let there = App::start_on(&database, &["--redis-url", &url]);
-    assert_eq!(here.post("/api/links", LINK).status, 201);
-    until(&there, Some("https://example.com/old"));
+    let (database, _directory) = database();
+    for values in ["on", "off"] {
+        let redis = Redis::start().await;
+        let flags = ["--redis-url", &redis.url(), "--redis-values", values];
+        let here = App::start_on(&database, &flags);
+        let there = App::start_on(&database, &flags);
+        assert_eq!(here.post("/api/links", LINK).status, 201);
+        until_at(&there, Some("https://example.com/old"));
 
-    here.ask("PATCH", "/api/links/shared-link", &[], r#"{"url":"https://example.com/new"}"#);
-    until(&there, Some("https://example.com/new"));
-    assert_eq!(there.get("/health").json()["status"], "ok");
+        here.ask("PATCH", "/api/links/shared-link", &[], r#"{"url":"https://example.com/new"}"#);
+        until_at(&there, Some("https://example.com/new"));
+        assert_eq!(there.get("/health").json()["status"], "ok");
 
-    drop(redis);
-    here.ask("PATCH", "/api/links/shared-link", &[], r#"{"url":"https://example.com/newer"}"#);
-    until(&there, Some("https://example.com/newer"));
-    here.ask("DELETE", "/api/links/shared-link", &[], "");
-    until(&there, None);
-    while there.get("/health").json()["status"] != "degraded" {
-        std::thread::yield_now();
+        drop(redis);
+        here.ask("PATCH", "/api/links/shared-link", &[], r#"{"url":"https://example.com/newer"}"#);
+        until_at(&there, Some("https://example.com/newer"));
+        here.ask("DELETE", "/api/links/shared-link", &[], "");
+        until_at(&there, None);
+        until(|| there.get("/health").json()["status"] == "degraded");
     }
+}
+
+#[tokio::test]
+async fn what_one_replica_read_the_other_finds_in_redis() {
+    let redis = Redis::start().await;
+    let (database, _directory) = database();
+    let flags = ["--redis-url", &redis.url(), "--warm", "none"];
+    let here = App::start_on(&database, &flags);
+    let there = App::start_on(&database, &flags);
+    let path = until_shared(&here, &there);
+    let counts = |app: &App| [PROCESS, REDIS, STORE, SELECTS].map(|name| app.metric(name));
+
+    let before = counts(&there);
+    (0..3).for_each(|_| assert_eq!(there.get(&path).status, 302));
+    let after = counts(&there);
+    assert_eq!(after[0] - before[0], 3.0, "by now it is in the process");
+    assert_eq!(after[1..], before[1..]);
+    assert_eq!(after[2], after[3], "each look-up that went to the store is one statement");
+
+    there.ask("DELETE", &format!("/api/links{path}"), &[], "");
+    assert_eq!(there.get(&path).status, 404);
+    until(|| here.get(&path).status == 404);
+    here.get(&path).is_problem(404);
+}
+
+#[tokio::test]
+async fn a_replica_that_hears_nothing_forgets_everything() {
+    let redis = Redis::start().await;
+    let (database, _directory) = database();
+    let store = support::connect(&database).await;
+    store.insert_custom("shared-link", "https://example.com/old", 0, None, 0).await.unwrap();
+    let app = App::start_on(&database, &["--redis-url", &redis.url(), "--redis-values", "off"]);
+    until(|| {
+        app.get("/shared-link");
+        app.metric("shortener_cache_entries") == 1.0
+    });
+    // Someone changes the link and tells nobody: a message that was lost.
+    let patch = proofload_server::store::Patch { url: Some("https://example.com/new".into()), expires: None };
+    store.update(&proofload_server::codes::Key::Custom("shared-link".into()), &patch).await.unwrap();
+    assert_eq!(location(&app).as_deref(), Some("https://example.com/old"), "it is cached");
+    let _: i64 = redis.ask(&["CLIENT", "KILL", "TYPE", "pubsub"]).await;
+    until_at(&app, Some("https://example.com/new"));
+}
+
+#[tokio::test]
+async fn a_redis_that_hangs_fails_no_redirect() {
+    let redis = Redis::start().await;
+    let (database, _directory) = database();
+    let flags = ["--redis-url", &redis.url(), "--warm", "none", "--redis-timeout-ms", "20"];
+    let here = App::start_on(&database, &flags);
+    let there = App::start_on(&database, &flags);
+    let path = until_shared(&here, &there);
+    redis.freeze();
+    for _ in 0..3 {
+        assert_eq!(there.ask("DELETE", "/api/cache", &[], "").status, 204);
+        assert_eq!(there.get(&path).status, 302);
+    }
+    let patch = r#"{"url":"https://example.com/changed"}"#;
+    assert_eq!(here.ask("PATCH", &format!("/api/links{path}"), &[], patch).status, 200);
+    until(|| there.get(&path).header("location") == Some("https://example.com/changed"));
+    redis.thaw();
+    // What Redis still holds from before is taken out before anyone believes it again.
+    let second = until_shared(&here, &there);
+    assert_eq!(there.get(&path).header("location"), Some("https://example.com/changed"));
+    assert_ne!(path, second);
+}
+
+#[test]
+fn without_redis_what_is_cached_has_an_age() {
+    let (database, _directory) = database();
+    let here = App::start_on(&database, &[]);
+    let there = App::start_on(&database, &["--cache-max-age", "1"]);
+    assert_eq!(here.post("/api/links", LINK).status, 201);
+    until_at(&there, Some("https://example.com/old"));
+    here.ask("PATCH", "/api/links/shared-link", &[], r#"{"url":"https://example.com/new"}"#);
+    until_at(&there, Some("https://example.com/new"));
 }

@@ -1,13 +1,15 @@
 //! The in-process cache level: a sharded table that keeps the links that are asked for most.
 
 use bytes::Bytes;
-use hashbrown::HashTable;
 use parking_lot::Mutex;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-use super::sketch::Sketch;
+pub use super::name::{Name, code_of};
+pub use super::resident::{Newcomer, OVERHEAD};
+pub use super::residents::Entry;
+
+use super::resident::{NEVER, Resident};
+use super::residents::{CLICK, Residents};
 
 /// How much the table may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,72 +19,12 @@ pub enum Capacity {
     Bytes(usize),
 }
 
-/// What one cached link costs beyond its URL and a custom code's text: the entry itself, its share of the growing
-/// vector's and index's spare room, and the allocation's header.
-pub const OVERHEAD: usize = 112;
-
-/// A link's name inside the table: what a look-up hashes and compares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Name<'a> {
-    key: u64,
-    /// A custom code's text; a generated code is its key.
-    custom: Option<&'a str>,
-}
-
-/// Set in the keys of custom codes; generated codes are eight ASCII bytes, so theirs never have it.
-const CUSTOM: u64 = 1 << 63;
-
-impl<'a> Name<'a> {
-    pub fn of(code: &'a str) -> Self {
-        let bytes = code.as_bytes();
-        match <[u8; 8]>::try_from(bytes) {
-            Ok(eight) if bytes.iter().all(u8::is_ascii_alphanumeric) => {
-                Self { key: u64::from_le_bytes(eight), custom: None }
-            }
-            _ => Self { key: hash_text(bytes) | CUSTOM, custom: Some(code) },
-        }
-    }
-
-    /// The key of a generated code, or none for a custom one.
-    pub fn generated(&self) -> Option<u64> {
-        self.custom.is_none().then_some(self.key)
-    }
-
-    fn hash(&self) -> u64 {
-        spread(self.key)
-    }
-}
-
-/// The text of the generated code that has this key.
-pub fn code_of(key: u64) -> [u8; 8] {
-    key.to_le_bytes()
-}
-
 /// What the table knows about a code.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Cached {
     Found(Bytes),
     Gone,
     Absent,
-}
-
-/// A link on its way into the table.
-#[derive(Clone, Copy, Debug)]
-pub struct Newcomer<'a> {
-    pub url: &'a str,
-    /// Unix seconds.
-    pub expires: Option<i64>,
-    /// All redirects of this link that the store knows of.
-    pub clicks: u64,
-}
-
-/// Why a link enters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Entry {
-    /// Someone asked for it and the table did not have it.
-    Miss,
-    /// Warming, or written through: nobody asked yet.
-    Ahead,
 }
 
 /// Figures for the cache page and the metrics.
@@ -106,34 +48,6 @@ pub struct Table {
 /// A cache line to itself, so that threads that lock neighbours do not slow one another.
 #[repr(align(128))]
 struct Shard(Mutex<Residents>);
-
-struct Residents {
-    index: HashTable<u32>,
-    /// Dense, so that a victim can be drawn at random.
-    all: Vec<Resident>,
-    sketch: Option<Sketch>,
-    misses: u64,
-    /// How often popularity was halved: the store's click counts, which never fade, are shifted by it.
-    fades: u32,
-    random: u64,
-}
-
-struct Resident {
-    key: u64,
-    /// The URL; of a custom code, `URL NUL code`.
-    text: Bytes,
-    popularity: u32,
-    /// Unix seconds, [`NEVER`] for a link that stays.
-    expires: u32,
-}
-
-const NEVER: u32 = u32::MAX;
-/// One click in the fixed point that popularity is kept in, so that halving does not lose the cold links' order.
-const CLICK: u32 = 8;
-/// How many residents are drawn to find one to evict.
-const DRAWN: usize = 8;
-/// Misses per resident after which popularity is halved. Higher is steadier, lower follows drift sooner.
-const MISSES_PER_FADE: u64 = 64;
 
 impl Table {
     pub fn new(capacity: Capacity) -> Self {
@@ -206,11 +120,18 @@ impl Table {
     }
 
     pub fn clear(&self) {
-        for shard in &self.shards {
-            let mut shard = shard.0.lock();
-            while let Some(last) = shard.all.len().checked_sub(1) {
-                self.took(shard.take(last));
-            }
+        (0..self.shares()).for_each(|share| self.clear_share(share));
+    }
+
+    /// In how many shares the table can be cleared.
+    pub fn shares(&self) -> usize {
+        self.shards.len()
+    }
+
+    pub fn clear_share(&self, share: usize) {
+        let mut shard = self.shards[share].0.lock();
+        while let Some(last) = shard.all.len().checked_sub(1) {
+            self.took(shard.take(last));
         }
     }
 
@@ -265,148 +186,9 @@ impl Table {
     }
 }
 
-impl Residents {
-    fn new(seed: u64) -> Self {
-        Self {
-            index: HashTable::new(),
-            all: Vec::new(),
-            sketch: None,
-            misses: 0,
-            fades: 0,
-            random: spread(seed) | 1,
-        }
-    }
-
-    fn find(&self, hash: u64, name: Name<'_>) -> Option<usize> {
-        self.index.find(hash, |&at| self.all[at as usize].is(name)).map(|&at| at as usize)
-    }
-
-    fn add(&mut self, hash: u64, resident: Resident) {
-        if self.all.len() == self.all.capacity() {
-            // Growing by a quarter and not by doubling bounds the spare room of a large table.
-            self.all.reserve_exact((self.all.len() / 4).max(4));
-        }
-        let at = self.all.len() as u32;
-        self.all.push(resident);
-        let all = &self.all;
-        self.index.insert_unique(hash, at, |&at| spread(all[at as usize].key));
-    }
-
-    fn take(&mut self, at: usize) -> Resident {
-        self.unlink(at);
-        let last = self.all.len() - 1;
-        if at != last {
-            let hash = spread(self.all[last].key);
-            let moved = self.index.find_mut(hash, |&i| i as usize == last).expect("each resident is indexed");
-            *moved = at as u32;
-        }
-        self.all.swap_remove(at)
-    }
-
-    fn unlink(&mut self, at: usize) {
-        let hash = spread(self.all[at].key);
-        match self.index.find_entry(hash, |&i| i as usize == at) {
-            Ok(entry) => entry.remove(),
-            Err(_) => unreachable!("each resident is indexed"),
-        };
-    }
-
-    fn coldest_drawn(&mut self) -> Option<usize> {
-        let len = self.all.len();
-        let drawn: [usize; DRAWN] = std::array::from_fn(|_| self.draw(len));
-        drawn.into_iter().filter(|&at| at < len).min_by_key(|&at| self.all[at].popularity)
-    }
-
-    fn draw(&mut self, below: usize) -> usize {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        (((self.random >> 32) * below as u64) >> 32) as usize
-    }
-
-    /// A newcomer's popularity in the residents' terms: what the store counted, faded as theirs was, and what was
-    /// asked for here lately, which the store's count holds too and so is taken out of it first.
-    fn popularity_of(&mut self, hash: u64, clicks: u64, entry: Entry) -> u32 {
-        let recent = match entry {
-            Entry::Miss => self.count_miss(hash),
-            Entry::Ahead => 0,
-        };
-        let past = clicks.saturating_sub(u64::from(recent)).saturating_mul(u64::from(CLICK));
-        let faded = past.checked_shr(self.fades).unwrap_or(0);
-        faded.saturating_add(u64::from(recent * CLICK)).min(u64::from(u32::MAX)) as u32
-    }
-
-    fn count_miss(&mut self, hash: u64) -> u32 {
-        self.misses += 1;
-        if self.misses >= MISSES_PER_FADE * self.all.len().max(64) as u64 {
-            self.fade();
-        }
-        let residents = self.all.len();
-        self.sketch.get_or_insert_with(|| Sketch::for_residents(residents)).count(hash)
-    }
-
-    /// Halves all popularity, so that links that were hot long ago make room for those that are hot now.
-    fn fade(&mut self) {
-        self.misses = 0;
-        self.fades += 1;
-        self.all.iter_mut().for_each(|resident| resident.popularity >>= 1);
-        if let Some(sketch) = &mut self.sketch {
-            sketch.fade();
-        }
-    }
-}
-
-impl Resident {
-    fn new(name: Name<'_>, newcomer: Newcomer<'_>, popularity: u32) -> Self {
-        let text = match name.custom {
-            None => Bytes::copy_from_slice(newcomer.url.as_bytes()),
-            Some(code) => Bytes::from([newcomer.url, "\0", code].concat()),
-        };
-        // The first clone of a fresh buffer allocates its shared count: do it here and not at the first hit.
-        drop(text.clone());
-        let expires = newcomer.expires.map_or(NEVER, |at| at.clamp(0, i64::from(NEVER - 1)) as u32);
-        Self { key: name.key, text, popularity, expires }
-    }
-
-    fn is(&self, name: Name<'_>) -> bool {
-        self.key == name.key && name.custom.is_none_or(|code| self.custom_code() == code.as_bytes())
-    }
-
-    /// URLs hold no NUL, so the last one ends the URL.
-    fn custom_code(&self) -> &[u8] {
-        let nul = self.text.iter().rposition(|&byte| byte == 0);
-        nul.map_or(&[], |at| &self.text[at + 1..])
-    }
-
-    fn url(&self) -> Bytes {
-        let mut url = self.text.clone();
-        if self.key & CUSTOM != 0 {
-            url.truncate(self.text.len() - self.custom_code().len() - 1);
-        }
-        url
-    }
-
-    fn size(&self) -> usize {
-        self.text.len() + OVERHEAD
-    }
-}
-
-/// Spreads a key over all 64 bits (the finaliser of splitmix64).
-fn spread(key: u64) -> u64 {
-    let key = (key ^ (key >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let key = (key ^ (key >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    key ^ (key >> 31)
-}
-
-/// Keyed at random, so that nobody can choose custom codes that fall together. Two texts with one hash are told apart by
-/// the text that is kept beside the URL.
-fn hash_text(text: &[u8]) -> u64 {
-    static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-    KEYS.hash_one(text)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::name::CUSTOM;
     use super::*;
 
     fn link(url: &str, clicks: u64) -> Newcomer<'_> {

@@ -71,13 +71,13 @@ pub async fn health(site: &Site) -> Response {
 }
 
 pub fn cache(site: &Site) -> Response {
-    let figures = site.shortener.table.figures();
+    let figures = site.shortener.table().figures();
     let totals = site.shortener.totals();
     let (hit_rate, attainable) = site.warmer.rates();
     let page = CachePage {
         entries: figures.entries,
         bytes: figures.bytes,
-        capacity: match site.shortener.table.capacity() {
+        capacity: match site.shortener.table().capacity() {
             Capacity::Entries(limit) => CapacityPage { unit: "entries", limit },
             Capacity::Bytes(limit) => CapacityPage { unit: "bytes", limit },
         },
@@ -99,9 +99,9 @@ pub fn cache(site: &Site) -> Response {
     json(StatusCode::OK, &page)
 }
 
-pub fn clear_cache(client: &Client, request: Request) -> Result<Response, Problem> {
+pub async fn clear_cache(client: &Client, request: Request) -> Result<Response, Problem> {
     client.site.admit(request.headers().get(AUTHORIZATION), client.address, 1)?;
-    client.site.shortener.clear_cache();
+    client.site.shortener.empty_cache().await;
     let mut response = Response::default();
     *response.status_mut() = StatusCode::NO_CONTENT;
     Ok(response)
@@ -196,7 +196,7 @@ fn creates(site: &Site, out: &mut Exposition) {
 }
 
 fn caching(site: &Site, out: &mut Exposition) {
-    let figures = site.shortener.table.figures();
+    let figures = site.shortener.table().figures();
     out.gauge("shortener_cache_entries", "Links in the in-process cache.", figures.entries as f64);
     out.gauge("shortener_cache_bytes", "Memory those links take.", figures.bytes as f64);
     out.counter(

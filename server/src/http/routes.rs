@@ -107,7 +107,7 @@ impl Client {
             ("/api/clicks", "POST") => links::add_clicks(self, request).await,
             ("/api/clicks", _) => Err(Problem::method_not_allowed("POST")),
             ("/api/cache", "GET" | "HEAD") => Ok(pages::cache(&self.site)),
-            ("/api/cache", "DELETE") => pages::clear_cache(self, request),
+            ("/api/cache", "DELETE") => pages::clear_cache(self, request).await,
             ("/api/cache", _) => Err(Problem::method_not_allowed("GET, HEAD, DELETE")),
             ("/health", "GET" | "HEAD") => Ok(pages::health(&self.site).await),
             ("/metrics", "GET" | "HEAD") => Ok(pages::metrics(&self.site)),

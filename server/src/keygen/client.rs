@@ -11,8 +11,8 @@ use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use tokio::net::TcpStream;
 
-use super::breaker::Breaker;
 use super::{Lease, LeaseSource, Stack};
+use crate::breaker::Breaker;
 use crate::codes::{CODES_PER_SLOT, Slot};
 
 /// How long keygen may take before the app allocates by itself.

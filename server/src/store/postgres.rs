@@ -10,8 +10,10 @@ use super::migrations::Migration;
 use super::statement::{Column, Row, Sink, Statement, Value};
 use super::{Kind, Result, StoreError, StoreOptions};
 
-pub(super) const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, script: include_str!("migrations/postgres/0001_links.sql") }];
+pub(super) const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, script: include_str!("migrations/postgres/0001_links.sql") },
+    Migration { version: 2, script: include_str!("migrations/postgres/0002_identity.sql") },
+];
 
 pub(super) fn open(url: &str, options: &StoreOptions) -> Result<TwoLanes<PgConnection>> {
     let connect: PgConnectOptions =

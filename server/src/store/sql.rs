@@ -5,6 +5,10 @@
 
 use super::statement::Sql;
 
+pub(super) const NAME: Sql = Sql::same(
+    "INSERT INTO identity (one, name) VALUES (1, $1) ON CONFLICT (one) DO UPDATE SET one = 1 RETURNING name",
+);
+
 pub(super) const PING: Sql = Sql::same("SELECT 1");
 
 pub(super) const FIND: Sql = Sql::same("SELECT id, url, created, expires, clicks FROM links WHERE id = $1");

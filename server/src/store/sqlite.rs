@@ -14,8 +14,10 @@ use super::migrations::Migration;
 use super::statement::{Column, Row, Sink, Statement, Value};
 use super::{Kind, Result, StoreError, StoreOptions};
 
-pub(super) const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, script: include_str!("migrations/sqlite/0001_links.sql") }];
+pub(super) const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, script: include_str!("migrations/sqlite/0001_links.sql") },
+    Migration { version: 2, script: include_str!("migrations/sqlite/0002_identity.sql") },
+];
 
 /// More readers than this gain nothing: each is a thread of its own.
 const MOST_READERS: usize = 4;

@@ -126,6 +126,15 @@ impl Redis {
         self.server.wait().expect("the server ends");
     }
 
+    /// Stops it in mid-air, connections open: it neither answers nor refuses.
+    pub fn freeze(&self) {
+        unsafe { libc::kill(self.server.id() as i32, libc::SIGSTOP) };
+    }
+
+    pub fn thaw(&self) {
+        unsafe { libc::kill(self.server.id() as i32, libc::SIGCONT) };
+    }
+
     pub async fn restart(&mut self) {
         self.server = serve_redis(self.directory.path(), self.port);
         self.wait_until_up().await;

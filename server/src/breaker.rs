@@ -7,9 +7,10 @@ use parking_lot::Mutex;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Refuses calls for a pause after each failure, doubling from a quarter of a second to five seconds.
+/// Refuses calls for a pause after a failure, doubling from a quarter of a second to five seconds. Calls that were under
+/// way when the pause began fail together, and count as one failure.
 #[derive(Debug, Default)]
-pub(super) struct Breaker(Mutex<Option<Failing>>);
+pub struct Breaker(Mutex<Option<Failing>>);
 
 #[derive(Debug)]
 struct Failing {
@@ -18,22 +19,25 @@ struct Failing {
 }
 
 impl Breaker {
-    pub(super) fn allows(&self, now: Instant) -> bool {
+    pub fn allows(&self, now: Instant) -> bool {
         self.0.lock().as_ref().is_none_or(|failing| now >= failing.until)
     }
 
-    pub(super) fn worked(&self) {
+    pub fn worked(&self) {
         *self.0.lock() = None;
     }
 
-    pub(super) fn failed(&self, now: Instant) {
+    pub fn failed(&self, now: Instant) {
         let mut failing = self.0.lock();
+        if failing.as_ref().is_some_and(|failing| now < failing.until) {
+            return;
+        }
         let pause = failing.as_ref().map_or(FIRST_PAUSE, |before| (before.pause * 2).min(LONGEST_PAUSE));
         *failing = Some(Failing { pause, until: now + pause });
     }
 
     /// Whether the last call worked; true before the first.
-    pub(super) fn is_closed(&self) -> bool {
+    pub fn is_closed(&self) -> bool {
         self.0.lock().is_none()
     }
 }
@@ -50,12 +54,16 @@ mod tests {
         breaker.failed(start);
         assert!(!breaker.allows(start + FIRST_PAUSE / 2) && !breaker.is_closed());
         assert!(breaker.allows(start + FIRST_PAUSE));
-        breaker.failed(start);
-        assert!(!breaker.allows(start + FIRST_PAUSE));
-        for _ in 0..20 {
-            breaker.failed(start);
+        breaker.failed(start + FIRST_PAUSE / 2);
+        assert!(breaker.allows(start + FIRST_PAUSE), "one outage, counted once");
+        breaker.failed(start + FIRST_PAUSE);
+        assert!(!breaker.allows(start + FIRST_PAUSE * 2));
+        let late = start + LONGEST_PAUSE * 100;
+        for n in 0..20 {
+            breaker.failed(start + LONGEST_PAUSE * n);
         }
-        assert!(breaker.allows(start + LONGEST_PAUSE));
+        breaker.failed(late);
+        assert!(!breaker.allows(late + LONGEST_PAUSE / 2) && breaker.allows(late + LONGEST_PAUSE));
         breaker.worked();
         assert!(breaker.allows(start) && breaker.is_closed());
     }

@@ -1,0 +1,126 @@
+//! What one client may cost.
+
+use anyhow::ensure;
+use std::time::Duration;
+
+const SHORTEST_HEAD_LIMIT: usize = 8_192;
+
+/// A bound on everything that waits or grows.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Limits {
+    /// The longest request body, in bytes; a bulk request or click report may be this long too
+    #[arg(long = "max-body", default_value = "1M", value_parser = parse_bytes, value_name = "BYTES")]
+    pub body: usize,
+    /// The longest URL to shorten, in bytes
+    #[arg(long = "max-url", default_value_t = 2_048, value_name = "BYTES")]
+    pub url: usize,
+    /// The longest request head, in bytes; at least 8192
+    #[arg(long = "max-head", default_value_t = 16_384, value_name = "BYTES")]
+    pub head: usize,
+    /// The most header lines in a request
+    #[arg(long = "max-headers", default_value_t = 100, value_name = "N")]
+    pub headers: usize,
+    /// The most links in a bulk request
+    #[arg(long = "max-bulk", default_value_t = 1_000, value_name = "LINKS")]
+    pub bulk: usize,
+    /// The most connections at once; more are told 503 and closed
+    #[arg(long = "max-connections", default_value_t = 16_384, value_name = "N")]
+    pub connections: usize,
+    /// How long a request's head may take to arrive, in milliseconds
+    #[arg(long = "head-timeout-ms", default_value_t = 10_000, value_name = "MS")]
+    pub head_timeout_ms: u64,
+    /// How long a request's body may take to arrive, in milliseconds
+    #[arg(long = "body-timeout-ms", default_value_t = 10_000, value_name = "MS")]
+    pub body_timeout_ms: u64,
+    /// How long a connection may stay open with nothing asked, in milliseconds
+    #[arg(long = "idle-timeout-ms", default_value_t = 75_000, value_name = "MS")]
+    pub idle_timeout_ms: u64,
+    /// How long a request may wait for the database, in milliseconds
+    #[arg(long = "store-timeout-ms", default_value_t = 10_000, value_name = "MS")]
+    pub store_timeout_ms: u64,
+    /// How long a redirect may wait for Redis before it asks the database, in milliseconds
+    #[arg(long = "redis-timeout-ms", default_value_t = 100, value_name = "MS")]
+    pub redis_timeout_ms: u64,
+    /// The most creates that wait to be inserted; more are told 503
+    #[arg(long = "max-queue", default_value_t = 20_000, value_name = "ROWS")]
+    pub queue: usize,
+    /// How long open connections may still send a request after SIGTERM, in milliseconds
+    #[arg(long = "drain-grace-ms", default_value_t = 500, value_name = "MS")]
+    pub drain_grace_ms: u64,
+    /// How long answers under way may take after SIGTERM, in milliseconds
+    #[arg(long = "drain-timeout-ms", default_value_t = 10_000, value_name = "MS")]
+    pub drain_timeout_ms: u64,
+}
+
+impl Limits {
+    pub fn head_timeout(&self) -> Duration {
+        Duration::from_millis(self.head_timeout_ms)
+    }
+
+    pub fn body_timeout(&self) -> Duration {
+        Duration::from_millis(self.body_timeout_ms)
+    }
+
+    pub fn idle_timeout(&self) -> Duration {
+        Duration::from_millis(self.idle_timeout_ms)
+    }
+
+    pub fn store_timeout(&self) -> Duration {
+        Duration::from_millis(self.store_timeout_ms)
+    }
+
+    pub fn redis_timeout(&self) -> Duration {
+        Duration::from_millis(self.redis_timeout_ms)
+    }
+
+    pub fn drain_grace(&self) -> Duration {
+        Duration::from_millis(self.drain_grace_ms)
+    }
+
+    pub fn drain_timeout(&self) -> Duration {
+        Duration::from_millis(self.drain_timeout_ms)
+    }
+    /// Each error names the flag and what would do.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        let limits = self;
+        ensure!(
+            limits.head >= SHORTEST_HEAD_LIMIT,
+            "--max-head {}: at least {SHORTEST_HEAD_LIMIT}",
+            limits.head
+        );
+        ensure!(limits.url >= 16 && limits.url <= 65_536, "--max-url {}: 16 to 65536", limits.url);
+        ensure!(
+            limits.body > limits.url,
+            "--max-body {}: must be above --max-url {}",
+            limits.body,
+            limits.url
+        );
+        ensure!(limits.headers > 0, "--max-headers 0 would refuse all requests: give at least 1");
+        ensure!(limits.connections > 0, "--max-connections 0 would refuse all clients: give at least 1");
+        ensure!(limits.bulk > 0, "--max-bulk 0 would refuse all bulk requests: give at least 1");
+        let timeouts = [
+            ("--head-timeout-ms", limits.head_timeout_ms),
+            ("--body-timeout-ms", limits.body_timeout_ms),
+            ("--idle-timeout-ms", limits.idle_timeout_ms),
+            ("--store-timeout-ms", limits.store_timeout_ms),
+            ("--redis-timeout-ms", limits.redis_timeout_ms),
+            ("--drain-timeout-ms", limits.drain_timeout_ms),
+        ];
+        for (flag, timeout) in timeouts {
+            ensure!((1..=3_600_000).contains(&timeout), "{flag} {timeout}: give 1 to 3600000 (an hour)");
+        }
+        Ok(())
+    }
+}
+
+/// A number of bytes; K, M and G are understood.
+pub(super) fn parse_bytes(text: &str) -> Result<usize, String> {
+    let (digits, shift) = match text.as_bytes().last() {
+        Some(b'K' | b'k') => (&text[..text.len() - 1], 10),
+        Some(b'M' | b'm') => (&text[..text.len() - 1], 20),
+        Some(b'G' | b'g') => (&text[..text.len() - 1], 30),
+        _ => (text, 0),
+    };
+    let bytes = digits.parse::<usize>().ok().and_then(|number| number.checked_mul(1 << shift));
+    bytes.ok_or_else(|| "a number of bytes such as 65536, 512K or 256M".to_owned())
+}

@@ -1,0 +1,182 @@
+//! Finds the links that this process's own table does not have: in Redis, then in the store, one read at a time for each.
+
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle;
+
+use crate::cache::flight::{Joined, Ticket};
+use crate::cache::memory::{Keep, Memory};
+use crate::cache::redis::{Lease, Looked, RedisLevel};
+use crate::cache::table::{Entry, Name, Newcomer, Table};
+use crate::codes::{Codec, Key};
+use crate::marks::HighMarks;
+use crate::metrics::{Level, Tally};
+use crate::store::{Link, Store, StoreError, unix_now};
+use crate::target::is_safe;
+
+/// Where a code leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Followed {
+    Found(Bytes),
+    /// There was a link, and it has expired.
+    Gone,
+    NotFound,
+}
+
+/// The store could not be asked in time.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the database cannot be reached: {0}")]
+pub struct Unavailable(pub String);
+
+pub type Answer = Result<Followed, Unavailable>;
+
+/// What a read takes.
+pub struct ReaderParts {
+    pub store: Store,
+    pub codec: Codec,
+    pub marks: HighMarks,
+    /// The level behind memory, where replicas share one.
+    pub redis: Option<Arc<RedisLevel>>,
+    pub store_timeout: Duration,
+    /// The runtime that the store's connections live on: all reads run there.
+    pub home: Handle,
+}
+
+pub struct Reader {
+    parts: ReaderParts,
+    memory: Memory<Answer>,
+    /// Of the home thread: each look-up is counted here once, whether or not its client is still there.
+    tally: Tally,
+}
+
+/// What was found, and what may be done with it.
+struct Found {
+    level: Level,
+    link: Option<Link>,
+    lease: Option<Lease>,
+    may_keep: bool,
+}
+
+impl Reader {
+    pub fn new(table: Table, parts: ReaderParts) -> Arc<Reader> {
+        Arc::new(Reader { parts, memory: Memory::new(table), tally: Tally::default() })
+    }
+
+    #[inline]
+    pub fn table(&self) -> &Table {
+        self.memory.table()
+    }
+
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Follows a code that the table does not have. `tally` is the asking thread's.
+    pub async fn follow(self: &Arc<Self>, code: &str, tally: &Tally) -> Answer {
+        let Some(key) = self.parts.codec.key(code) else {
+            tally.looked_up(Level::Unassigned);
+            return Ok(Followed::NotFound);
+        };
+        if self.memory.is_unknown(code) {
+            tally.looked_up(Level::Negative);
+            return Ok(Followed::NotFound);
+        }
+        let answer = match self.memory.join(code) {
+            Joined::Waiter(answer) => answer,
+            Joined::First(ticket, answer) => {
+                let reader = self.clone();
+                self.parts.home.spawn(async move { reader.read(ticket, key).await });
+                answer
+            }
+        };
+        answer.await.unwrap_or_else(|_| Err(Unavailable("the read was given up".into())))
+    }
+
+    /// Lets the table have a link that nobody asked for yet; says whether it took it.
+    pub fn keep_ahead(&self, code: &str, link: &Link) -> bool {
+        is_safe(&link.url) && self.table().insert(Name::of(code), newcomer(link), Entry::Ahead)
+    }
+
+    /// Drops what this process keeps under a code whose link was changed, or may have been.
+    pub fn forget(&self, code: &str) {
+        self.memory.forget(code);
+    }
+
+    /// Drops all that this process keeps.
+    pub fn forget_all(&self) {
+        self.memory.forget_all();
+    }
+
+    /// Reads a link for all who wait for it.
+    async fn read(&self, ticket: Ticket<Answer>, key: Key) {
+        let code = self.parts.codec.text(&key);
+        let limit = self.parts.store_timeout;
+        match tokio::time::timeout(limit, self.find(&code, &key)).await {
+            Ok(Ok(found)) => self.land(ticket, &code, found).await,
+            Ok(Err(error)) => self.fail(ticket, &code, error.to_string()),
+            Err(_) => self.fail(ticket, &code, format!("no answer within {} ms", limit.as_millis())),
+        }
+    }
+
+    async fn find(&self, code: &str, key: &Key) -> Result<Found, StoreError> {
+        if !self.parts.marks.may_exist(key).await? {
+            return Ok(Found { level: Level::Unassigned, link: None, lease: None, may_keep: false });
+        }
+        let looked = match &self.parts.redis {
+            Some(redis) => redis.look(code, key).await,
+            None => Looked::Miss(None),
+        };
+        let (lease, may_keep) = match looked {
+            Looked::Hit(link) => {
+                return Ok(Found { level: Level::Redis, link: Some(link), lease: None, may_keep: true });
+            }
+            Looked::Miss(lease) => (lease, true),
+            Looked::Changing => (None, false),
+        };
+        Ok(Found { level: Level::Store, link: self.parts.store.find(key).await?, lease, may_keep })
+    }
+
+    /// Answers all who wait, then shares what was read: no client waits for that.
+    async fn land(&self, ticket: Ticket<Answer>, code: &str, found: Found) {
+        self.tally.looked_up(found.level);
+        let link = found.link.as_ref();
+        let keep = if found.may_keep { keep(link) } else { Keep::Nothing };
+        let waiters = self.memory.land(ticket, code, Ok(follow_link(link)), keep);
+        let waited = if link.is_some() { Level::Waiter } else { Level::Negative };
+        (0..waiters).for_each(|_| self.tally.looked_up(waited));
+        if let (Some(redis), Some(lease), Some(link)) = (&self.parts.redis, found.lease, link)
+            && is_safe(&link.url)
+        {
+            redis.fill(lease, link).await;
+        }
+    }
+
+    fn fail(&self, ticket: Ticket<Answer>, code: &str, why: String) {
+        self.tally.looked_up(Level::Store);
+        let waiters = self.memory.land(ticket, code, Err(Unavailable(why)), Keep::Nothing);
+        (0..waiters).for_each(|_| self.tally.looked_up(Level::Waiter));
+    }
+}
+
+fn keep(link: Option<&Link>) -> Keep<'_> {
+    match link {
+        Some(link) if is_safe(&link.url) => Keep::Link(newcomer(link)),
+        Some(_) => Keep::Nothing,
+        None => Keep::Unknown,
+    }
+}
+
+fn follow_link(link: Option<&Link>) -> Followed {
+    match link {
+        None => Followed::NotFound,
+        Some(link) if link.expires.is_some_and(|at| at <= unix_now()) => Followed::Gone,
+        Some(link) if is_safe(&link.url) => Followed::Found(Bytes::copy_from_slice(link.url.as_bytes())),
+        // Something else wrote to the store; whatever it is, it is nowhere to send a client.
+        Some(_) => Followed::NotFound,
+    }
+}
+
+fn newcomer(link: &Link) -> Newcomer<'_> {
+    Newcomer { url: &link.url, expires: link.expires, clicks: link.clicks }
+}

@@ -1,0 +1,133 @@
+//! A Redis that may be away: every wait is bounded, and one that failed is left alone for a while.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, RedisResult};
+use tokio::sync::Mutex;
+
+use crate::breaker::Breaker;
+
+/// One connection that all share, made when it is first needed and again after it failed.
+pub struct RedisClient {
+    client: redis::Client,
+    connected: Mutex<Option<Connected>>,
+    breaker: Breaker,
+    patience: Duration,
+}
+
+#[derive(Clone)]
+struct Connected {
+    connection: MultiplexedConnection,
+    run: Option<Run>,
+}
+
+/// Which run of a Redis server this is. Another one may have lost, or found again, any of the keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run(Arc<str>);
+
+impl Run {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl RedisClient {
+    /// Checks the URL and does not connect yet. `patience` is how long a call may take, connecting included.
+    pub fn new(url: &str, patience: Duration) -> anyhow::Result<RedisClient> {
+        let client = redis::Client::open(url).with_context(|| format!("Redis URL {url:?}"))?;
+        Ok(RedisClient { client, connected: Mutex::default(), breaker: Breaker::default(), patience })
+    }
+
+    /// `None` where Redis cannot be reached in time or was just found so; an inner error where it refuses.
+    pub async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Option<RedisResult<T>> {
+        if !self.breaker.allows(Instant::now()) {
+            return None;
+        }
+        let answer = async { command.query_async(&mut self.connected().await?.connection).await };
+        self.bounded(self.patience, answer).await
+    }
+
+    /// As [`RedisClient::ask`], with a command that depends on the server's run; `None` where that is unknown too.
+    pub async fn ask_run<T: FromRedisValue>(
+        &self,
+        command: impl FnOnce(&Run) -> Cmd,
+    ) -> Option<RedisResult<T>> {
+        if !self.breaker.allows(Instant::now()) {
+            return None;
+        }
+        self.insist(self.patience, command).await
+    }
+
+    /// As [`RedisClient::ask_run`], even where Redis was just found away: for what must not be left out.
+    pub async fn insist<T: FromRedisValue>(
+        &self,
+        patience: Duration,
+        command: impl FnOnce(&Run) -> Cmd,
+    ) -> Option<RedisResult<T>> {
+        let answer = async {
+            let mut connected = self.connected().await?;
+            match &connected.run {
+                Some(run) => command(run).query_async(&mut connected.connection).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        self.bounded(patience, answer).await?.transpose()
+    }
+
+    pub fn is_up(&self) -> bool {
+        self.breaker.is_closed()
+    }
+
+    async fn bounded<T>(
+        &self,
+        patience: Duration,
+        answer: impl Future<Output = RedisResult<T>>,
+    ) -> Option<RedisResult<T>> {
+        match tokio::time::timeout(patience, answer).await {
+            Ok(Ok(value)) => {
+                self.breaker.worked();
+                Some(Ok(value))
+            }
+            Ok(Err(error)) if is_answer(&error) => Some(Err(error)),
+            Ok(Err(_)) | Err(_) => {
+                self.breaker.failed(Instant::now());
+                // Where it is locked, someone makes a new connection already.
+                if let Ok(mut connected) = self.connected.try_lock() {
+                    *connected = None;
+                }
+                None
+            }
+        }
+    }
+
+    /// Of many that find no connection one makes it, and the others wait for that.
+    async fn connected(&self) -> RedisResult<Connected> {
+        let mut connected = self.connected.lock().await;
+        if let Some(connected) = &*connected {
+            return Ok(connected.clone());
+        }
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.patience))
+            .set_response_timeout(Some(self.patience));
+        let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        let run = match redis::cmd("INFO").arg("server").query_async::<String>(&mut connection).await {
+            Ok(info) => run_of(&info),
+            Err(error) if is_answer(&error) => None,
+            Err(error) => return Err(error),
+        };
+        Ok(connected.insert(Connected { connection, run }).clone())
+    }
+}
+
+/// Redis is there, and refuses.
+fn is_answer(error: &redis::RedisError) -> bool {
+    error.kind() == redis::ErrorKind::UnexpectedReturnType || error.code().is_some()
+}
+
+fn run_of(info: &str) -> Option<Run> {
+    let id = info.lines().find_map(|line| line.strip_prefix("run_id:"))?.trim();
+    (!id.is_empty()).then(|| Run(id.into()))
+}
