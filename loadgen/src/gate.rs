@@ -150,7 +150,8 @@ impl Experiment<'_> {
         orders.extend(order(last - first, self.scenario.seed + 1));
         let mut redone = 0;
         for (index, &base_first) in orders.iter().enumerate() {
-            if interrupt::requested() || !self.measurement.invalid.is_empty() {
+            let doubts = !self.measurement.invalid.is_empty() || !self.measurement.invalid_latency.is_empty();
+            if interrupt::requested() || doubts {
                 break;
             }
             if index == first && !judge.gate(&self.measurement, BASE, HEAD).extend {

@@ -44,6 +44,17 @@ fn an_unknown_claim() {
 }
 
 #[test]
+fn a_gate_on_builds_that_are_not_there_or_not_alike() {
+    refused(&["gate", "--base", "missing", "--head", "missing"], &["--base", "missing", "executable"]);
+    let this = env!("CARGO_BIN_EXE_proofload");
+    refused(&["gate", "--base", this, "--head", "http://127.0.0.1:1/"], &["both"]);
+    refused(
+        &["gate", "--base", this, "--head", this, "creates-before-after"],
+        &["creates-before-after", "variant"],
+    );
+}
+
+#[test]
 fn an_unknown_scenario() {
     refused(&["run", "redirect"], &["redirect", "proofload list"]);
 }

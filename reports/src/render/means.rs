@@ -1,6 +1,7 @@
 //! The means by which a run was measured, in words: environment, settings, command, bias.
 
 use crate::figure;
+use crate::gate;
 use crate::run::{Measurement, Run};
 use crate::verdict::{ClaimVerdict, Verdict};
 
@@ -14,6 +15,9 @@ pub fn headline(run: &Run, verdicts: &[ClaimVerdict]) -> String {
             1 => format!("one measurement, {}, and no claim to judge", run.measurements[0].scenario.name),
             n => format!("{n} measurements and no claim to judge"),
         };
+    }
+    if run.verb == gate::VERB {
+        return verdicts[0].sentence.replace('`', "").trim_end_matches('.').to_owned();
     }
     let upheld = verdicts.iter().filter_map(|it| it.upheld);
     let outcome = match upheld.max() {

@@ -176,6 +176,15 @@ pub fn redirect_slice(index: u32, rate: u32) -> Slice {
     slice
 }
 
+pub fn empty_series(variant: &str) -> Series {
+    Series {
+        variant: variant.into(),
+        slices: Vec::new(),
+        times: BTreeMap::new(),
+        before_measurement: BTreeMap::new(),
+    }
+}
+
 fn creates_of(variant: &str, slices: u32, rate: u32, statements: f64) -> Series {
     let mut series = Series {
         variant: variant.into(),
