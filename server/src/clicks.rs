@@ -83,8 +83,6 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// Rows of one statement.
-    const BATCH: usize = 4_096;
     /// The most links with clicks that wait for a store that is away; clicks of further links are counted as lost.
     const MOST: usize = 1 << 20;
 
@@ -92,12 +90,12 @@ impl Pending {
         logs.for_each(|log| log.gather(codec, self));
     }
 
-    /// Takes out up to one statement's worth.
-    pub fn batch(&mut self) -> Vec<(Key, u64)> {
-        if self.clicks.len() <= Self::BATCH {
+    /// Takes out the clicks of up to `most` links.
+    pub fn batch(&mut self, most: usize) -> Vec<(Key, u64)> {
+        if self.clicks.len() <= most {
             return self.clicks.drain().collect();
         }
-        self.clicks.extract_if(|_, _| true).take(Self::BATCH).collect()
+        self.clicks.extract_if(|_, _| true).take(most).collect()
     }
 
     /// Puts back what could not be stored.
@@ -141,12 +139,12 @@ mod tests {
         logs[0].click(Name::of("my-code"), "my-code");
         let mut pending = Pending::default();
         pending.gather(logs.iter(), &codec);
-        let batch = pending.batch();
+        let batch = pending.batch(4_096);
         assert_eq!(batch.len(), 11);
         assert_eq!(batch.iter().map(|(_, count)| count).sum::<u64>(), MOST_RAW as u64 + 6);
         assert!(batch.contains(&(Key::Custom("my-code".into()), 1)));
         pending.put_back(batch);
-        assert_eq!(pending.batch().len(), 11);
+        assert_eq!(pending.batch(4_096).len(), 11);
         assert!(pending.is_empty());
     }
 
@@ -154,7 +152,7 @@ mod tests {
     fn batches_are_bounded_and_complete() {
         let mut pending = Pending::default();
         (0..10_000).for_each(|id| pending.add(Key::Generated(id), 1));
-        let sizes: Vec<usize> = (0..4).map(|_| pending.batch().len()).collect();
+        let sizes: Vec<usize> = (0..4).map(|_| pending.batch(4_096).len()).collect();
         assert_eq!(sizes, [4_096, 4_096, 1_808, 0]);
     }
 }

@@ -96,8 +96,9 @@ async fn run_at_home(
 
 /// Connects to what the server needs, and warms the cache.
 async fn build(config: &Config, address: SocketAddr) -> anyhow::Result<Arc<Site>> {
+    let patience = config.limits.store_timeout();
     let options =
-        StoreOptions { statement_timeout: config.limits.store_timeout(), ..StoreOptions::default() };
+        StoreOptions { acquire_timeout: patience, statement_timeout: patience, ..StoreOptions::default() };
     let store = Store::connect(&config.database_url, &options).await.context("--database-url")?;
     let codec = config.codec();
     let leases = Leases::new(

@@ -179,7 +179,7 @@ impl Shortener {
         pending.gather(logs, &self.codec);
         self.clicks_lost.store(pending.lost(), Relaxed);
         while !pending.is_empty() {
-            let batch = pending.batch();
+            let batch = pending.batch(self.store.clicks_at_once());
             if let Err(error) = self.store.add_clicks(&batch).await {
                 pending.put_back(batch);
                 return Err(error);

@@ -70,7 +70,7 @@ impl Backend {
     }
 }
 
-impl<C: Connection> TwoLanes<C> {
+impl<C: Connection + 'static> TwoLanes<C> {
     fn of(&self, lane: Lane) -> &Lanes<C> {
         match lane {
             Lane::Read => &self.readers,
@@ -139,7 +139,7 @@ pub(super) async fn drain<Q, R: Row>(
 
 async fn lend<C, O>(lanes: &Lanes<C>) -> Result<Loan<'_, C>>
 where
-    C: Connection<Options = O>,
+    C: Connection<Options = O> + 'static,
     O: sqlx::ConnectOptions<Connection = C>,
 {
     lanes.lend().await.map_err(|error| match error {

@@ -7,14 +7,26 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use sqlx::{ConnectOptions, Connection};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
+
+/// The niceness of a thread that gives way: about a tenth of a core's time while others want it, and all while they do not.
+const HUMBLE: libc::c_int = 10;
 
 pub(super) struct Lanes<C: Connection> {
     options: C::Options,
+    opening: Opening,
     size: usize,
     permits: Semaphore,
     idle: Mutex<Vec<C>>,
     acquire_timeout: Duration,
+}
+
+/// From what kind of thread a connection is opened. SQLite runs in threads of its own, which take after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Opening {
+    AsWeAre,
+    /// From a thread that gives way to the rest of the process.
+    Humbly,
 }
 
 /// A connection on loan. It is closed when dropped, unless [`Loan::keep`] gives it back.
@@ -32,12 +44,12 @@ pub(super) enum LoanError {
 
 impl<O, C> Lanes<C>
 where
-    C: Connection<Options = O>,
+    C: Connection<Options = O> + 'static,
     O: ConnectOptions<Connection = C>,
 {
-    pub(super) fn new(options: O, size: usize, acquire_timeout: Duration) -> Lanes<C> {
+    pub(super) fn new(options: O, size: usize, acquire_timeout: Duration, opening: Opening) -> Lanes<C> {
         let idle = Mutex::new(Vec::with_capacity(size));
-        Lanes { options, size, permits: Semaphore::new(size), idle, acquire_timeout }
+        Lanes { options, opening, size, permits: Semaphore::new(size), idle, acquire_timeout }
     }
 
     /// Lends an idle connection, or a new one while fewer than `size` are out; waits a bounded time for either.
@@ -47,11 +59,18 @@ where
             let idle = self.idle.lock().pop();
             let connection = match idle {
                 Some(connection) => connection,
-                None => self.options.connect().await.map_err(LoanError::Connect)?,
+                None => self.open().await.map_err(LoanError::Connect)?,
             };
             Ok(Loan { connection, lanes: self, _permit: permit })
         };
         tokio::time::timeout(self.acquire_timeout, lend).await.unwrap_or(Err(LoanError::Busy))
+    }
+
+    async fn open(&self) -> sqlx::Result<C> {
+        match self.opening {
+            Opening::AsWeAre => self.options.connect().await,
+            Opening::Humbly => open_humbly(self.options.clone()).await,
+        }
     }
 
     /// Closes all idle connections: after one of them failed, the rest are likely as dead.
@@ -70,4 +89,19 @@ impl<C: Connection> Loan<'_, C> {
     pub(super) fn keep(self) {
         self.lanes.idle.lock().push(self.connection);
     }
+}
+
+async fn open_humbly<C, O>(options: O) -> sqlx::Result<C>
+where
+    C: Connection<Options = O> + 'static,
+    O: ConnectOptions<Connection = C>,
+{
+    let (answer, opened) = oneshot::channel();
+    std::thread::spawn(move || {
+        // SAFETY: the call takes numbers only; on Linux it concerns the calling thread and those that it starts.
+        unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, HUMBLE) };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        answer.send(runtime.map_err(sqlx::Error::Io).and_then(|runtime| runtime.block_on(options.connect())))
+    });
+    opened.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
 }

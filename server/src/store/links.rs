@@ -1,5 +1,6 @@
 //! Reading, inserting and changing links.
 
+use super::backend::Backend;
 use super::link::{custom, generated};
 use super::statement::{Column, Statement, Value};
 use super::{Key, Kind, Link, NewRow, Patch, Result, Store, StoreError, sql};
@@ -110,6 +111,14 @@ impl Store {
             Key::Custom(code) => Statement::write(Kind::Delete, sql::DELETE_CUSTOM, vec![Value::Text(code)]),
         };
         Ok(self.execute(delete).await? > 0)
+    }
+
+    /// How many links' clicks to add by one statement: SQLite's one writer is not to be held for long.
+    pub fn clicks_at_once(&self) -> usize {
+        match self.inner.backend {
+            Backend::Postgres(_) => 4_096,
+            Backend::Sqlite(_) => 1_024,
+        }
     }
 
     /// Adds to click counts: one statement for generated and one for custom codes, where there are any. Each key may

@@ -5,7 +5,7 @@ use sqlx::query::Query;
 use sqlx::{Row as _, postgres};
 
 use super::backend::{Results, TwoLanes, drain};
-use super::lanes::Lanes;
+use super::lanes::{Lanes, Opening};
 use super::migrations::Migration;
 use super::statement::{Column, Row, Sink, Statement, Value};
 use super::{Kind, Result, StoreError, StoreOptions};
@@ -19,8 +19,12 @@ pub(super) fn open(url: &str, options: &StoreOptions) -> Result<TwoLanes<PgConne
     let connect: PgConnectOptions =
         url.parse().map_err(|error: sqlx::Error| StoreError::Url(error.to_string()))?;
     let connect = connect.application_name("proofload");
-    let lanes = |size: usize| Lanes::new(connect.clone(), size.max(1), options.acquire_timeout);
-    Ok(TwoLanes { readers: lanes(options.readers), writers: lanes(options.writers) })
+    // A statement that we gave up ends on the server too, so that it cannot take effect much later.
+    let limit = options.statement_timeout.as_millis().to_string();
+    let writing = connect.clone().options([("statement_timeout", limit.as_str())]);
+    let lanes =
+        |connect, size: usize| Lanes::new(connect, size.max(1), options.acquire_timeout, Opening::AsWeAre);
+    Ok(TwoLanes { readers: lanes(connect, options.readers), writers: lanes(writing, options.writers) })
 }
 
 pub(super) async fn run(

@@ -9,7 +9,7 @@ use sqlx::sqlite::{
 };
 
 use super::backend::{Results, TwoLanes, drain};
-use super::lanes::Lanes;
+use super::lanes::{Lanes, Opening};
 use super::migrations::Migration;
 use super::statement::{Column, Row, Sink, Statement, Value};
 use super::{Kind, Result, StoreError, StoreOptions};
@@ -36,9 +36,11 @@ pub(super) fn open(url: &str, options: &StoreOptions) -> Result<TwoLanes<SqliteC
         .busy_timeout(options.statement_timeout)
         .row_buffer_size(1_000);
     let reader = writer.clone().create_if_missing(false).pragma("query_only", "ON");
+    let readers = options.readers.clamp(1, MOST_READERS);
+    // The writer shares our cores: a flush of clicks is tens of milliseconds of work, which no redirect should wait for.
     Ok(TwoLanes {
-        readers: Lanes::new(reader, options.readers.clamp(1, MOST_READERS), options.acquire_timeout),
-        writers: Lanes::new(writer, 1, options.acquire_timeout),
+        readers: Lanes::new(reader, readers, options.acquire_timeout, Opening::AsWeAre),
+        writers: Lanes::new(writer, 1, options.acquire_timeout, Opening::Humbly),
     })
 }
 

@@ -134,13 +134,24 @@ impl Client {
     }
 
     pub fn ask(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+        self.try_ask(method, path, headers, body).expect("an answer")
+    }
+
+    /// Asks, and finds an answer or the connection closed.
+    pub fn try_ask(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Option<Reply> {
         let mut head =
             format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n", body.len());
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         self.send(&format!("{head}\r\n{body}"));
-        self.reply_to(method).expect("an answer")
+        self.reply_to(method)
     }
 
     /// Sends bytes as they are. That the server may have hung up is for the answer to tell.

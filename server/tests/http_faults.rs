@@ -1,0 +1,320 @@
+//! A real process under faults: ended, killed, short of disk, its database locked. What it acknowledged is kept.
+
+mod app;
+mod process;
+mod support;
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+
+use app::{Client, Reply};
+use process::Process;
+use proofload_server::codes::{Codec, PUBLIC_DEFAULT_KEY};
+use proofload_server::store::Store;
+use sqlx::{ConnectOptions, Connection, Executor, sqlite::SqliteConnectOptions};
+use support::{Postgres, connect};
+use tempfile::TempDir;
+
+#[test]
+fn child() {
+    process::serve_if_child();
+}
+
+fn sqlite() -> (String, TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    (format!("sqlite:{}", directory.path().join("links.db").display()), directory)
+}
+
+fn start(database: &str, flags: &[&str]) -> Process {
+    Process::start("child", &[&["--database-url", database], flags].concat())
+}
+
+fn create(client: &mut Client, url: &str) -> Option<Reply> {
+    client.try_ask("POST", "/api/links", &[], &serde_json::json!({ "url": url }).to_string())
+}
+
+fn code(reply: &Reply) -> String {
+    reply.json()["code"].as_str().unwrap().to_owned()
+}
+
+/// Creates links from several clients at once, each URL once, until `is_enough` of those that were acknowledged; returns
+/// these as code and URL.
+fn create_until(
+    process: &Process,
+    round: usize,
+    is_enough: impl Fn(usize) -> bool + Sync,
+) -> Vec<(String, String)> {
+    let acknowledged = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for client in 0..16 {
+            let (acknowledged, is_enough) = (&acknowledged, &is_enough);
+            scope.spawn(move || {
+                let mut connection = process.connect();
+                for n in 0.. {
+                    let url = format!("https://example.com/{round}/{client}/{n}");
+                    let Some(reply) = create(&mut connection, &url) else { return };
+                    assert_eq!(reply.status, 201, "{reply:?}");
+                    let mut acknowledged = acknowledged.lock().unwrap();
+                    acknowledged.push((code(&reply), url));
+                    if is_enough(acknowledged.len()) {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    acknowledged.into_inner().unwrap()
+}
+
+/// Asserts that each acknowledged link is in the store as it was acknowledged, and no URL twice.
+async fn assert_kept(store: &Store, acknowledged: &[(String, String)]) {
+    let codec = Codec::new(&PUBLIC_DEFAULT_KEY);
+    for (code, url) in acknowledged {
+        let link = store.find(&codec.key(code).unwrap()).await.unwrap();
+        assert_eq!(link.map(|link| link.url).as_ref(), Some(url), "{code} was acknowledged");
+    }
+    let mut times: HashMap<String, usize> = HashMap::new();
+    let all = store.count().await.unwrap() as usize;
+    store.hottest(all, |link| *times.entry(link.url).or_default() += 1).await.unwrap();
+    assert_eq!(times.values().sum::<usize>(), all);
+    let twice: Vec<_> = times.iter().filter(|(_, times)| **times > 1).collect();
+    assert!(twice.is_empty(), "{twice:?}");
+}
+
+async fn a_killed_server_keeps_its_word(database: &str) {
+    let mut acknowledged = Vec::new();
+    for round in 0..2 {
+        let process = start(database, &[]);
+        acknowledged.extend(create_until(&process, round, |count| {
+            if count == 300 {
+                process.signal(libc::SIGKILL);
+            }
+            false
+        }));
+    }
+    assert!(acknowledged.len() >= 600, "{}", acknowledged.len());
+    assert_kept(&connect(database).await, &acknowledged).await;
+}
+
+#[tokio::test]
+async fn killed_mid_batch_on_sqlite() {
+    let (database, _directory) = sqlite();
+    a_killed_server_keeps_its_word(&database).await;
+}
+
+#[tokio::test]
+async fn killed_mid_batch_on_postgresql() {
+    let postgres = Postgres::start().await;
+    a_killed_server_keeps_its_word(&postgres.database("killed").await).await;
+}
+
+/// Sends one kind of request after another on one connection until the server says that it ends it; each is answered.
+fn until_told_to_close(mut client: Client, mut ask: impl FnMut(&mut Client) -> Option<Reply>) {
+    loop {
+        let reply = ask(&mut client).expect("no accepted request is cut");
+        if reply.header("connection") == Some("close") {
+            return assert!(client.reply().is_none(), "it closes, as it said");
+        }
+    }
+}
+
+#[tokio::test]
+async fn told_to_end_under_load_it_cuts_no_request() {
+    let (database, _directory) = sqlite();
+    let mut process = start(&database, &[]);
+    let reply = create(&mut process.connect(), "https://example.com/followed").unwrap();
+    let path = format!("/{}", code(&reply));
+    let (acknowledged, answered) = (Mutex::new(vec![]), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for client in 0..16 {
+            let (path, acknowledged, answered, connection) =
+                (&path, &acknowledged, &answered, process.connect());
+            let mut n = 0;
+            scope.spawn(move || {
+                until_told_to_close(connection, |connection| {
+                    n += 1;
+                    answered.fetch_add(1, Relaxed);
+                    if client % 2 == 0 {
+                        let reply = connection.try_ask("GET", path, &[], "")?;
+                        assert_eq!(reply.status, 302);
+                        return Some(reply);
+                    }
+                    let url = format!("https://example.com/{client}/{n}");
+                    let reply = create(connection, &url)?;
+                    assert_eq!(reply.status, 201, "{reply:?}");
+                    acknowledged.lock().unwrap().push((code(&reply), url));
+                    Some(reply)
+                });
+            });
+        }
+        while answered.load(Relaxed) < 200 {
+            std::thread::yield_now();
+        }
+        process.signal(libc::SIGTERM);
+    });
+    assert_eq!(process.wait().code(), Some(0));
+    assert_kept(&connect(&database).await, &acknowledged.into_inner().unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_full_disk_loses_nothing_and_is_got_over() {
+    let (database, _directory) = sqlite();
+    let process = start(&database, &[]);
+    let mut client = process.connect();
+    let mut acknowledged = vec![];
+    let mut n = 0;
+    let mut next = |client: &mut Client| {
+        n += 1;
+        let url = format!("https://example.com/{n}/{}", "x".repeat(1_500));
+        let reply = create(client, &url).expect("an answer");
+        (reply, url)
+    };
+    for _ in 0..50 {
+        let (reply, url) = next(&mut client);
+        acknowledged.push((code(&reply), url));
+    }
+    process.limit_files(Some(400_000));
+    let refused = loop {
+        let (reply, url) = next(&mut client);
+        if reply.status != 201 {
+            break reply;
+        }
+        acknowledged.push((code(&reply), url));
+    };
+    assert!((500..600).contains(&refused.status), "{refused:?}");
+    refused.is_problem(refused.status);
+    let cached = client.ask("GET", &format!("/{}", acknowledged[0].0), &[], "");
+    assert_eq!(cached.header("location"), Some(&*acknowledged[0].1), "redirects go on");
+    process.limit_files(None);
+    let (reply, url) = next(&mut client);
+    assert_eq!(reply.status, 201, "{reply:?}");
+    acknowledged.push((code(&reply), url));
+    drop(process);
+    assert_kept(&connect(&database).await, &acknowledged).await;
+}
+
+/// With the database locked by someone else: what is cached is served, what waits is bounded, and told so.
+async fn a_locked_database(database: &str, lock: impl AsyncFnOnce(), release: impl AsyncFnOnce()) {
+    let flags = ["--store-timeout-ms", "300", "--max-queue", "4", "--warm", "none"];
+    let process = start(database, &flags);
+    let reply = create(&mut process.connect(), "https://example.com/cached").unwrap();
+    let path = format!("/{}", code(&reply));
+    lock().await;
+    let (refused, answered, is_free) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
+    let acknowledged = Mutex::new(vec![]);
+    tokio::task::block_in_place(|| {
+        std::thread::scope(|scope| {
+            for n in 0..24 {
+                let (process, refused, answered, acknowledged) =
+                    (&process, &refused, &answered, &acknowledged);
+                scope.spawn(move || {
+                    let url = format!("https://example.com/waiting/{n}");
+                    let reply = create(&mut process.connect(), &url).expect("an answer");
+                    match reply.status {
+                        201 => acknowledged.lock().unwrap().push((code(&reply), url)),
+                        _ => {
+                            assert!(reply.is_problem(503).header("retry-after").is_some());
+                            refused.fetch_add(1, Relaxed);
+                        }
+                    }
+                    answered.fetch_add(1, Relaxed);
+                });
+            }
+            scope.spawn(|| {
+                let mut client = process.connect();
+                while !is_free.load(Relaxed) {
+                    assert_eq!(client.ask("GET", &path, &[], "").status, 302);
+                }
+            });
+            // The queue is full long before the first statement is given up.
+            while refused.load(Relaxed) < 10 {
+                std::thread::yield_now();
+            }
+            is_free.store(true, Relaxed);
+            tokio::runtime::Handle::current().block_on(release());
+        });
+    });
+    assert_eq!(answered.load(Relaxed), 24);
+    let reply = create(&mut process.connect(), "https://example.com/after").unwrap();
+    assert_eq!(reply.status, 201, "{reply:?}");
+    drop(process);
+    assert_kept(&connect(database).await, &acknowledged.into_inner().unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_sqlite() {
+    let (database, directory) = sqlite();
+    connect(&database).await;
+    let options = SqliteConnectOptions::new().filename(directory.path().join("links.db"));
+    let other = tokio::sync::Mutex::new(options.connect().await.unwrap());
+    a_locked_database(
+        &database,
+        async || drop(other.lock().await.execute("BEGIN IMMEDIATE").await.unwrap()),
+        async || drop(other.lock().await.execute("ROLLBACK").await.unwrap()),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_postgresql() {
+    let postgres = Postgres::start().await;
+    let database = postgres.database("locked").await;
+    connect(&database).await;
+    let other = tokio::sync::Mutex::new(postgres.options("locked").connect().await.unwrap());
+    a_locked_database(
+        &database,
+        async || {
+            let mut other = other.lock().await;
+            other.execute("BEGIN").await.unwrap();
+            other.execute("LOCK TABLE links IN ACCESS EXCLUSIVE MODE").await.unwrap();
+        },
+        async || drop(other.lock().await.execute("ROLLBACK").await.unwrap()),
+    )
+    .await;
+    other.into_inner().close().await.unwrap();
+}
+
+#[test]
+fn ten_thousand_idle_connections_cost_little_and_harm_nobody() {
+    const IDLE: usize = 10_000;
+    raise_file_limit();
+    let (database, _directory) = sqlite();
+    let process = start(&database, &[]);
+    let reply = create(&mut process.connect(), "https://example.com/").unwrap();
+    let path = format!("/{}", code(&reply));
+    let resident = || {
+        let metrics = process.connect().ask("GET", "/metrics", &[], "").body;
+        let line = metrics.lines().find_map(|line| line.strip_prefix("process_resident_memory_bytes "));
+        line.unwrap().parse::<f64>().unwrap()
+    };
+    let before = resident();
+    let mut idle: Vec<Client> = (0..IDLE).map(|_| process.connect()).collect();
+    // One in ten has asked once, and one in ten has begun to ask.
+    for (n, client) in idle.iter_mut().enumerate() {
+        match n % 10 {
+            0 => assert_eq!(client.ask("GET", &path, &[], "").status, 302),
+            1 => client.send("GET / HTTP/1.1\r\nHos"),
+            _ => {}
+        }
+    }
+    let each = (resident() - before) / IDLE as f64;
+    eprintln!("{each:.0} bytes for each idle connection");
+    assert!(each < 24_576.0, "{each} bytes for each");
+    let mut client = process.connect();
+    for _ in 0..1_000 {
+        assert_eq!(client.ask("GET", &path, &[], "").status, 302);
+    }
+    assert_eq!(create(&mut client, "https://example.com/").unwrap().status, 201);
+    assert_eq!(idle[0].ask("GET", &path, &[], "").status, 302, "an idle one may still ask");
+}
+
+/// Our end of each connection takes a file descriptor too.
+fn raise_file_limit() {
+    unsafe {
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit), 0);
+        limit.rlim_cur = limit.rlim_max;
+        assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &limit), 0);
+    }
+}
