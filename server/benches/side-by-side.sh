@@ -1,22 +1,25 @@
 #!/usr/bin/env bash
-# Measures the server beside nginx and beside its own `before` design, and prints the ratios with their spread.
+# Measures each bar of the reference server with public tools, and prints ratios with their spread.
 #
-#   server/benches/side-by-side.sh redirects    server CPU per redirect, against nginx's bare `return 302`
-#   server/benches/side-by-side.sh creates      durable creates per second, against --design before
+#   server/benches/side-by-side.sh redirects    server CPU per redirect out of 1 M links, against nginx's bare `return 302`
+#   server/benches/side-by-side.sh creates      durable creates of 64 clients on PostgreSQL, --design after against before
+#   server/benches/side-by-side.sh statements   statements PostgreSQL saw per create: 64 clients, and 5,000 arrivals a second
+#   server/benches/side-by-side.sh warming      warming 25,000 and 1 M links from PostgreSQL, and what they take in memory
 #
-# Needs wrk, and nginx for redirects; creates go to SQLite, or to DATABASE_URL where that is set (the rows stay there).
-# Server and client have a core each. The two sides run in ABBA order, so that a machine that warms up or that others
-# use favours neither. ROUNDS (6) and SECONDS_EACH (5) may be set; PROOFLOAD names the binary with the verb `serve`,
-# SERVE a whole command instead.
+# Needs wrk and curl; nginx for redirects; for the rest PostgreSQL's programs, with which a private server is started (every
+# commit synced) and removed again, and jq. Server and client have a core each. Two sides run in ABBA order, so that a
+# machine that warms up or that others use favours neither. May be set: ROUNDS (6), SECONDS_EACH (5), LINKS (1000000),
+# SERVER_CORE (0), CLIENT_CORE (1), PROOFLOAD, the binary (target/release/proofload).
 set -euo pipefail
 
-what=${1:?redirects or creates}
+what=${1:-}
 rounds=${ROUNDS:-6}
 seconds=${SECONDS_EACH:-5}
-links=${LINKS:-20000}
-serve=${SERVE:-${PROOFLOAD:-target/release/proofload} serve}
+links=${LINKS:-1000000}
+proofload=${PROOFLOAD:-target/release/proofload}
 server_core=${SERVER_CORE:-0}
 client_core=${CLIENT_CORE:-1}
+here=$(dirname "$0")/side-by-side
 directory=$(mktemp -d)
 pids=()
 
@@ -27,87 +30,16 @@ finish() {
 }
 trap finish EXIT
 
-# start NAME FLAGS...: starts a server pinned to its core; its address is left in $directory/NAME.url.
-start() {
-    local name=$1
-    shift
-    # shellcheck disable=SC2086
-    taskset -c "$server_core" $serve --listen 127.0.0.1:0 "$@" >"$directory/$name.out" 2>"$directory/$name.err" &
-    pids+=($!)
-    echo $! >"$directory/$name.pid"
-    for _ in $(seq 300); do
-        grep -q '^listening on' "$directory/$name.out" && break
-        sleep 0.1
-    done
-    sed -n 's/^listening on //p' "$directory/$name.out" >"$directory/$name.url"
-    [ -s "$directory/$name.url" ] || { cat "$directory/$name.err" >&2; exit 2; }
-}
+# shellcheck source=side-by-side/measure.sh
+source "$here/measure.sh"
+# shellcheck source=side-by-side/postgres.sh
+source "$here/postgres.sh"
 
-# ticks PID: processor time of a process and its children, in clock ticks.
-ticks() {
-    local total=0 pid
-    for pid in "$1" $(pgrep -P "$1" || true); do
-        total=$((total + $(cut -d' ' -f14,15 "/proc/$pid/stat" | tr ' ' '+')))
-    done
-    echo "$total"
-}
-
-# load NAME SCRIPT: one stretch of wrk; appends "cpu_us_per_request requests_per_second p99_ms busy_percent".
-load() {
-    local name=$1 script=$2 pid url before after
-    pid=$(cat "$directory/$name.pid")
-    url=$(cat "$directory/$name.url")
-    before=$(ticks "$pid")
-    taskset -c "$client_core" wrk -t1 -c64 -d"${seconds}s" --latency -s "$script" "$url" >"$directory/wrk.out"
-    after=$(ticks "$pid")
-    if grep -q 'Socket errors\|Non-2xx' "$directory/wrk.out"; then
-        cat "$directory/wrk.out" >&2
-        exit 4
-    fi
-    awk -v ticks=$((after - before)) -v hertz="$(getconf CLK_TCK)" -v seconds="$seconds" '
-        function ms(text) { return text ~ /us$/ ? text / 1000 : text ~ /ms$/ ? text + 0 : text * 1000 }
-        / requests in / { requests = $1 }
-        /99%/ { p99 = ms($2) }
-        END { printf "%.3f %.0f %.3f %.1f\n", ticks / hertz * 1e6 / requests, requests / seconds, p99,
-              ticks / hertz / seconds * 100 }' "$directory/wrk.out" | tee -a "$directory/$name.rows"
-}
-
-# summary A B: medians, and the ratio A/B of each round's pair with its spread.
-summary() {
-    paste -d' ' "$directory/$1.rows" "$directory/$2.rows" | awk -v a="$1" -v b="$2" '
-        function sort(v, n,   i, j, t) { for (i = 2; i <= n; i++) for (j = i; j > 1 && v[j-1] > v[j]; j--) {
-            t = v[j]; v[j] = v[j-1]; v[j-1] = t } }
-        function mid(v, n) { sort(v, n); return n % 2 ? v[(n+1)/2] : (v[n/2] + v[n/2+1]) / 2 }
-        { n++; ca[n] = $1; ra[n] = $2; pa[n] = $3; ba[n] = $4; cb[n] = $5; rb[n] = $6; pb[n] = $7; bb[n] = $8
-          cpu[n] = $1 / $5; rate[n] = $2 / $6 }
-        END {
-            printf "%-10s %9.2f us CPU/request %10.0f/s  p99 %8.3f ms  core %5.1f %% busy\n", a, mid(ca, n), mid(ra, n), mid(pa, n), mid(ba, n)
-            printf "%-10s %9.2f us CPU/request %10.0f/s  p99 %8.3f ms  core %5.1f %% busy\n", b, mid(cb, n), mid(rb, n), mid(pb, n), mid(bb, n)
-            m = mid(cpu, n); printf "CPU per request, %s / %s: %.3f (%.3f to %.3f over %d rounds)\n", a, b, m, cpu[1], cpu[n], n
-            m = mid(rate, n); printf "requests per second, %s / %s: %.3f (%.3f to %.3f over %d rounds)\n", a, b, m, rate[1], rate[n], n
-        }'
-}
-
-# abba SCRIPT_A SCRIPT_B A B
-abba() {
-    load "$3" "$1" >/dev/null; load "$4" "$2" >/dev/null # warm-up
-    rm -f "$directory"/*.rows
-    for round in $(seq "$rounds"); do
-        if [ $((round % 2)) = 1 ]; then load "$3" "$1"; load "$4" "$2"; else load "$4" "$2"; load "$3" "$1"; fi
-    done >&2
-    summary "$3" "$4"
-}
-
-# Creates LINKS links in bulk and leaves a wrk script that visits them by a Zipf popularity of exponent 0.99.
+# Visits links by a Zipf popularity of exponent 0.99, all of them in the cache and every click counted. nginx is sent the very
+# same requests.
 redirects() {
-    start proofload --database-url "sqlite:$directory/links.db" --threads 1
-    local url first
-    url=$(cat "$directory/proofload.url")
-    for first in $(seq 0 1000 $((links - 1))); do
-        seq "$first" $((first + 999)) | sed 's|.*|{"url":"https://example.com/some/page/&?with=query"}|' |
-            paste -sd, | sed 's|.*|[&]|' | curl -sf -d @- "$url/api/links/bulk"
-    done | grep -o '"code":"[^"]*"' | cut -d'"' -f4 >"$directory/codes"
-    [ "$(wc -l <"$directory/codes")" -ge "$links" ] || { echo "too few links were created" >&2; exit 2; }
+    start proofload --database-url "sqlite:$directory/links.db" --threads 1 --warm none
+    make_links "$(cat "$directory/proofload.url")" >"$directory/codes"
     cat >"$directory/zipf.lua" <<LUA
 local codes, sums, sum = {}, {}, 0
 for code in io.lines("$directory/codes") do
@@ -115,10 +47,10 @@ for code in io.lines("$directory/codes") do
     sum = sum + (#codes) ^ -0.99
     sums[#codes] = sum
 end
-local requests = {}
+local requests, drawn_ahead = {}, 262144
 math.randomseed(7)
 function init()
-    for i = 1, 65536 do
+    for i = 1, drawn_ahead do
         local low, high, drawn = 1, #codes, math.random() * sum
         while low < high do
             local middle = math.floor((low + high) / 2)
@@ -126,36 +58,93 @@ function init()
         end
         requests[i] = wrk.format("GET", "/" .. codes[low])
     end
+    codes, sums = nil, nil
 end
 local at = 0
-function request() at = at % 65536 + 1; return requests[at] end
+function request() at = at % drawn_ahead + 1; return requests[at] end
 LUA
     cat >"$directory/nginx.conf" <<CONF
-worker_processes 1; daemon off; pid $directory/nginx.pid; error_log /dev/null;
+worker_processes 1; daemon off; pid $directory/nginx.pid.own; error_log /dev/null;
 events { worker_connections 1024; }
 http { access_log off; keepalive_requests 1000000000; server_tokens off;
-  server { listen 127.0.0.1:18302; location / { return 302 https://example.com/some/page/12345?with=query; } } }
+  server { listen 127.0.0.1:18302; location / { return 302 https://example.com/some/page/123456?with=query; } } }
 CONF
     taskset -c "$server_core" nginx -c "$directory/nginx.conf" -p "$directory" &
     pids+=($!)
     echo $! >"$directory/nginx.pid"
     echo http://127.0.0.1:18302 >"$directory/nginx.url"
     sleep 1
-    abba "$directory/zipf.lua" "$directory/zipf.lua" proofload nginx
+    abba "$directory/zipf.lua" proofload nginx
+    curl -s "$(cat "$directory/proofload.url")/api/cache" |
+        jq -r '.lookups | "look-ups of the server: \(.process) in process, \(.store) in the database"'
 }
 
 creates() {
-    start after --design after --database-url "${DATABASE_URL:-sqlite:$directory/after.db}" --threads 1
-    start before --design before --database-url "${DATABASE_URL:-sqlite:$directory/before.db}" --stack before --threads 1
-    cat >"$directory/create.lua" <<'LUA'
-wrk.method = "POST"
-wrk.path = "/api/links"
-wrk.body = '{"url":"https://example.com/some/page?with=query"}'
-LUA
-    abba "$directory/create.lua" "$directory/create.lua" after before
+    start_postgres
+    start after --design after --database-url "$(database after)" --threads 1
+    start before --design before --database-url "$(database before)" --threads 1
+    create_script
+    abba "$directory/create.lua" after before
+}
+
+statements() {
+    start_postgres
+    local url
+    for design in before after; do
+        url=$(database "$design")
+        start "$design" --design "$design" --database-url "$url" --threads 1
+        create_script
+        load "$design" "$directory/create.lua" >/dev/null
+        begin_counting "$design"
+        load "$design" "$directory/create.lua" >/dev/null
+        counted "$design" "64 clients that do not wait"
+        begin_counting "$design"
+        open_creates "$design" 5000
+        counted "$design" "5,000 arrivals a second"
+        kill "$(cat "$directory/$design.pid")"
+    done
+}
+
+# 64 connections, arrivals that wait for no answer; says so where the design cannot keep up.
+open_creates() {
+    taskset -c "$client_core" "$proofload" run --url "$(cat "$directory/$1.url")/api/links" --method POST \
+        --header 'content-type: application/json' --body '{"url":"https://example.com/some/page/{row}?with=query"}' \
+        --expect-status 201 --rate "$2" --duration "${seconds}s" --connections 64 --out "$directory/open-$1" \
+        >"$directory/open.out" 2>&1 || true
+    sed -n 's/^| [^m-].*/  &/p' "$directory/open-$1/report.md" | head -1
+}
+
+warming() {
+    start_postgres
+    local url count
+    url=$(database warming)
+    start maker --database-url "$url" --threads 1 --warm none
+    make_links "$(cat "$directory/maker.url")" >"$directory/codes"
+    kill "$(cat "$directory/maker.pid")"
+    # Most of them were clicked, few of them often.
+    sql warming "UPDATE links SET clicks = 1 + ($links / (1 + random() * $links))::bigint WHERE random() < 0.9"
+    sql warming "VACUUM ANALYZE links"
+    start empty --database-url "$url" --threads 1 --warm none
+    for count in 25000 "$links"; do
+        for round in 1 2 3; do
+            start "warm-$count" --database-url "$url" --threads 1 --warm-hot "$count" --warm-random 0 --cache-bytes 1G
+            warmed "warm-$count"
+            kill "$(cat "$directory/warm-$count.pid")"
+        done
+    done
+}
+
+# What the server says of its warming, and its memory beside that of one that is empty.
+warmed() {
+    local resident empty
+    resident=$(resident_kb "$1")
+    empty=$(resident_kb empty)
+    curl -s "$(cat "$directory/$1.url")/api/cache" | jq -r --argjson resident "$resident" --argjson empty "$empty" '
+        "\(.last_warming.links) links in \(.last_warming.seconds * 1000 | round) ms, \($resident / 1024 | round) MB resident, "
+        + "\(($resident - $empty) * 1024 / .entries - '"$bytes_of_code_and_url"' | round) bytes a link beyond code and URL"'
 }
 
 case $what in
-    redirects | creates) "$what" ;;
-    *) echo "redirects or creates" >&2; exit 2 ;;
+    redirects | creates | statements | warming) "$what" ;;
+    *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
