@@ -1,9 +1,12 @@
-//! How fast codes are made from a leased block, and read back.
+//! How fast codes are made from a leased block, against drawing each and asking the database; and how fast they are read.
 
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use proofload_server::codes::{Code, Codec, PUBLIC_DEFAULT_KEY, Slot};
+use proofload_server::codes::{CODES_PER_SLOT, Code, Codec, Key, PUBLIC_DEFAULT_KEY, Slot};
+use proofload_server::store::{Store, StoreOptions};
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64Mcg;
 
 const BLOCK: u64 = 10_000;
 
@@ -30,6 +33,18 @@ fn generation(criterion: &mut Criterion) {
                 black_box(codec.encode(codec.id(n, Slot(3))));
             }
             start += BLOCK;
+        });
+    });
+    group.throughput(Throughput::Elements(1));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let url = format!("sqlite:{}", directory.path().join("links.db").display());
+    let store = runtime.block_on(Store::connect(&url, &StoreOptions::default())).expect("a store");
+    group.bench_function("draw and ask", |bencher| {
+        let mut random = Pcg64Mcg::seed_from_u64(1);
+        bencher.iter(|| {
+            let key = Key::Generated(codec.id(random.random_range(0..CODES_PER_SLOT), Slot(3)));
+            runtime.block_on(store.is_taken(&key)).expect("an answer")
         });
     });
     group.finish();

@@ -81,6 +81,12 @@ impl RedisClient {
         self.breaker.is_closed()
     }
 
+    /// Asks whether it is there, even where it was just found away.
+    pub async fn ping(&self) -> bool {
+        let answer = async { redis::cmd("PING").exec_async(&mut self.connected().await?.connection).await };
+        self.bounded(self.patience, answer).await.is_some()
+    }
+
     async fn bounded<T>(
         &self,
         patience: Duration,

@@ -79,8 +79,16 @@ impl Allocator {
     }
 
     /// Whether Redis answered when it was last asked; `None` where there is none.
-    pub fn redis_up(&self) -> Option<bool> {
-        self.hint.as_ref().map(Hint::is_up)
+    pub fn redis_was_up(&self) -> Option<bool> {
+        self.hint.as_ref().map(Hint::was_up)
+    }
+
+    /// Whether Redis answers now; `None` where there is none.
+    pub async fn redis_is_up(&self) -> Option<bool> {
+        match &self.hint {
+            Some(hint) => Some(hint.is_up().await),
+            None => None,
+        }
     }
 
     pub fn store(&self) -> &Store {

@@ -44,8 +44,14 @@ impl Hint {
         let _ = self.0.ask::<i64>(&command).await;
     }
 
-    pub(super) fn is_up(&self) -> bool {
+    /// Whether Redis answered when it was last asked; true before the first time.
+    pub(super) fn was_up(&self) -> bool {
         self.0.is_up()
+    }
+
+    /// Asks now: whoever wants to know its health wants the present one.
+    pub(super) async fn is_up(&self) -> bool {
+        self.0.ping().await
     }
 }
 

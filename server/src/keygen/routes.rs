@@ -82,7 +82,7 @@ impl Routes {
     async fn health(&self) -> Answer {
         let store = self.allocator.store();
         let database_up = store.ping().await.is_ok();
-        let redis = match self.allocator.redis_up() {
+        let redis = match self.allocator.redis_is_up().await {
             Some(true) => "up",
             Some(false) => "down",
             None => "absent",
@@ -106,7 +106,7 @@ impl Routes {
         family(&mut text, "keygen_refused_total", "counter", "Requests answered with an error.");
         sample(&mut text, "keygen_refused_total", "", self.refused.load(Relaxed));
         self.statement_metrics(&mut text);
-        if let Some(up) = self.allocator.redis_up() {
+        if let Some(up) = self.allocator.redis_was_up() {
             family(&mut text, "keygen_redis_up", "gauge", "Whether Redis answered when last asked.");
             sample(&mut text, "keygen_redis_up", "", up.into());
         }
