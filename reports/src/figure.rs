@@ -74,10 +74,10 @@ impl Unit {
 
     /// Facts bear their unit as a suffix.
     pub fn of_fact(name: &str) -> Unit {
-        match name.rsplit('_').next() {
+        match name.rsplit(['_', '-']).next() {
             Some("us") => Unit::Microseconds,
             Some("s") => Unit::Seconds,
-            Some("ratio" | "times") => Unit::Times,
+            Some("ratio" | "times" | "speedup") => Unit::Times,
             Some("share" | "rate") => Unit::Percent,
             _ => Unit::Plain,
         }

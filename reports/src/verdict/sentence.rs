@@ -92,8 +92,9 @@ fn measured(verdict: &CheckVerdict, measurement: Option<&Measurement>) -> String
             format!("It took {value} {} per {}", words::noun(sum), words::unit_of(per))
         }
         Metric::Versus { sum, per, compare } => format!(
-            "`{}` took {} as many {} per {} as `{}`",
+            "`{}` {} {} as many {} per {} as `{}`",
             compare.of,
+            if words::unit_of(per) == "second" { "made" } else { "took" },
             value.replace(" ×", " times"),
             words::noun(sum),
             words::unit_of(per),

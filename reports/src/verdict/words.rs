@@ -2,7 +2,7 @@
 
 /// What a sum of counters counts, in a word: `database statements`. Its names where there is none.
 pub(super) fn noun(names: &[String]) -> String {
-    const NOUNS: [(&str, &str); 16] = [
+    const NOUNS: [(&str, &str); 18] = [
         ("uniqueness", "uniqueness queries"),
         ("statement", "database statements"),
         ("create_retries", "retries"),
@@ -19,19 +19,22 @@ pub(super) fn noun(names: &[String]) -> String {
         ("client.dropped", "failed requests"),
         ("cpu.", "CPU µs"),
         ("lookups_store", "database reads"),
+        ("client.created", "durable creates"),
+        ("client.ok", "right answers"),
     ];
     one_word(names, &NOUNS)
 }
 
 /// What a denominator counts, one of them: `create`.
 pub(super) fn unit_of(names: &[String]) -> String {
-    const NOUNS: [(&str, &str); 6] = [
+    const NOUNS: [(&str, &str); 7] = [
         ("create", "create"),
         ("redirect", "redirect"),
         ("visit", "redirect"),
         ("lookup", "redirect"),
         ("client.ok", "request"),
         ("client.sent", "request"),
+        ("elapsed", "second"),
     ];
     one_word(names, &NOUNS)
 }
