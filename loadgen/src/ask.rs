@@ -9,30 +9,44 @@ use proofload_scenarios::{Claim, Scenario, catalogue};
 use crate::cli::Profile;
 use crate::lab::Lab;
 
-/// A claim with the scenarios that its checks need, each once.
+/// Claims with the scenarios that their checks need, each once.
+#[derive(Default)]
 pub struct Asked {
     pub claims: Vec<Claim>,
     pub scenarios: Vec<Scenario>,
+    /// Claims of the catalogue that cannot be checked here, and why.
+    pub left_out: Vec<(String, String)>,
 }
 
-/// The named claims, or the whole catalogue where none is named.
+/// The named claims, or all of the catalogue that can be checked here where none is named.
 ///
 /// # Errors
-/// When a name is neither in the catalogue nor a file, or a file is no claim: one line with the remedy.
+/// When a name is neither in the catalogue nor a file, a file is no claim, or a named claim cannot be checked here: one
+/// line with the remedy.
 pub fn claims(names: &[String], profile: Profile, lab: &Lab) -> Result<Asked> {
-    let mut asked = Asked { claims: Vec::new(), scenarios: Vec::new() };
+    let mut asked = Asked::default();
     if names.is_empty() {
-        for claim in
-            catalogue::claims().iter().chain(catalogue::further_claims()).filter(|claim| lab.can_check(claim))
-        {
-            asked.add(claim.clone(), None)?;
+        for claim in catalogue::claims().iter().chain(catalogue::further_claims()) {
+            let scenarios = needed(claim, None)?;
+            match lab.obstacle(claim, &scenarios) {
+                Some(obstacle) => asked.left_out.push((claim.id.clone(), obstacle)),
+                None => asked.add(claim.clone(), scenarios),
+            }
         }
     }
     for name in names {
-        match is_file_name(name) {
-            true => asked.add(Claim::parse(&read(name)?, name)?, Path::new(name).parent())?,
-            false => asked.add(known_claim(name)?, None)?,
+        let (claim, beside) = match is_file_name(name) {
+            true => (Claim::parse(&read(name)?, name)?, Path::new(name).parent()),
+            false => (known_claim(name)?, None),
+        };
+        let scenarios = needed(&claim, beside)?;
+        if let Some(obstacle) = lab.obstacle(&claim, &scenarios) {
+            bail!("claim '{}' cannot be checked: {obstacle}", claim.id);
         }
+        asked.add(claim, scenarios);
+    }
+    if profile == Profile::Full {
+        asked.add_sweeps(lab)?;
     }
     asked.scenarios =
         asked.scenarios.iter().map(|scenario| scenario.for_profile(profile.of_scenarios())).collect();
@@ -56,23 +70,52 @@ pub fn scenario(name: &str) -> Result<Scenario> {
 }
 
 impl Asked {
-    /// Adds a claim and the scenarios it needs. A claim file may bring its own: `NAME.toml` beside it.
-    fn add(&mut self, claim: Claim, beside: Option<&Path>) -> Result<()> {
-        for check in &claim.checks {
-            if self.scenarios.iter().any(|scenario| scenario.name == check.scenario) {
-                continue;
-            }
-            let own = beside.map(|directory| directory.join(format!("{}.toml", check.scenario)));
-            let found = match own.filter(|path| path.is_file()) {
-                Some(path) => scenario(&path.to_string_lossy())?,
-                None => scenario(&check.scenario).with_context(|| format!("claim '{}'", claim.id))?,
-            };
-            claim.fits(&found).map_err(Error::msg)?;
-            self.scenarios.push(found);
-        }
+    fn add(&mut self, claim: Claim, scenarios: Vec<Scenario>) {
         self.claims.push(claim);
+        for scenario in scenarios {
+            if !self.scenarios.iter().any(|known| known.name == scenario.name) {
+                self.scenarios.push(scenario);
+            }
+        }
+    }
+
+    /// Adds the curves, ablations and maps that explain the claims.
+    fn add_sweeps(&mut self, lab: &Lab) -> Result<()> {
+        for (sweep, scenario) in catalogue::sweeps() {
+            let explains = self.claims.iter().any(|claim| claim.id == sweep.of);
+            if explains && lab.refuse_unless_able(std::slice::from_ref(scenario)).is_ok() {
+                self.scenarios.extend(scenario.points().map_err(Error::msg)?);
+            }
+        }
         Ok(())
     }
+}
+
+/// The scenario of that name, or the points of its sweep, as the profile measures them.
+///
+/// # Errors
+/// As [`scenario`].
+pub fn points(name: &str, profile: Profile) -> Result<Vec<Scenario>> {
+    let points = scenario(name)?.points().map_err(Error::msg)?;
+    Ok(points.iter().map(|point| point.for_profile(profile.of_scenarios())).collect())
+}
+
+/// The scenarios of a claim's checks. A claim file may bring its own: `NAME.toml` beside it.
+fn needed(claim: &Claim, beside: Option<&Path>) -> Result<Vec<Scenario>> {
+    let mut scenarios: Vec<Scenario> = Vec::new();
+    for check in &claim.checks {
+        if scenarios.iter().any(|scenario| scenario.name == check.scenario) {
+            continue;
+        }
+        let own = beside.map(|directory| directory.join(format!("{}.toml", check.scenario)));
+        let found = match own.filter(|path| path.is_file()) {
+            Some(path) => scenario(&path.to_string_lossy())?,
+            None => scenario(&check.scenario).with_context(|| format!("claim '{}'", claim.id))?,
+        };
+        claim.fits(&found).map_err(Error::msg)?;
+        scenarios.push(found);
+    }
+    Ok(scenarios)
 }
 
 fn known_claim(name: &str) -> Result<Claim> {

@@ -4,7 +4,8 @@ use anyhow::{Context, Result};
 
 use crate::cli::CheckArgs;
 use crate::lab::Lab;
-use crate::measure::{measure, planned};
+use crate::measure::measure;
+use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::publish::Destination;
 use crate::session::Session;
@@ -17,8 +18,16 @@ use crate::{ask, interrupt};
 pub fn check(args: &CheckArgs) -> Result<u8> {
     let lab = Lab::open(&args.place)?;
     let asked = ask::claims(&args.claims, args.profile, &lab)?;
+    for (claim, obstacle) in &asked.left_out {
+        eprintln!("not checked: {claim}: {obstacle}");
+    }
+    let plan = Plan::of(&asked.scenarios, &lab);
+    if args.plan {
+        print!("{plan}");
+        return Ok(0);
+    }
     let destination = Destination::prepare(&args.output, "check")?;
-    let progress = Progress::start(asked.scenarios.iter().map(planned).sum());
+    let progress = Progress::start(plan.total());
     let mut session = Session::begin("check", args.profile, &lab);
     session.run.claims = asked.claims;
     for scenario in &asked.scenarios {

@@ -53,6 +53,9 @@ pub struct CheckArgs {
     /// How long to measure.
     #[arg(long, value_enum, default_value_t = Profile::Quick)]
     pub profile: Profile,
+    /// Print what would be measured and how long it would take, and measure nothing.
+    #[arg(long)]
+    pub plan: bool,
     #[command(flatten)]
     pub place: Place,
     #[command(flatten)]
@@ -90,6 +93,12 @@ pub struct Place {
     /// What the reference server stores in.
     #[arg(long, value_enum, default_value_t = Backends::Embedded)]
     pub backends: Backends,
+    /// A PostgreSQL that already runs, for the bundled server: databases of our own are made there and dropped again.
+    #[arg(long, value_name = "URL")]
+    pub database_url: Option<String>,
+    /// A Redis that already runs, for the bundled server: empty databases of it are used and emptied again.
+    #[arg(long, value_name = "URL")]
+    pub redis_url: Option<String>,
     /// An HTTP service that already runs, instead of the bundled server. Where it shows Prometheus counters at
     /// `/metrics`, claims may name them: `target.http_requests_total`.
     #[arg(long, value_name = "URL")]
@@ -193,6 +202,6 @@ fn margin(text: &str) -> Result<f64, String> {
 
 impl GateArgs {
     pub fn place(&self) -> Place {
-        Place { backends: self.backends, target: None, listen: None }
+        Place { backends: self.backends, database_url: None, redis_url: None, target: None, listen: None }
     }
 }

@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use anyhow::{Context, Result, bail};
 use proofload_scenarios::scenario::{Fault, FaultAction, FaultTarget, ServerSettings};
-use tempfile::TempDir;
 
 use crate::api::Api;
 use crate::connect::Target;
-use crate::services::{Postgres, Redis, Service};
+use crate::health::{self, Ids, Kind};
+use crate::services::{Postgres, Redis, Scratch, Service};
 use crate::witness::{self, Machine, Metrics, Processes, Witness, WriteAheadLog};
 
 /// What deployments of one lab share.
@@ -29,10 +29,12 @@ pub struct Deployment {
     pub variant: String,
     /// How this variant differs from others, for the report.
     pub settings: Vec<String>,
+    /// What decides the form in which links are stored: deployments that agree on it can use each other's.
+    pub form: String,
     pub database: Database,
     // In the order in which they end: those who use a service before the service.
     apps: Vec<App>,
-    keygen: Option<Service>,
+    keygen: Option<(Service, SocketAddr)>,
     redis: Option<Redis>,
 }
 
@@ -41,11 +43,14 @@ struct App {
     address: SocketAddr,
 }
 
+/// The name of SQLite's file in its directory.
+const FILE: &str = "links.db";
+
 /// Where the links are stored.
 pub enum Database {
     /// A file in a temporary directory that goes with it.
     Sqlite {
-        directory: TempDir,
+        directory: Scratch,
     },
     Postgres {
         url: String,
@@ -61,18 +66,12 @@ impl Database {
             let name = format!("{name}_{}", NUMBER.fetch_add(1, Relaxed));
             return Ok(Database::Postgres { url: postgres.borrow().create_database(&name)? });
         }
-        let directory = tempfile::Builder::new()
-            .prefix("proofload-")
-            .tempdir()
-            .context("no temporary directory for the database; set TMPDIR to one that can be written")?;
-        Ok(Database::Sqlite { directory })
+        Ok(Database::Sqlite { directory: Scratch::new("sqlite")? })
     }
 
     pub fn url(&self) -> String {
         match self {
-            Database::Sqlite { directory } => {
-                format!("sqlite:{}", directory.path().join("links.db").display())
-            }
+            Database::Sqlite { directory } => format!("sqlite:{}", directory.path().join(FILE).display()),
             Database::Postgres { url } => url.clone(),
         }
     }
@@ -114,9 +113,10 @@ impl Deployment {
         Ok(Self {
             variant: variant.to_owned(),
             settings: described(settings, differing),
+            form: form(settings, site.program),
             database,
             apps,
-            keygen: keygen.map(|(service, _)| service),
+            keygen,
             redis,
         })
     }
@@ -127,6 +127,26 @@ impl Deployment {
     /// When one does not come back.
     pub fn restart(&mut self) -> Result<()> {
         self.apps.iter_mut().try_for_each(|app| app.service.restart()).context("the server did not come back")
+    }
+
+    /// Ends every server in good order and calls `change` while nothing uses the database; then starts them anew.
+    ///
+    /// # Errors
+    /// When the change fails, or a server does not come back.
+    pub fn pause<T>(&mut self, change: impl FnOnce(&Database) -> Result<T>) -> Result<T> {
+        self.stop();
+        if let Some((keygen, _)) = &mut self.keygen {
+            keygen.stop();
+        }
+        let changed = change(&self.database)?;
+        if let Some((keygen, _)) = &mut self.keygen {
+            keygen.start()?;
+        }
+        self.apps
+            .iter_mut()
+            .try_for_each(|app| app.service.start())
+            .context("the server did not come back")?;
+        Ok(changed)
     }
 
     /// Ends every server in good order, so that all that it acknowledged is in its database.
@@ -155,24 +175,47 @@ impl Deployment {
             .watch_generator();
         let mut witnesses: Vec<Box<dyn Witness>> =
             vec![Box::new(Metrics::of_server(&bases)), Box::new(Machine)];
-        if let Some(keygen) = &self.keygen {
+        if let Some((keygen, _)) = &self.keygen {
             processes = processes.watch("keygen", keygen.pids());
         }
-        if let Some(postgres) = postgres {
-            processes = processes.watch("postgres", postgres.borrow().pids());
+        if let Some(pids) = postgres.and_then(|postgres| postgres.borrow().pids()) {
+            processes = processes.watch("postgres", pids);
         }
         if let Some(redis) = &self.redis {
-            processes = processes.watch("redis", redis.pids());
+            if let Some(pids) = redis.pids() {
+                processes = processes.watch("redis", pids);
+            }
             witnesses.push(Box::new(witness::Redis::of(&redis.url())?));
         }
         match &self.database {
             Database::Sqlite { directory } => {
-                witnesses.push(Box::new(WriteAheadLog::follow(&directory.path().join("links.db"))));
+                witnesses.push(Box::new(WriteAheadLog::follow(&directory.path().join(FILE))));
             }
             Database::Postgres { url } => witnesses.push(Box::new(witness::Postgres::of(url)?)),
         }
         witnesses.push(Box::new(processes));
         Ok(witnesses)
+    }
+
+    /// Whom a prober asks, and whom they speak of.
+    pub fn for_probes(&self) -> (Vec<health::Service>, Vec<health::Dependency>) {
+        let service =
+            |kind, address: SocketAddr, ids| health::Service { kind, base: format!("http://{address}"), ids };
+        let apps =
+            self.apps.iter().map(|app| service(Kind::App, app.address, Box::new(app.service.pids()) as Ids));
+        let keygen = self
+            .keygen
+            .iter()
+            .map(|(keygen, address)| service(Kind::Keygen, *address, Box::new(keygen.pids()) as Ids));
+        let services = apps.chain(keygen).collect();
+        let mut dependencies = Vec::new();
+        if let Some((keygen, _)) = &self.keygen {
+            dependencies.push(health::Dependency { name: "keygen", ids: Box::new(keygen.pids()) });
+        }
+        if let Some(pids) = self.redis.as_ref().and_then(Redis::pids) {
+            dependencies.push(health::Dependency { name: "redis", ids: Box::new(pids) });
+        }
+        (services, dependencies)
     }
 
     /// Breaks or mends what `fault` names.
@@ -192,13 +235,14 @@ impl Deployment {
                 let mut apps = self.apps.iter_mut().enumerate().filter(|(index, _)| chosen(*index));
                 apps.try_for_each(|(_, app)| act(&mut app.service, fault.action))
             }
-            FaultTarget::Keygen => act(
-                self.keygen.as_mut().context("a fault names keygen, but the variant has none")?,
-                fault.action,
-            ),
+            FaultTarget::Keygen => {
+                let keygen =
+                    self.keygen.as_mut().context("a fault names keygen, but the variant has none")?;
+                act(&mut keygen.0, fault.action)
+            }
             FaultTarget::Postgres => {
                 let postgres = postgres.context("a fault names PostgreSQL, but there is none")?;
-                act(postgres.borrow_mut().service(), fault.action)
+                act(postgres.borrow_mut().service()?, fault.action)
             }
             FaultTarget::Redis => {
                 let redis = self.redis.as_mut().context("a fault names Redis, but there is none")?;
@@ -206,7 +250,7 @@ impl Deployment {
                     FaultAction::Flush => redis.flush(),
                     FaultAction::Dump => redis.dump(),
                     FaultAction::Restore => redis.restore(),
-                    other => act(redis.service(), other),
+                    other => act(redis.service()?, other),
                 }
             }
         }
@@ -290,6 +334,12 @@ fn settings_flags(settings: &ServerSettings) -> Result<Vec<String>> {
         flags.extend([format!("--{name}"), text]);
     }
     Ok(flags)
+}
+
+/// Codes and slots follow from these; caches and pools leave no trace in the database.
+fn form(settings: &ServerSettings, program: &Path) -> String {
+    let flags = ["design", "codes", "stack", "code-key"].map(|flag| settings.flags.get(flag));
+    format!("{flags:?} {:?} {}", settings.stacks, program.display())
 }
 
 fn described(settings: &ServerSettings, mut words: Vec<String>) -> Vec<String> {

@@ -1,24 +1,45 @@
 //! Single numbers that claims ask for: computed from the design, or from the slices of a measurement.
 
 use proofload_reports::run::Measurement;
+use proofload_scenarios::Scenario;
+use proofload_scenarios::scenario::Probe;
 use proofload_server::codes;
+
+use crate::ceiling;
 
 const CODES_IN_ALL: &str = "codes-in-all";
 const CODES_PER_STACK: &str = "codes-per-stack";
 const RECOVERY_S: &str = "recovery-s";
+/// What a map of hit rates draws its points over.
+const CACHE_ENTRIES: &str = "cache_entries";
+pub(crate) const HEALTH_PROBES: &str = "health-probes";
+pub(crate) const HEALTH_PROBES_FAILED: &str = "health-probes-failed";
+pub(crate) const CONTRACT_VIOLATIONS: &str = "contract-violations";
+pub(crate) const CODES_SPEEDUP: &str = "codes-speedup";
 
 /// The share of the ceiling at which a cache counts as recovered.
 const RECOVERED: f64 = 0.99;
 
-/// Whether a measurement will hold a fact of that name.
-pub fn is_recorded(name: &str) -> bool {
-    [CODES_IN_ALL, CODES_PER_STACK, RECOVERY_S].contains(&name)
+/// Whether a measurement of `scenario` will hold a fact of that name.
+pub fn is_recorded(name: &str, scenario: &Scenario) -> bool {
+    let probes = |probe| scenario.probes.contains(&probe);
+    match name {
+        CODES_IN_ALL | CODES_PER_STACK => true,
+        RECOVERY_S => !scenario.faults.is_empty(),
+        HEALTH_PROBES | HEALTH_PROBES_FAILED => probes(Probe::Health),
+        CONTRACT_VIOLATIONS => probes(Probe::Contract),
+        CODES_SPEEDUP => probes(Probe::Codes),
+        _ => false,
+    }
 }
 
 /// Enters every fact that follows from what was measured.
 pub fn record(measurement: &mut Measurement) {
     measurement.facts.insert(CODES_IN_ALL.to_owned(), codes::CODE_SPACE as f64);
     measurement.facts.insert(CODES_PER_STACK.to_owned(), codes::CODES_PER_SLOT as f64);
+    if let Some(entries) = ceiling::entries(&measurement.scenario) {
+        measurement.facts.insert(CACHE_ENTRIES.to_owned(), f64::from(entries));
+    }
     if let Some(seconds) = recovery_s(measurement) {
         measurement.facts.insert(RECOVERY_S.to_owned(), seconds);
     }

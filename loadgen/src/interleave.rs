@@ -10,7 +10,7 @@ use crate::drive::Recording;
 use crate::generate::{Generator, Settled};
 use crate::interrupt;
 use crate::lab::Lab;
-use crate::measure::{Phases, blank_series, conclude, describe_rate};
+use crate::measure::{ELAPSED, Phases, blank_series, conclude, describe_rate, elapsed_us};
 use crate::observe::{Reading, difference};
 use crate::subject::Subject;
 
@@ -85,6 +85,7 @@ pub fn append(
     for record in std::mem::take(&mut recording.slices) {
         let mut slice = record.into_slice(block);
         slice.start_s += start_s;
+        slice.counters.insert(ELAPSED.to_owned(), elapsed_us(&slice));
         slice.counters.extend(witnessed.clone());
         series.slices.push(slice);
     }

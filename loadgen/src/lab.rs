@@ -1,19 +1,23 @@
 //! The place where scenarios are run: which cores, which backends, and what can be checked there.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::env;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use proofload_scenarios::scenario::{Action, OperationTemplate, Scenario, ServerSettings};
-use proofload_scenarios::{Claim, Metric, catalogue};
+use proofload_scenarios::scenario::{
+    Action, FaultAction, FaultTarget, OperationTemplate, Scenario, ServerSettings,
+};
+use proofload_scenarios::{Claim, Metric};
 
 use crate::cli::{Backends, Place};
 use crate::cores::Cores;
 use crate::deployment::{Deployment, Site};
 use crate::facts;
-use crate::services::{Postgres, Redis};
+use crate::services::{Postgres, Redis, scratch};
+use crate::snapshot::Snapshot;
 
 /// Where and on what servers are started.
 pub struct Lab {
@@ -22,8 +26,29 @@ pub struct Lab {
     listen: SocketAddr,
     /// One PostgreSQL for all deployments, each in a database of its own; none: SQLite.
     postgres: Option<RefCell<Postgres>>,
+    redis: RedisSource,
+    snapshots: RefCell<HashMap<String, Snapshot>>,
     /// A service that already runs, to be measured instead of the bundled server.
     pub target: Option<String>,
+}
+
+/// Where each deployment gets its Redis.
+enum RedisSource {
+    None,
+    /// A private one each.
+    Spawn,
+    /// A database each of the one at this URL.
+    Given(String),
+}
+
+impl RedisSource {
+    fn of(place: &Place) -> Self {
+        match (&place.redis_url, place.backends) {
+            (Some(url), _) => RedisSource::Given(url.clone()),
+            (None, Backends::Spawn) => RedisSource::Spawn,
+            (None, Backends::Embedded) => RedisSource::None,
+        }
+    }
 }
 
 impl Lab {
@@ -38,37 +63,98 @@ impl Lab {
         }
         TcpListener::bind(listen)
             .with_context(|| format!("--listen {listen} cannot be used (port 0 takes a free one)"))?;
+        scratch::clear_remains();
         let cores = Cores::split();
-        let postgres = match place.backends {
-            Backends::Embedded => None,
-            Backends::Spawn => Some(RefCell::new(Postgres::spawn(&cores.server)?)),
+        let postgres = match (&place.database_url, place.backends) {
+            (Some(url), _)
+                if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) =>
+            {
+                bail!("--database-url {url}: give postgres://…; SQLite is the embedded default")
+            }
+            (Some(url), _) => Some(Postgres::given(url)?),
+            (None, Backends::Spawn) => Some(Postgres::spawn(&cores.server)?),
+            (None, Backends::Embedded) => None,
         };
-        Ok(Self { cores, listen, postgres, target: place.target.clone() })
+        let (postgres, redis) = (postgres.map(RefCell::new), RedisSource::of(place));
+        Ok(Self {
+            cores,
+            listen,
+            postgres,
+            redis,
+            snapshots: RefCell::default(),
+            target: place.target.clone(),
+        })
     }
 
     /// What the links are stored in, for the report.
     pub fn backends(&self) -> Vec<String> {
-        match &self.postgres {
-            _ if self.target.is_some() => Vec::new(),
-            None => {
-                vec!["SQLite (bundled; write-ahead log, every commit synced), in-process cache".to_owned()]
-            }
-            Some(postgres) => {
-                vec![postgres.borrow().version().to_owned(), "Redis, one a deployment".to_owned()]
-            }
+        if self.target.is_some() {
+            return Vec::new();
         }
+        let database = match &self.postgres {
+            None => "SQLite (bundled; write-ahead log, every commit synced), in-process cache".to_owned(),
+            Some(postgres) => postgres.borrow().version().to_owned(),
+        };
+        let redis = match &self.redis {
+            RedisSource::None => None,
+            RedisSource::Spawn => Some("Redis, one a deployment".to_owned()),
+            RedisSource::Given(_) => Some("Redis, not ours, a database a deployment".to_owned()),
+        };
+        [database].into_iter().chain(redis).collect()
     }
 
-    /// Whether all that the claim rests on can be had here.
-    pub fn can_check(&self, claim: &Claim) -> bool {
-        claim.checks.iter().all(|check| {
-            let known = match &check.metric {
-                Metric::Fact { name } => facts::is_recorded(name),
-                _ => true,
-            };
-            known
-                && catalogue::scenario(&check.scenario)
-                    .is_some_and(|scenario| self.has_services_for(scenario))
+    /// Whether there are PostgreSQL and Redis.
+    pub fn has_services(&self) -> bool {
+        self.postgres.is_some() && !matches!(self.redis, RedisSource::None)
+    }
+
+    /// What was prepared before, for deployments that want the same.
+    pub(crate) fn snapshots(&self) -> &RefCell<HashMap<String, Snapshot>> {
+        &self.snapshots
+    }
+
+    /// Why the claim cannot be checked here, and what would help; none where it can. `scenarios` are those that it names.
+    pub fn obstacle(&self, claim: &Claim, scenarios: &[Scenario]) -> Option<String> {
+        claim.checks.iter().find_map(|check| {
+            let scenario = scenarios.iter().find(|scenario| scenario.name == check.scenario)?;
+            if let Metric::Fact { name } = &check.metric
+                && !facts::is_recorded(name, scenario)
+            {
+                return Some(format!("no run of scenario '{}' records the fact `{name}`", scenario.name));
+            }
+            if let Err(error) = self.refuse_unless_able(std::slice::from_ref(scenario)) {
+                return Some(error.to_string());
+            }
+            check.metric.counters().find(|name| !self.counts(name)).map(|name| {
+                format!("nobody counts `{name}` here; --backends spawn starts services that are watched")
+            })
+        })
+    }
+
+    /// Whether there is a witness for a counter of that name.
+    fn counts(&self, name: &str) -> bool {
+        let witness = |prefix: &str| name.starts_with(prefix);
+        if witness("cpu.postgres") {
+            return self.postgres.as_ref().is_some_and(|postgres| postgres.borrow().is_ours());
+        }
+        if witness("cpu.redis") {
+            return matches!(self.redis, RedisSource::Spawn);
+        }
+        let postgres = self.postgres.is_some() || !witness("postgres.");
+        let redis = !matches!(self.redis, RedisSource::None) || !witness("redis.");
+        let sqlite = self.postgres.is_none() || !witness("sqlite.");
+        postgres && redis && sqlite
+    }
+
+    /// A fault that would break what someone else runs.
+    fn harm(&self, scenario: &Scenario) -> Option<&'static str> {
+        let postgres = self.postgres.as_ref().is_some_and(|postgres| !postgres.borrow().is_ours());
+        let redis = matches!(self.redis, RedisSource::Given(_));
+        scenario.faults.iter().find_map(|fault| match (fault.target, fault.action) {
+            (FaultTarget::Postgres, _) if postgres => Some("PostgreSQL"),
+            (FaultTarget::Redis, FaultAction::Flush) => None,
+            (FaultTarget::Redis, _) if redis => Some("Redis"),
+            _ => None,
         })
     }
 
@@ -90,6 +176,12 @@ impl Lab {
                 _ => {}
             }
         }
+        if let Some((scenario, whom)) = scenarios.iter().find_map(|it| Some((it, self.harm(it)?))) {
+            bail!(
+                "scenario '{}' breaks {whom} on purpose, and this one is not ours; use --backends spawn",
+                scenario.name
+            );
+        }
         match scenarios.iter().find(|scenario| !self.has_services_for(scenario)) {
             Some(scenario) => bail!(
                 "scenario '{}' {}, which the embedded default has not; add --backends spawn (`make test` installs \
@@ -102,7 +194,7 @@ impl Lab {
     }
 
     fn has_services_for(&self, scenario: &Scenario) -> bool {
-        self.postgres.is_some() || scenario.need_beyond_one_process().is_none()
+        self.has_services() || scenario.need_beyond_one_process().is_none()
     }
 
     /// Starts one deployment a variant; a scenario without variants gets the server's defaults.
@@ -122,9 +214,10 @@ impl Lab {
     /// # Errors
     /// When a server does not come up.
     pub fn start(&self, variant: &str, settings: &ServerSettings, program: &Path) -> Result<Deployment> {
-        let redis = match self.postgres {
-            Some(_) => Some(Redis::spawn(&self.cores.server)?),
-            None => None,
+        let redis = match &self.redis {
+            RedisSource::None => None,
+            RedisSource::Spawn => Some(Redis::spawn(&self.cores.server)?),
+            RedisSource::Given(url) => Some(Redis::given(url)?),
         };
         let site = Site {
             program,

@@ -1,34 +1,28 @@
 //! Runs one scenario and returns what was counted and timed.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Result, anyhow};
-use proofload_reports::run::{self, Measurement, Model, Series};
+use anyhow::Result;
+use proofload_reports::run::{self, Measurement, Model, Series, Slice};
 use proofload_scenarios::Scenario;
-use proofload_scenarios::scenario::{Fault, Load};
+use proofload_scenarios::scenario::{Load, Probe};
 use proofload_server::codes::{Codec, PUBLIC_DEFAULT_KEY};
 
 use crate::drive::Recording;
+use crate::faults::Faults;
 use crate::generate::{Generator, Script, Settled};
+use crate::health::Prober;
 use crate::interleave::interleaved;
 use crate::lab::Lab;
 use crate::observe::difference;
+use crate::plan::load_time;
 use crate::progress::Progress;
 use crate::subject::{Place, Subject};
-use crate::{ceiling, facts, interrupt, ledger};
+use crate::{aside, ceiling, facts, interrupt, ledger};
 
-/// What making the links, restarting and reading back take, about.
-const PREPARATION: Duration = Duration::from_secs(3);
-
-/// How long measuring the scenario is planned to take.
-pub fn planned(scenario: &Scenario) -> Duration {
-    PREPARATION + load_time(scenario)
-}
-
-fn load_time(scenario: &Scenario) -> Duration {
-    Duration::from_secs_f64(scenario.phases.warm_up_s + scenario.phases.measurement_s)
-}
+/// What starting, making links, restarting and reading back take, about, as the progress shows it.
+const PREPARATION: Duration = Duration::from_secs(2);
 
 /// Runs `scenario` on the lab's servers.
 ///
@@ -75,6 +69,7 @@ pub fn measure_subjects(
         measurement.settings.insert(format!("server ({variant})"), settings);
     }
     condense(&mut measurement.invalid_latency);
+    aside::ask(scenario, &subjects, &mut measurement);
     measurement.ceiling = ceiling::of(scenario);
     measurement.ledger = audit(subjects)?;
     facts::record(&mut measurement);
@@ -95,17 +90,24 @@ fn alone(
     describe_rate(rate, into);
     let phases = load_phases(scenario);
     let mut faults = Faults::of(scenario);
+    let mut prober = prober(scenario, &subject.place)?;
     let (observer, place) = (&mut subject.observer, &mut subject.place);
     // Without a warm-up the load may be ahead of the reading at the measurement's start: read before it begins.
     let mut idle = phases.warm_up.is_zero().then(|| observer.read());
     let mut readings = Vec::new();
     let mut at_boundary = || {
         faults.strike(readings.len() as f64 * scenario.phases.slice_s, place, lab);
+        if let Some(prober) = &mut prober {
+            prober.probe();
+        }
         readings.push(idle.take().unwrap_or_else(|| observer.read()));
     };
     let mut recording = generator.drive(phases, rate, &mut at_boundary)?;
     into.invalid.extend(faults.failed);
     into.faults.extend(faults.struck);
+    if let Some(prober) = prober {
+        prober.conclude(into);
+    }
     let mut series = blank_series(subject.variant());
     series.before_measurement = readings.first().cloned().unwrap_or_default();
     series.times = std::mem::take(&mut recording.times);
@@ -113,6 +115,7 @@ fn alone(
     subject.note(scenario, &recording);
     for (record, pair) in std::mem::take(&mut recording.slices).into_iter().zip(readings.windows(2)) {
         let mut slice = record.into_slice(0);
+        slice.counters.insert(ELAPSED.to_owned(), elapsed_us(&slice));
         slice.counters.extend(difference(&pair[0], &pair[1]));
         series.slices.push(slice);
     }
@@ -120,44 +123,12 @@ fn alone(
     Ok(())
 }
 
-/// The faults of a scenario that are still to come, and what came of the others.
-struct Faults<'a> {
-    coming: Vec<&'a Fault>,
-    /// When the measurement began: at its first boundary.
-    began: Option<Instant>,
-    struck: Vec<run::Fault>,
-    failed: Vec<String>,
-}
-
-impl<'a> Faults<'a> {
-    fn of(scenario: &'a Scenario) -> Self {
-        let mut coming: Vec<&Fault> = scenario.faults.iter().collect();
-        coming.sort_by(|a, b| b.at_s.total_cmp(&a.at_s));
-        Self { coming, began: None, struck: Vec::new(), failed: Vec::new() }
-    }
-
-    /// Brings about what is due by `now_s`, at the boundary of a slice.
-    fn strike(&mut self, now_s: f64, place: &mut Place, lab: &Lab) {
-        let began = *self.began.get_or_insert_with(Instant::now);
-        while let Some(fault) = self.coming.pop_if(|fault| fault.at_s <= now_s + 1e-9) {
-            let at_s = began.elapsed().as_secs_f64();
-            let suffered = match place {
-                Place::Bundled(deployment) => deployment.suffer(fault, lab.postgres()),
-                Place::Given { .. } => Err(anyhow!("only the bundled server and its services can be broken")),
-            };
-            let Fault { action: what, target: whom, .. } = *fault;
-            match suffered {
-                Ok(()) => {
-                    let took_s = began.elapsed().as_secs_f64() - at_s;
-                    self.struck.push(run::Fault { at_s, took_s, what, whom });
-                }
-                Err(error) => {
-                    let fault = format!("{what:?} {whom:?}").to_lowercase();
-                    self.failed
-                        .push(format!("a fault did not come about: {fault} at {at_s:.2} s: {error:#}"));
-                }
-            }
+fn prober(scenario: &Scenario, place: &Place) -> Result<Option<Prober>> {
+    match place {
+        Place::Bundled(deployment) if scenario.probes.contains(&Probe::Health) => {
+            Prober::of(deployment).map(Some)
         }
+        _ => Ok(None),
     }
 }
 
@@ -242,6 +213,13 @@ pub(crate) fn describe_rate(rate: Option<Settled>, into: &mut Measurement) {
         into.settings.insert("capacity".to_owned(), capacity);
         into.settings.insert("arrival rate".to_owned(), format!("{:.0} per second", rate.get()));
     }
+}
+
+/// How long a slice lasted: what rates per second are divided by.
+pub(crate) const ELAPSED: &str = "client.elapsed_us";
+
+pub(crate) fn elapsed_us(slice: &Slice) -> u64 {
+    (slice.duration_s * 1e6).round() as u64
 }
 
 pub(crate) fn blank(scenario: &Scenario) -> Measurement {

@@ -9,12 +9,32 @@ use proofload_scenarios::workload::{popularity, url_of};
 use crate::api::Api;
 use crate::deployment::Deployment;
 use crate::exchange::Links;
+use crate::lab::Lab;
+use crate::snapshot::Snapshot;
 
-/// Creates the links through the API, records their past clicks, and restarts the server if that is asked
-/// for.
-pub fn links(wanted: &Wanted, seed: u64, deployment: &mut Deployment) -> Result<Arc<Links>> {
+/// Creates the links through the API, records their past clicks, and restarts the server if that is asked for. Where the
+/// lab has a snapshot of just these links, that is used instead: the server starts anew on it all the same.
+///
+/// # Errors
+/// When the links cannot be made, or the server does not come back.
+pub fn links(wanted: &Wanted, seed: u64, deployment: &mut Deployment, lab: &Lab) -> Result<Arc<Links>> {
+    if !wanted.restart {
+        return make(wanted, seed, deployment);
+    }
+    let key = format!("{} {} {} {seed} {}", wanted.count, wanted.zipf, wanted.clicks, deployment.form);
+    if let Some(snapshot) = lab.snapshots().borrow().get(&key) {
+        deployment.pause(|database| snapshot.restore(database, lab))?;
+        return Ok(snapshot.links.clone());
+    }
+    let links = make(wanted, seed, deployment)?;
+    let snapshot = deployment.pause(|database| Snapshot::take(database, links.clone(), lab))?;
+    lab.snapshots().borrow_mut().insert(key, snapshot);
+    Ok(links)
+}
+
+fn make(wanted: &Wanted, seed: u64, deployment: &mut Deployment) -> Result<Arc<Links>> {
     let urls: Vec<String> = (0..u64::from(wanted.count)).map(|index| url_of(seed, index)).collect();
-    create(&urls, &past_clicks(wanted, seed), wanted.restart, deployment)
+    create(&urls, &past_clicks(wanted, seed), false, deployment)
 }
 
 /// Creates one link for each URL, with as many past clicks each as `clicks` says.

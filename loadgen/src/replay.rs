@@ -19,7 +19,8 @@ use proofload_scenarios::workload::Operation;
 use crate::cli::RunArgs;
 use crate::generate::Script;
 use crate::lab::Lab;
-use crate::measure::{measure_subjects, planned};
+use crate::measure::measure_subjects;
+use crate::plan::Plan;
 use crate::prepare;
 use crate::progress::Progress;
 use crate::publish::Destination;
@@ -45,7 +46,7 @@ pub fn replay(path: &Path, args: &RunArgs) -> Result<u8> {
     let capacities: Vec<Option<u64>> =
         std::iter::once(None).chain(args.cache_entries.iter().map(|&entries| Some(entries))).collect();
     let scenarios: Vec<Scenario> = capacities.iter().map(|it| scenario(path, &arrivals, *it, args)).collect();
-    let progress = Progress::start(scenarios.iter().map(planned).sum());
+    let progress = Progress::start(Plan::of(&scenarios, &lab).total());
     let mut session = Session::begin("run", args.profile, &lab);
     for (scenario, capacity) in scenarios.iter().zip(capacities) {
         let mut measurement = replay_once(scenario, &log, &arrivals, &lab, &progress, &args.link_base)?;
@@ -111,6 +112,8 @@ fn scenario(path: &Path, arrivals: &[Duration], entries: Option<u64>, args: &Run
         services: false,
         journeys: Vec::new(),
         faults: Vec::new(),
+        probes: Vec::new(),
+        sweep: None,
         http: HttpOptions::default(),
         values: BTreeMap::new(),
     }

@@ -4,7 +4,8 @@ use anyhow::{Result, bail};
 
 use crate::cli::RunArgs;
 use crate::lab::Lab;
-use crate::measure::{measure, planned};
+use crate::measure::measure;
+use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::publish::Destination;
 use crate::session::Session;
@@ -24,13 +25,19 @@ pub fn run(args: &RunArgs) -> Result<u8> {
 }
 
 fn one_scenario(name: &str, args: &RunArgs) -> Result<u8> {
-    let scenario = ask::scenario(name)?.for_profile(args.profile.of_scenarios());
+    let scenarios = ask::points(name, args.profile)?;
     let lab = Lab::open(&args.place)?;
-    lab.refuse_unless_able(std::slice::from_ref(&scenario))?;
+    lab.refuse_unless_able(&scenarios)?;
     let destination = Destination::prepare(&args.output, "run")?;
-    let progress = Progress::start(planned(&scenario));
+    let plan = Plan::of(&scenarios, &lab);
+    let progress = Progress::start(plan.total());
     let mut session = Session::begin("run", args.profile, &lab);
-    session.run.measurements.push(measure(&scenario, &lab, &progress)?);
+    for scenario in &scenarios {
+        if interrupt::requested() && !session.run.measurements.is_empty() {
+            break;
+        }
+        session.run.measurements.push(measure(scenario, &lab, &progress)?);
+    }
     progress.finish();
     destination.publish(&session.end(), args.output.json)
 }

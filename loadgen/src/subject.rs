@@ -67,7 +67,7 @@ impl Subject {
 
     pub(crate) fn prepare(scenario: &Scenario, lab: &Lab, mut deployment: Deployment) -> Result<Self> {
         let links = match &scenario.links {
-            Some(wanted) => prepare::links(wanted, scenario.seed, &mut deployment)?,
+            Some(wanted) => prepare::links(wanted, scenario.seed, &mut deployment, lab)?,
             None => Arc::default(),
         };
         Self::new(lab, deployment, links)

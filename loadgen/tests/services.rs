@@ -43,16 +43,16 @@ fn postgres_keeps_what_it_acknowledged_when_it_is_killed() {
         sqlx::query("CREATE TABLE kept (id bigint)").execute(&mut connection).await.unwrap();
         sqlx::query("INSERT INTO kept VALUES (1), (2)").execute(&mut connection).await.unwrap();
         // The session is still there when the server is killed.
-        let first = pid(postgres.service());
-        postgres.service().kill();
+        let first = pid(postgres.service().unwrap());
+        postgres.service().unwrap().kill();
         assert!(!runs(first));
         assert!(sqlx::query("SELECT 1").execute(&mut connection).await.is_err());
     });
-    postgres.service().start().unwrap();
+    postgres.service().unwrap().start().unwrap();
     assert_eq!(rows(&url), 2);
-    postgres.service().restart().unwrap();
+    postgres.service().unwrap().restart().unwrap();
     assert_eq!(rows(&url), 2);
-    let last = pid(postgres.service());
+    let last = pid(postgres.service().unwrap());
     drop(postgres);
     assert!(ends_soon(last));
 }
@@ -71,17 +71,17 @@ fn redis_can_forget_crash_and_be_set_back() {
     assert_eq!(ask(&["INCRBY", "mark", "10"]), 10);
     redis.dump().unwrap();
     assert_eq!(ask(&["INCRBY", "mark", "10"]), 20);
-    redis.service().restart().unwrap();
+    redis.service().unwrap().restart().unwrap();
     assert_eq!(ask(&["INCRBY", "mark", "0"]), 20, "an orderly end loses nothing");
     redis.restore().unwrap();
     assert_eq!(ask(&["INCRBY", "mark", "5"]), 15, "the dump was older");
-    redis.service().restart().unwrap();
+    redis.service().unwrap().restart().unwrap();
     assert_eq!(ask(&["INCRBY", "mark", "0"]), 15, "after a restore it keeps what is new, too");
-    redis.service().kill();
-    redis.service().start().unwrap();
+    redis.service().unwrap().kill();
+    redis.service().unwrap().start().unwrap();
     redis.flush().unwrap();
     assert_eq!(ask(&["EXISTS", "mark"]), 0);
-    let last = pid(redis.service());
+    let last = pid(redis.service().unwrap());
     drop(redis);
     assert!(ends_soon(last));
 }

@@ -61,12 +61,13 @@ async fn postgres_counts_every_statement_but_the_witnesses() {
     assert!((75..=110).contains(&inserted), "the rows of failed statements count here, too: {inserted}");
 
     let postgres = tokio::task::spawn_blocking(move || {
-        postgres.service().kill();
+        postgres.service().unwrap().kill();
         postgres
     });
     let mut postgres = postgres.await.unwrap();
     assert!(witness.read().await.is_err(), "there is nobody to ask");
-    let postgres = tokio::task::spawn_blocking(move || postgres.service().start().map(|()| postgres));
+    let postgres =
+        tokio::task::spawn_blocking(move || postgres.service().unwrap().start().map(|()| postgres));
     let _postgres = postgres.await.unwrap().unwrap();
     let again = witness.read().await.unwrap();
     assert!(again["postgres.statements"] >= last["postgres.statements"], "a crash does not set it back");

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use crate::{Claim, Scenario};
+use crate::{Claim, Scenario, Sweep};
 
 /// File names and texts of a folder's files.
 macro_rules! texts {
@@ -19,13 +19,18 @@ const SCENARIOS: &[(&str, &str)] = texts!("catalogue":
     "stacks-apart"
     "stacks-eighteen"
     "stacks-together"
-    "creates-on-services"
     "caches-emptied"
     "keygen-killed"
     "redis-set-back"
     "replicas"
     "replicas-restarted"
     "redis-away"
+    "creates-by-clients"
+    "creates-by-rate"
+    "creates-without"
+    "redirects-without"
+    "hit-rate-by-size"
+    "hit-rate-under-drift"
     "gate-redirects"
     "example-http-service"
     "example-visitors"
@@ -82,6 +87,11 @@ pub fn claims() -> &'static [Claim] {
 /// The claims that need PostgreSQL and Redis, or a fact that is recorded elsewhere.
 pub fn further_claims() -> &'static [Claim] {
     &PARSED_FURTHER_CLAIMS
+}
+
+/// The scenarios that are measured at many points, which explain a claim in the full profile.
+pub fn sweeps() -> impl Iterator<Item = (&'static Sweep, &'static Scenario)> {
+    scenarios().iter().filter_map(|scenario| Some((scenario.sweep.as_ref()?, scenario)))
 }
 
 pub fn scenario(name: &str) -> Option<&'static Scenario> {
@@ -155,9 +165,10 @@ mod tests {
         let asked: HashSet<&str> =
             all_claims().flat_map(|claim| &claim.checks).map(|check| check.scenario.as_str()).collect();
         for scenario in scenarios() {
-            let ready_made = scenario.name.starts_with("example-");
+            let ready_made = ["example-", "gate-"].iter().any(|kind| scenario.name.starts_with(kind));
+            let explains = scenario.sweep.as_ref().is_some_and(|sweep| claim(&sweep.of).is_some());
             assert!(
-                ready_made || asked.contains(scenario.name.as_str()),
+                ready_made || explains || asked.contains(scenario.name.as_str()),
                 "{} serves no claim",
                 scenario.name
             );

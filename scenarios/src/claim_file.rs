@@ -103,6 +103,16 @@ impl Metric {
         }
     }
 
+    /// The counters that it is computed from.
+    pub fn counters(&self) -> impl Iterator<Item = &str> {
+        let (sum, per): (&[String], &[String]) = match self {
+            Self::Ratio { sum, per, .. } | Self::Versus { sum, per, .. } => (sum, per),
+            Self::Count { sum, .. } => (sum, &[]),
+            Self::Response { .. } | Self::Service { .. } | Self::Fact { .. } => (&[], &[]),
+        };
+        sum.iter().chain(per).map(String::as_str)
+    }
+
     fn validate(&self) -> Result<(), Fault> {
         match self {
             Self::Ratio { sum, per, .. } => {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::sweep::Sweep;
+
 /// One experiment. It fixes every parameter of its workload; the report prints them all.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,6 +42,12 @@ pub struct Scenario {
     /// What is broken on purpose while the load runs, in any order.
     #[serde(default, rename = "fault", skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
+    /// What is asked of the server beside the load.
+    #[serde(default, rename = "probe", skip_serializing_if = "Vec::is_empty")]
+    pub probes: Vec<Probe>,
+    /// Makes many scenarios of this one, whose measurements a plot joins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sweep: Option<Sweep>,
     /// How a target of one's own is spoken to.
     #[serde(default, skip_serializing_if = "HttpOptions::is_default")]
     pub http: HttpOptions,
@@ -289,6 +297,18 @@ pub enum FaultAction {
     Dump,
     /// Redis only: go back to what the last `dump` wrote down.
     Restore,
+}
+
+/// A question that is asked beside the load, since no load asks it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Probe {
+    /// Once a slice: do `/health` and `/metrics` of every service answer, and tell the truth?
+    Health,
+    /// Afterwards: does the server do what its published OpenAPI document says?
+    Contract,
+    /// Afterwards: how long does it take to make a code alone, and how long to draw one and ask whether it is free?
+    Codes,
 }
 
 impl Scenario {

@@ -57,7 +57,10 @@ impl Scenario {
     /// The first fault found, with its line and its remedy.
     pub fn parse(text: &str, file: &str) -> Result<Self, FileError> {
         let (scenario, source) = Source::read::<Self>(text, file)?;
-        scenario.validate().map_err(|(path, problem)| source.fault(&path, problem))?;
+        scenario
+            .validate()
+            .and_then(|()| scenario.check_points())
+            .map_err(|(path, problem)| source.fault(&path, problem))?;
         Ok(scenario)
     }
 
@@ -75,6 +78,29 @@ impl Scenario {
         self.check_journeys()?;
         self.check_values()?;
         self.check_faults()
+    }
+
+    /// Every point of a sweep must be a scenario that could stand in a file of its own.
+    fn check_points(&self) -> Result<(), Fault> {
+        let Some(sweep) = &self.sweep else { return Ok(()) };
+        check_name("sweep.of", &sweep.of)?;
+        let at = |problem: String| ("sweep".to_owned(), problem);
+        let points = self.points().map_err(at)?;
+        need(!points.is_empty(), "sweep", || {
+            "the sweep has no point; give `across`, or a [[sweep.point]]".to_owned()
+        })?;
+        for point in &points {
+            let group = |name: &str| name.rsplit('/').next().unwrap_or(name).to_owned();
+            let alone = Scenario { name: self.name.clone(), ..point.clone() };
+            alone
+                .validate()
+                .map_err(|(_, problem)| at(format!("point `{}`: {problem}", group(&point.name))))?;
+        }
+        let mut names: Vec<&str> = points.iter().map(|point| point.name.as_str()).collect();
+        names.sort_unstable();
+        need(names.windows(2).all(|pair| pair[0] != pair[1]), "sweep", || {
+            "two points have the same name; give each its own".to_owned()
+        })
     }
 
     fn check_load(&self) -> Result<(), Fault> {

@@ -163,6 +163,8 @@ fn scenario(args: &AdhocArgs, rate: f64) -> Scenario {
         operations: Vec::new(),
         journeys: Vec::new(),
         faults: Vec::new(),
+        probes: Vec::new(),
+        sweep: None,
         http: HttpOptions::default(),
         values: BTreeMap::new(),
     }

@@ -4,11 +4,13 @@ pub mod guard;
 pub mod postgres;
 pub mod program;
 pub mod redis;
+pub mod scratch;
 pub mod service;
 
 pub use guard::Child;
 pub use postgres::Postgres;
 pub use redis::Redis;
+pub use scratch::Scratch;
 pub use service::Service;
 
 use anyhow::{Result, anyhow};

@@ -1,5 +1,6 @@
-//! A private PostgreSQL in a temporary directory, which counts every statement.
+//! A PostgreSQL that counts every statement: a private one in a temporary directory, or one that already runs.
 
+use std::cell::RefCell;
 use std::ffi::CString;
 use std::fs;
 use std::net::TcpListener;
@@ -11,11 +12,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use sqlx::{Connection, Executor, PgConnection};
-use tempfile::TempDir;
 
 use super::guard::Child;
 use super::service::Service;
-use super::{apart, program};
+use super::{Scratch, apart, program};
 
 const INITDB_WITHIN: Duration = Duration::from_secs(60);
 
@@ -38,13 +38,19 @@ max_wal_size = '2GB'
 lc_messages = 'C'
 ";
 
-/// PostgreSQL, up and answering. It ends with its owner, and its data with it.
+/// PostgreSQL, up and answering: our own, which ends with its owner, and its data with it; or one that someone else runs,
+/// in which databases of our own are made and dropped again.
 pub struct Postgres {
     // Declared first, so ended first: then the directory can go.
-    service: Service,
+    service: Option<Service>,
     version: String,
-    port: u16,
-    _directory: TempDir,
+    /// The database that statements for the server itself go to.
+    home: String,
+    /// What the names of our databases begin with.
+    prefix: String,
+    /// Our databases on someone else's server, to be dropped.
+    made: RefCell<Vec<String>>,
+    _directory: Option<Scratch>,
 }
 
 impl Postgres {
@@ -55,10 +61,7 @@ impl Postgres {
     pub fn spawn(cores: &[usize]) -> Result<Self> {
         let programs = program::postgres_directory()?;
         let owner = Owner::choose()?;
-        let directory = tempfile::Builder::new()
-            .prefix("proofload-postgres-")
-            .tempdir()
-            .context("no temporary directory for PostgreSQL; set TMPDIR to one that can be written")?;
+        let directory = Scratch::new("postgres")?;
         let data = directory.path().join("data");
         owner.own(directory.path())?;
         initialise(&programs, &data, &owner)?;
@@ -66,10 +69,16 @@ impl Postgres {
         let configuration = data.join("postgresql.conf");
         let settings = format!("{}{SETTINGS}port = {port}\n", fs::read_to_string(&configuration)?);
         fs::write(&configuration, settings)?;
-        let service = service(&programs, &data, owner, cores);
-        let version = version(&programs);
-        let mut postgres = Self { service, version, port, _directory: directory };
-        postgres.service.start()?;
+        let mut service = service(&programs, &data, owner, cores);
+        service.start()?;
+        let postgres = Self {
+            service: Some(service),
+            version: version(&programs),
+            home: format!("postgres://proofload@127.0.0.1:{port}/postgres"),
+            prefix: String::new(),
+            made: RefCell::default(),
+            _directory: Some(directory),
+        };
         postgres.execute("CREATE EXTENSION pg_stat_statements".to_owned()).context(
             "PostgreSQL cannot count its statements: the extension pg_stat_statements is missing \
              (`apt-get install postgresql-contrib`)",
@@ -77,26 +86,109 @@ impl Postgres {
         Ok(postgres)
     }
 
+    /// A server that already runs. Nothing of what it holds is touched: what is needed stands in databases of its own.
+    ///
+    /// # Errors
+    /// If it cannot be reached, may not make databases, or does not count its statements: one line with the remedy.
+    pub fn given(url: &str) -> Result<Self> {
+        let given = url.to_owned();
+        let (version, may_create) = apart(async move {
+            let mut connection = PgConnection::connect(&given).await?;
+            let version: String = sqlx::query_scalar("SHOW server_version").fetch_one(&mut connection).await?;
+            let may_create: bool =
+                sqlx::query_scalar("SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user")
+                    .fetch_one(&mut connection)
+                    .await?;
+            sqlx::query("SELECT calls FROM pg_stat_statements LIMIT 1")
+                .fetch_optional(&mut connection)
+                .await
+                .context(
+                    "it does not count its statements; set shared_preload_libraries = 'pg_stat_statements', restart it \
+                     and run CREATE EXTENSION pg_stat_statements in this database",
+                )?;
+            Ok((version, may_create))
+        })
+        .context("--database-url: this PostgreSQL cannot be used")?;
+        if !may_create {
+            bail!(
+                "--database-url: this role may not make databases, and yours are left alone: ALTER ROLE … CREATEDB, or \
+                 name another role"
+            );
+        }
+        Ok(Self {
+            service: None,
+            version: format!("PostgreSQL {version}, not ours"),
+            home: url.to_owned(),
+            prefix: format!("proofload_{}_", std::process::id()),
+            made: RefCell::default(),
+            _directory: None,
+        })
+    }
+
     /// Makes a new, empty database and answers with its URL.
     ///
     /// # Errors
     /// If it exists, or the server is down.
     pub fn create_database(&self, name: &str) -> Result<String> {
-        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-            bail!("`{name}` is no name for a database: letters, digits and underscores only");
+        let name = format!("{}{name}", self.prefix);
+        self.make(&name, "")?;
+        self.url(&name)
+    }
+
+    /// Copies a database that nobody uses at the moment, and answers with the copy's name.
+    ///
+    /// # Errors
+    /// If it is in use, or the server is down.
+    pub fn copy_database(&self, name: &str) -> Result<String> {
+        let copy = format!("{name}_copy");
+        self.make(&copy, name)?;
+        Ok(copy)
+    }
+
+    /// Puts a copy of `template` in the place of a database of ours that nobody uses at the moment.
+    ///
+    /// # Errors
+    /// If one of them is in use, or the server is down.
+    pub fn replace_database(&self, name: &str, template: &str) -> Result<()> {
+        check_name(name)?;
+        self.execute(format!("DROP DATABASE \"{name}\" WITH (FORCE)"))?;
+        self.make(name, template)
+    }
+
+    fn make(&self, name: &str, template: &str) -> Result<()> {
+        check_name(name)?;
+        let from = match template {
+            "" => String::new(),
+            template => {
+                check_name(template)?;
+                format!(" TEMPLATE \"{template}\"")
+            }
+        };
+        self.execute(format!("CREATE DATABASE \"{name}\"{from}"))?;
+        if self.service.is_none() {
+            self.made.borrow_mut().push(name.to_owned());
         }
-        self.execute(format!("CREATE DATABASE \"{name}\""))?;
-        Ok(self.url(name))
+        Ok(())
     }
 
     /// The service's handle: kill it, start it, restart it.
-    pub fn service(&mut self) -> &mut Service {
-        &mut self.service
+    ///
+    /// # Errors
+    /// If someone else runs it: it is not ours to break.
+    pub fn service(&mut self) -> Result<&mut Service> {
+        self.service
+            .as_mut()
+            .context("PostgreSQL at --database-url is not ours to break; use --backends spawn")
     }
 
-    /// Its processes, for whoever counts CPU time.
-    pub fn pids(&self) -> impl FnMut() -> Vec<u32> + Send + 'static {
-        self.service.pids()
+    /// Whether it was started here, and may be broken.
+    pub fn is_ours(&self) -> bool {
+        self.service.is_some()
+    }
+
+    /// Its processes, for whoever counts CPU time; none where someone else runs it.
+    pub fn pids(&self) -> Option<impl FnMut() -> Vec<u32> + Send + 'static + use<>> {
+        self.service.as_ref().map(Service::pids)
     }
 
     /// `PostgreSQL 15.18`.
@@ -104,12 +196,14 @@ impl Postgres {
         &self.version
     }
 
-    fn url(&self, database: &str) -> String {
-        format!("postgres://proofload@127.0.0.1:{}/{database}", self.port)
+    fn url(&self, database: &str) -> Result<String> {
+        let mut url = url::Url::parse(&self.home).context("--database-url is no URL")?;
+        url.set_path(database);
+        Ok(url.into())
     }
 
     fn execute(&self, statement: String) -> Result<()> {
-        let url = self.url("postgres");
+        let url = self.home.clone();
         apart(async move {
             let mut connection = PgConnection::connect(&url).await?;
             connection.execute(sqlx::AssertSqlSafe(statement)).await?;
@@ -117,6 +211,22 @@ impl Postgres {
             Ok(())
         })
     }
+}
+
+impl Drop for Postgres {
+    /// Someone else's server is left as it was found.
+    fn drop(&mut self) {
+        for name in self.made.take() {
+            let _ = self.execute(format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)"));
+        }
+    }
+}
+
+fn check_name(name: &str) -> Result<()> {
+    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        bail!("`{name}` is no name for a database: letters, digits and underscores only");
+    }
+    Ok(())
 }
 
 /// Who runs the server: PostgreSQL refuses to be root.

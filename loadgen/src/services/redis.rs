@@ -1,4 +1,4 @@
-//! A private Redis in a temporary directory, which can forget and be set back.
+//! A Redis: a private one in a temporary directory, which can forget and be set back, or one that already runs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use tempfile::TempDir;
 
 use super::postgres::free_port;
 use super::program;
+use super::scratch::Scratch;
 use super::service::Service;
 
 /// How long one command may take.
@@ -20,18 +20,28 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const REWRITE_WITHIN: Duration = Duration::from_secs(30);
 const DUMP: &str = "dump.rdb";
 const KEPT: &str = "kept.rdb";
+/// Says in someone else's Redis that a database is taken.
+const MARK: &str = "proofload:taken";
+const NOT_OURS: &str = "Redis at --redis-url is not ours to break; use --backends spawn";
 
-/// Redis with an append-only file that is synced every second: what it acknowledged within that second it can lose.
-/// It ends with its owner, and its data with it.
+/// Redis: our own, with an append-only file that is synced every second (what it acknowledged within that second it can
+/// lose), which ends with its owner, and its data with it; or a numbered database of one that someone else runs.
 pub struct Redis {
     // Declared first, so ended first: then the directory can go.
-    service: Service,
-    port: u16,
+    own: Option<Own>,
+    url: String,
     version: String,
+}
+
+struct Own {
+    service: Service,
     /// Start from the dump alone, without the append-only file.
     from_dump: Arc<AtomicBool>,
-    directory: TempDir,
+    directory: Scratch,
 }
+
+/// Numbered databases of someone else's Redis are tried from the last down: the first is everyone's.
+const LAST_DATABASE: u32 = 15;
 
 impl Redis {
     /// Starts it on `cores`, on a free port of the loopback.
@@ -41,30 +51,66 @@ impl Redis {
     pub fn spawn(cores: &[usize]) -> Result<Self> {
         let program = program::redis_server()?;
         let version = version(&program);
-        let directory = tempfile::Builder::new()
-            .prefix("proofload-redis-")
-            .tempdir()
-            .context("no temporary directory for Redis; set TMPDIR to one that can be written")?;
+        let directory = Scratch::new("redis")?;
         let port = free_port()?;
         let from_dump = Arc::new(AtomicBool::new(false));
-        let service = service(program, directory.path(), port, cores, Arc::clone(&from_dump));
-        let mut redis = Self { service, port, version, from_dump, directory };
-        redis.service.start()?;
-        Ok(redis)
+        let mut service = service(program, directory.path(), port, cores, Arc::clone(&from_dump));
+        service.start()?;
+        let own = Some(Own { service, from_dump, directory });
+        Ok(Self { own, url: format!("redis://127.0.0.1:{port}/"), version })
+    }
+
+    /// An empty database of a server that already runs; it is emptied again in the end. Others' databases are not touched.
+    ///
+    /// # Errors
+    /// If it cannot be reached, or none of its databases is empty: one line with the remedy.
+    pub fn given(url: &str) -> Result<Self> {
+        let base = url::Url::parse(url).context("--redis-url is no URL")?;
+        for number in (1..=LAST_DATABASE).rev() {
+            let mut database = base.clone();
+            database.set_path(&number.to_string());
+            let redis = Self { own: None, url: database.into(), version: "Redis, not ours".to_owned() };
+            let mut connection = redis.connect().context("--redis-url: this Redis cannot be used")?;
+            // Whoever sets the mark first has the database.
+            let empty: u64 = redis::cmd("DBSIZE").query(&mut connection)?;
+            let ours = empty == 0
+                && redis::cmd("SET")
+                    .arg(MARK)
+                    .arg(std::process::id())
+                    .arg("NX")
+                    .query::<Option<String>>(&mut connection)?
+                    .is_some();
+            if ours {
+                return Ok(redis);
+            }
+            redis.leave();
+        }
+        bail!(
+            "--redis-url: none of its databases 1 to {LAST_DATABASE} is empty, and those that hold something are left alone; \
+             name another Redis, or use --backends spawn"
+        )
+    }
+
+    /// Ends without emptying a database that is someone else's.
+    fn leave(mut self) {
+        self.url.clear();
     }
 
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}/", self.port)
+        self.url.clone()
     }
 
     /// The service's handle: kill it, start it, restart it.
-    pub fn service(&mut self) -> &mut Service {
-        &mut self.service
+    ///
+    /// # Errors
+    /// If someone else runs it: it is not ours to break.
+    pub fn service(&mut self) -> Result<&mut Service> {
+        Ok(&mut self.own.as_mut().context(NOT_OURS)?.service)
     }
 
-    /// Its process, for whoever counts CPU time.
-    pub fn pids(&self) -> impl FnMut() -> Vec<u32> + Send + 'static {
-        self.service.pids()
+    /// Its process, for whoever counts CPU time; none where someone else runs it.
+    pub fn pids(&self) -> Option<impl FnMut() -> Vec<u32> + Send + 'static + use<>> {
+        self.own.as_ref().map(|own| own.service.pids())
     }
 
     /// `Redis 7.0.15`.
@@ -74,13 +120,14 @@ impl Redis {
 
     /// Forgets everything.
     pub fn flush(&self) -> Result<()> {
-        self.command(&["FLUSHALL", "SYNC"])
+        self.command(&["FLUSHDB", "SYNC"])
     }
 
     /// Writes down what it holds now, for a later [`restore`](Self::restore).
     pub fn dump(&self) -> Result<()> {
+        let own = self.own.as_ref().context(NOT_OURS)?;
         self.command(&["SAVE"])?;
-        fs::copy(self.path(DUMP), self.path(KEPT)).context("Redis wrote no dump")?;
+        fs::copy(own.path(DUMP), own.path(KEPT)).context("Redis wrote no dump")?;
         Ok(())
     }
 
@@ -90,16 +137,17 @@ impl Redis {
     /// # Errors
     /// If there was no dump.
     pub fn restore(&mut self) -> Result<()> {
-        if !self.path(KEPT).exists() {
+        let own = self.own.as_mut().context(NOT_OURS)?;
+        if !own.path(KEPT).exists() {
             bail!("there is no dump of Redis to restore: the scenario must take one first");
         }
-        self.service.kill();
-        let _ = fs::remove_dir_all(self.path("appendonlydir"));
-        let _ = fs::remove_file(self.path("appendonly.aof"));
-        fs::copy(self.path(KEPT), self.path(DUMP))?;
-        self.from_dump.store(true, Relaxed);
-        let started = self.service.start();
-        self.from_dump.store(false, Relaxed);
+        own.service.kill();
+        let _ = fs::remove_dir_all(own.path("appendonlydir"));
+        let _ = fs::remove_file(own.path("appendonly.aof"));
+        fs::copy(own.path(KEPT), own.path(DUMP))?;
+        own.from_dump.store(true, Relaxed);
+        let started = own.service.start();
+        own.from_dump.store(false, Relaxed);
         started?;
         self.command(&["CONFIG", "SET", "appendonly", "yes"])?;
         self.await_first_append_file()
@@ -122,13 +170,10 @@ impl Redis {
     }
 
     fn connect(&self) -> Result<redis::Connection> {
-        let connection = redis::Client::open(self.url())?.get_connection_with_timeout(ANSWER_WITHIN)?;
+        let connection =
+            redis::Client::open(self.url.as_str())?.get_connection_with_timeout(ANSWER_WITHIN)?;
         connection.set_read_timeout(Some(ANSWER_WITHIN))?;
         Ok(connection)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
     }
 
     fn command(&self, words: &[&str]) -> Result<()> {
@@ -138,6 +183,21 @@ impl Redis {
             command.arg(*word);
         });
         command.exec(&mut connection).with_context(|| format!("Redis refused {}", words.join(" ")))
+    }
+}
+
+impl Own {
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+}
+
+impl Drop for Redis {
+    /// Someone else's Redis is left as it was found.
+    fn drop(&mut self) {
+        if self.own.is_none() && !self.url.is_empty() {
+            let _ = self.flush();
+        }
     }
 }
 

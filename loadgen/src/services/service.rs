@@ -93,7 +93,7 @@ impl Service {
     }
 
     /// Its process, if it runs; asked again at each call, for whoever counts CPU time.
-    pub fn pids(&self) -> impl FnMut() -> Vec<u32> + Send + 'static {
+    pub fn pids(&self) -> impl FnMut() -> Vec<u32> + Send + 'static + use<> {
         let pid = Arc::clone(&self.pid);
         move || Some(pid.load(Relaxed)).filter(|&pid| pid != 0).into_iter().collect()
     }
