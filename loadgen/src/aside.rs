@@ -1,5 +1,8 @@
 //! What is asked of the servers beside the load, once it is over.
 
+use std::thread::{self, ScopedJoinHandle};
+
+use anyhow::{Result, anyhow};
 use proofload_reports::run::Measurement;
 use proofload_scenarios::Scenario;
 use proofload_scenarios::scenario::Probe;
@@ -27,12 +30,25 @@ pub(crate) fn ask(scenario: &Scenario, subjects: &[Subject], into: &mut Measurem
 /// Every variant keeps the same contract: that of its API is what a new design must not break.
 fn contract(subjects: &[Subject], into: &mut Measurement) {
     let (mut answers, mut violations) = (0, Vec::new());
-    for subject in subjects {
-        let Place::Bundled(deployment) = &subject.place else { continue };
-        match contract::examine(&deployment.base_url()) {
+    let bases: Vec<(&str, String)> = subjects
+        .iter()
+        .filter_map(|subject| match &subject.place {
+            Place::Bundled(deployment) => Some((subject.variant(), deployment.base_url())),
+            Place::Given { .. } => None,
+        })
+        .collect();
+    // At once: each waits until a link that lives for a second is gone.
+    let found: Vec<(&str, Result<contract::Findings>)> = thread::scope(|scope| {
+        let examined: Vec<_> =
+            bases.iter().map(|(variant, base)| (*variant, scope.spawn(|| contract::examine(base)))).collect();
+        let joined =
+            |it: ScopedJoinHandle<_>| it.join().unwrap_or_else(|_| Err(anyhow!("the session broke down")));
+        examined.into_iter().map(|(variant, thread)| (variant, joined(thread))).collect()
+    });
+    for (variant, found) in found {
+        match found {
             Ok(found) => {
                 answers += found.answers;
-                let variant = subject.variant();
                 violations
                     .extend(found.violations.into_iter().map(|it| format!("contract, {variant}: {it}")));
             }

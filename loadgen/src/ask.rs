@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Error, Result, bail};
+use proofload_scenarios::scenario::ValueSource;
 use proofload_scenarios::{Claim, Scenario, catalogue};
 
 use crate::cli::Profile;
@@ -59,7 +60,11 @@ pub fn claims(names: &[String], profile: Profile, lab: &Lab) -> Result<Asked> {
 /// As [`claims`].
 pub fn scenario(name: &str) -> Result<Scenario> {
     if is_file_name(name) {
-        return Ok(Scenario::parse(&read(name)?, name)?);
+        let mut scenario = Scenario::parse(&read(name)?, name)?;
+        if let Some(beside) = Path::new(name).parent() {
+            find_files_beside(&mut scenario, beside);
+        }
+        return Ok(scenario);
     }
     match catalogue::scenario(name) {
         Some(scenario) => Ok(scenario.clone()),
@@ -116,6 +121,17 @@ fn needed(claim: &Claim, beside: Option<&Path>) -> Result<Vec<Scenario>> {
         scenarios.push(found);
     }
     Ok(scenarios)
+}
+
+/// Files that a scenario names are looked for beside it, wherever the command is given.
+fn find_files_beside(scenario: &mut Scenario, directory: &Path) {
+    let found = |file: &mut String| *file = directory.join(&*file).to_string_lossy().into_owned();
+    for value in scenario.values.values_mut() {
+        if let ValueSource::Csv { file, .. } = value {
+            found(file);
+        }
+    }
+    scenario.http.ca_file.iter_mut().for_each(found);
 }
 
 fn known_claim(name: &str) -> Result<Claim> {

@@ -18,9 +18,7 @@ use crate::{ask, interrupt};
 pub fn check(args: &CheckArgs) -> Result<u8> {
     let lab = Lab::open(&args.place)?;
     let asked = ask::claims(&args.claims, args.profile, &lab)?;
-    for (claim, obstacle) in &asked.left_out {
-        eprintln!("not checked: {claim}: {obstacle}");
-    }
+    tell_left_out(&asked.left_out, lab.has_services());
     let plan = Plan::of(&asked.scenarios, &lab);
     if args.plan {
         print!("{plan}");
@@ -40,4 +38,16 @@ pub fn check(args: &CheckArgs) -> Result<u8> {
     }
     progress.finish();
     destination.publish(&session.end(), args.output.json)
+}
+
+/// Without services most claims are left out for the same reason, which is told once.
+fn tell_left_out(left_out: &[(String, String)], services: bool) {
+    let named: Vec<&str> = left_out.iter().map(|(claim, _)| claim.as_str()).collect();
+    match services {
+        false if named.len() > 1 => eprintln!(
+            "not checked: {}: they need PostgreSQL and Redis, which --backends spawn starts",
+            named.join(", ")
+        ),
+        _ => left_out.iter().for_each(|(claim, obstacle)| eprintln!("not checked: {claim}: {obstacle}")),
+    }
 }

@@ -103,6 +103,9 @@ pub struct Place {
     /// `/metrics`, claims may name them: `target.http_requests_total`.
     #[arg(long, value_name = "URL")]
     pub target: Option<String>,
+    /// Another build of proofload, whose server is measured instead of this one's.
+    #[arg(long, value_name = "PROGRAM")]
+    pub server: Option<PathBuf>,
     /// Address of the bundled server; a free loopback port where nothing is said.
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<SocketAddr>,
@@ -202,6 +205,13 @@ fn margin(text: &str) -> Result<f64, String> {
 
 impl GateArgs {
     pub fn place(&self) -> Place {
-        Place { backends: self.backends, database_url: None, redis_url: None, target: None, listen: None }
+        Place {
+            backends: self.backends,
+            database_url: None,
+            redis_url: None,
+            target: None,
+            server: None,
+            listen: None,
+        }
     }
 }

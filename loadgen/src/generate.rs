@@ -157,8 +157,7 @@ impl<'a> Generator<'a> {
         Ok((exchange, workload))
     }
 
-    /// The scenario's own HTTP requests; files of values are looked for in the working directory. Ends where such a
-    /// file does.
+    /// The scenario's own HTTP requests. Ends where a file of their values does.
     fn templates(&self, phase: u64) -> Result<(Arc<dyn Exchange>, Source<Operation>)> {
         let templates = Templates::of_scenario(&self.target.host, self.scenario, Path::new("."))?;
         let end = templates.end().unwrap_or(u64::MAX);

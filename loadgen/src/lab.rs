@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::env;
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use proofload_scenarios::scenario::{
@@ -27,6 +27,8 @@ pub struct Lab {
     /// One PostgreSQL for all deployments, each in a database of its own; none: SQLite.
     postgres: Option<RefCell<Postgres>>,
     redis: RedisSource,
+    /// The build of proofload whose server is measured.
+    server: PathBuf,
     snapshots: RefCell<HashMap<String, Snapshot>>,
     /// A service that already runs, to be measured instead of the bundled server.
     pub target: Option<String>,
@@ -76,7 +78,14 @@ impl Lab {
             (None, Backends::Embedded) => None,
         };
         let (postgres, redis) = (postgres.map(RefCell::new), RedisSource::of(place));
+        let server = match &place.server {
+            Some(program) => program.canonicalize().with_context(|| {
+                format!("--server {}: give a proofload executable that exists", program.display())
+            })?,
+            None => env::current_exe().context("this program's own path is unknown")?,
+        };
         Ok(Self {
+            server,
             cores,
             listen,
             postgres,
@@ -202,11 +211,10 @@ impl Lab {
     /// # Errors
     /// When a server does not come up.
     pub fn deploy(&self, scenario: &Scenario) -> Result<Vec<Deployment>> {
-        let this = env::current_exe().context("this program's own path is unknown")?;
         if scenario.variants.is_empty() {
-            return Ok(vec![self.start("default", &ServerSettings::default(), &this)?]);
+            return Ok(vec![self.start("default", &ServerSettings::default(), &self.server)?]);
         }
-        scenario.variants.iter().map(|(name, settings)| self.start(name, settings, &this)).collect()
+        scenario.variants.iter().map(|(name, settings)| self.start(name, settings, &self.server)).collect()
     }
 
     /// Starts the servers of `program`, a build of proofload.

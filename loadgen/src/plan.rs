@@ -79,7 +79,7 @@ fn preparation_s(scenario: &Scenario, links_known: bool, services: bool) -> f64 
         + made
         + variants * links / LINKS_COPIED_PER_S
         + if of_capacity { CALIBRATION_S } else { 0.0 }
-        + if scenario.probes.contains(&Probe::Contract) { CONTRACT_S * variants } else { 0.0 }
+        + if scenario.probes.contains(&Probe::Contract) { CONTRACT_S } else { 0.0 }
 }
 
 fn same_links(one: &Scenario, other: &Scenario) -> bool {

@@ -68,7 +68,7 @@ impl Unit {
             Metric::Versus { .. } => Unit::Times,
             Metric::Response { .. } | Metric::Service { .. } => Unit::Microseconds,
             Metric::Fact { name } => Unit::of_fact(name),
-            Metric::Ratio { .. } | Metric::Count { .. } => Unit::Plain,
+            Metric::Ratio { .. } | Metric::Count { .. } | Metric::Rate { .. } => Unit::Plain,
         }
     }
 

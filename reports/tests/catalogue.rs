@@ -11,7 +11,9 @@ fn slices(scenario: &Scenario) -> usize {
 
 fn fewest(check: &Check) -> usize {
     match check.metric {
-        Metric::Ratio { .. } | Metric::Response { .. } | Metric::Service { .. } => FEWEST_SLICES,
+        Metric::Ratio { .. } | Metric::Rate { .. } | Metric::Response { .. } | Metric::Service { .. } => {
+            FEWEST_SLICES
+        }
         Metric::Versus { .. } => 2 * FEWEST_BLOCKS,
         Metric::Count { .. } | Metric::Fact { .. } => 1,
     }

@@ -71,6 +71,12 @@ pub enum Metric {
         #[serde(default)]
         variant: Option<String>,
     },
+    /// Σ of `sum` per second of the measurement: throughput.
+    Rate {
+        sum: Vec<String>,
+        #[serde(default)]
+        variant: Option<String>,
+    },
     /// A quantile (0 to 1) of the response time in microseconds; open runs only.
     Response {
         quantile: f64,

@@ -97,6 +97,7 @@ impl Metric {
             Self::Versus { compare, .. } => vec![&compare.of, &compare.over],
             Self::Ratio { variant, .. }
             | Self::Count { variant, .. }
+            | Self::Rate { variant, .. }
             | Self::Response { variant, .. }
             | Self::Service { variant, .. } => variant.iter().map(String::as_str).collect(),
             Self::Fact { .. } => Vec::new(),
@@ -107,7 +108,7 @@ impl Metric {
     pub fn counters(&self) -> impl Iterator<Item = &str> {
         let (sum, per): (&[String], &[String]) = match self {
             Self::Ratio { sum, per, .. } | Self::Versus { sum, per, .. } => (sum, per),
-            Self::Count { sum, .. } => (sum, &[]),
+            Self::Count { sum, .. } | Self::Rate { sum, .. } => (sum, &[]),
             Self::Response { .. } | Self::Service { .. } | Self::Fact { .. } => (&[], &[]),
         };
         sum.iter().chain(per).map(String::as_str)
@@ -127,6 +128,7 @@ impl Metric {
                 })
             }
             Self::Count { sum, .. } => check_counters("metric.count.sum", sum),
+            Self::Rate { sum, .. } => check_counters("metric.rate.sum", sum),
             Self::Response { quantile, .. } => check_quantile("metric.response.quantile", *quantile),
             Self::Service { quantile, .. } => check_quantile("metric.service.quantile", *quantile),
             Self::Fact { name } => need(!name.is_empty(), "metric.fact.name", || {

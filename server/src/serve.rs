@@ -228,6 +228,13 @@ async fn drain(
         () = grace => {}
         () = accept_until_empty(&listener, crew) => {}
     }
+    // Whoever connected before now is answered; closing the listener resets those that were not taken in.
+    while let Ok(accepted) = tokio::time::timeout(Duration::ZERO, listener.accept()).await {
+        if accepted.is_err() {
+            break;
+        }
+        deal(crew, accepted).await;
+    }
     drop(listener);
     crew.close();
     if tokio::time::timeout(config.limits.drain_timeout(), working.recv()).await.is_err() {

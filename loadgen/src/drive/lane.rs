@@ -11,6 +11,7 @@ use super::open::{Arrival, OpenFeed};
 use super::worker::{LaneState, Shared};
 use crate::connect::{Connection, DialError, dial};
 use crate::exchange::{Failure, Judgement, Operation};
+use crate::pace::nanoseconds;
 use crate::record::{Outcome, Sample};
 
 /// Where a lane's work comes from.
@@ -28,11 +29,18 @@ pub struct Lane {
     shared: Rc<Shared>,
     /// Connections that failed in a row.
     refusals: u32,
+    /// Which process the connection goes to: so many after the lane's own.
+    process: usize,
+    /// The process that last ended a connection in good order or took none, and until when others are asked before it.
+    spared: (usize, u64),
 }
+
+/// A process that ends its connections in good order is about to go: how long a balancer leaves it alone.
+const SPARED: Duration = Duration::from_secs(2);
 
 impl Lane {
     pub fn new(index: usize, connection: Option<Connection>, feed: Feed, shared: Rc<Shared>) -> Self {
-        Self { index, connection, feed, shared, refusals: 0 }
+        Self { index, connection, feed, shared, refusals: 0, process: 0, spared: (0, 0) }
     }
 
     pub async fn run(mut self) {
@@ -152,6 +160,10 @@ impl Lane {
 
     /// Has a connection ready: the one at hand, or a new one if the target closed it. When it was.
     async fn connect(&mut self, now: u64) -> Result<u64, Failure> {
+        // Away from its own process it goes back as soon as that is no longer spared.
+        if self.process != 0 && now >= self.spared.1 {
+            self.connection = None;
+        }
         if let Some(connection) = &mut self.connection {
             let state = &self.shared.lanes[self.index];
             let ready = poll_fn(|context| match connection.poll_ready(context) {
@@ -163,6 +175,7 @@ impl Lane {
                 return Ok(now);
             }
             self.connection = None;
+            self.spared = (self.process, now + nanoseconds(SPARED));
         }
         let shared = self.shared.clone();
         let dialled = self.dial().await;
@@ -179,19 +192,31 @@ impl Lane {
     }
 
     /// A connection to the lane's own process, or to the next that takes one: what a balancer does with a process that is
-    /// away. Nothing was sent yet, so no request is tried twice.
-    async fn dial(&self) -> Result<Connection, DialError> {
+    /// away, or has just said that it goes. Nothing was sent yet, so no request is tried twice.
+    async fn dial(&mut self) -> Result<Connection, DialError> {
         let Drive { target, timeout, .. } = &self.shared.drive;
-        let mut attempt = 0;
-        loop {
-            let process = target.of_connection(self.index + attempt);
-            let dialled = tokio::time::timeout(*timeout, dial(&process, self.shared.clock)).await;
-            let dialled = dialled.unwrap_or_else(|_| Err(DialError::timeout(*timeout)));
-            attempt += 1;
-            if dialled.is_ok() || attempt > target.others.len() {
-                return dialled;
+        let (spared, until) = self.spared;
+        let processes = 1 + target.others.len();
+        let mut order: Vec<usize> = (0..processes).collect();
+        if self.shared.clock.now() < until {
+            order.sort_by_key(|process| *process == spared);
+        }
+        let mut last = None;
+        for process in order {
+            let address = target.of_connection(self.index + process);
+            let dialled = tokio::time::timeout(*timeout, dial(&address, self.shared.clock)).await;
+            match dialled.unwrap_or_else(|_| Err(DialError::timeout(*timeout))) {
+                Ok(connection) => {
+                    self.process = process;
+                    return Ok(connection);
+                }
+                Err(error) => {
+                    self.spared = (process, self.shared.clock.now() + nanoseconds(SPARED));
+                    last = Some(error);
+                }
             }
         }
+        Err(last.expect("there is at least one process"))
     }
 
     async fn request(&mut self, operation: Operation) -> Result<Judgement, Failure> {

@@ -8,7 +8,7 @@ use super::validity::{is_of_ledger, of_ledger, total};
 use super::words;
 use crate::figure;
 use crate::run::{Measurement, Series};
-use crate::statistics::bootstrap::{self, FEWEST_BLOCKS, FEWEST_SLICES, RESAMPLES};
+use crate::statistics::bootstrap::{self, FEWEST_BLOCKS, FEWEST_SLICES, RESAMPLES, Resampled};
 use crate::statistics::{Estimate, proportion, quantile, rare};
 
 /// An estimate, and what else decides how it may be used.
@@ -44,6 +44,7 @@ pub(super) fn measure(
         }
         Metric::Versus { sum, per, compare } => versus(check, sum, per, compare, series),
         Metric::Count { sum, .. } => count(check, sum, measurement, series),
+        Metric::Rate { sum, .. } => Ok(rate(check, sum, series[0])),
         Metric::Response { quantile, .. } => time(check, "response", *quantile, series[0]),
         Metric::Service { quantile, .. } => time(check, "service", *quantile, series[0]),
         Metric::Fact { name } => fact(name, measurement),
@@ -109,16 +110,29 @@ fn ratio(
     Ok(Measured { estimate: estimate.divided_by(scale), needed, doubts, notes: notes.into_iter().collect() })
 }
 
+/// Σ per second of the slices.
+fn rate(check: &Check, sum: &[String], series: &Series) -> Measured {
+    let slices: Vec<(f64, f64)> =
+        series.slices.iter().map(|slice| (slice.sum(sum) as f64, slice.duration_s)).collect();
+    let (events, seconds) = slices.iter().fold((0.0, 0.0), |(x, y), slice| (x + slice.0, y + slice.1));
+    let (low, high) = rare::poisson(events as u64, check.confidence);
+    let (estimate, doubts) = match slices.len() >= FEWEST_SLICES {
+        true => (resampled(check, &slices).1, Vec::new()),
+        false => {
+            let method = "the best case, as if all came by chance".to_owned();
+            let samples = slices.len() as f64;
+            let value = events / seconds;
+            (Estimate { value, low: value, high: value, samples, method }, vec![too_few_slices(slices.len())])
+        }
+    };
+    let few = events < rare::FEW as f64;
+    let estimate = if few { estimate.widened_to(low / seconds, high / seconds) } else { estimate };
+    let needed = needed(&estimate, check.bound.value());
+    Measured { estimate, needed, doubts, notes: Vec::new() }
+}
+
 fn resampled_ratio(check: &Check, slices: &[(f64, f64)], events: f64, trials: f64) -> Estimate {
-    let found = bootstrap::ratio_of_sums(slices, check.confidence, RESAMPLES);
-    let method = format!(
-        "moving-block bootstrap over {} slices, runs of {}, {} resamples",
-        slices.len(),
-        found.block_length,
-        figure::count(RESAMPLES as u64)
-    );
-    let runs = slices.len() as f64 / found.block_length as f64;
-    let estimate = Estimate { value: found.value, low: found.low, high: found.high, samples: runs, method };
+    let (found, estimate) = resampled(check, slices);
     if events <= trials {
         let effect = quantile::design_effect_of(&found, trials);
         return widened_to_exact(estimate, events, trials, effect, check.confidence);
@@ -128,6 +142,19 @@ fn resampled_ratio(check: &Check, slices: &[(f64, f64)], events: f64, trials: f6
         return estimate.widened_to(low / trials, high / trials);
     }
     estimate
+}
+
+fn resampled(check: &Check, slices: &[(f64, f64)]) -> (Resampled, Estimate) {
+    let found = bootstrap::ratio_of_sums(slices, check.confidence, RESAMPLES);
+    let method = format!(
+        "moving-block bootstrap over {} slices, runs of {}, {} resamples",
+        slices.len(),
+        found.block_length,
+        figure::count(RESAMPLES as u64)
+    );
+    let runs = slices.len() as f64 / found.block_length as f64;
+    let estimate = Estimate { value: found.value, low: found.low, high: found.high, samples: runs, method };
+    (found, estimate)
 }
 
 /// A share is never known better than from as many independent trials. Resampling alone would promise

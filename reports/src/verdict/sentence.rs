@@ -104,6 +104,7 @@ fn measured(verdict: &CheckVerdict, measurement: Option<&Measurement>) -> String
             let value = if verdict.estimate == Some(0.0) { "no".to_owned() } else { value };
             format!("There were {value} {}, {}", words::noun(sum), verdict.method)
         }
+        Metric::Rate { sum, .. } => format!("There were {value} {} per second", words::noun(sum)),
         Metric::Response { quantile, .. } => {
             format!("{} of responses took at most {value}", percent(*quantile))
         }

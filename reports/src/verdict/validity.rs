@@ -26,6 +26,7 @@ pub(super) fn series<'a>(check: &Check, measurement: &'a Measurement) -> Result<
             [&compare.of, &compare.over].into_iter().map(|name| one_series(measurement, Some(name))).collect()
         }
         Metric::Ratio { variant, .. }
+        | Metric::Rate { variant, .. }
         | Metric::Response { variant, .. }
         | Metric::Service { variant, .. } => Ok(vec![one_series(measurement, variant.as_deref())?]),
         Metric::Count { sum, .. } if sum.iter().all(|name| is_of_ledger(name)) => Ok(Vec::new()),
@@ -74,7 +75,7 @@ fn unfit(check: &Check) -> Option<String> {
     }
     let (sum, per) = match &check.metric {
         Metric::Ratio { sum, per, .. } | Metric::Versus { sum, per, .. } => (&sum[..], &per[..]),
-        Metric::Count { sum, .. } => (&sum[..], &[][..]),
+        Metric::Count { sum, .. } | Metric::Rate { sum, .. } => (&sum[..], &[][..]),
         _ => (&[][..], &[][..]),
     };
     counted_twice(sum).or_else(|| counted_twice(per))
@@ -96,7 +97,7 @@ fn counted_twice(names: &[String]) -> Option<String> {
 pub(super) fn counters(metric: &Metric) -> Vec<String> {
     match metric {
         Metric::Ratio { sum, per, .. } | Metric::Versus { sum, per, .. } => [&sum[..], per].concat(),
-        Metric::Count { sum, .. } => sum.clone(),
+        Metric::Count { sum, .. } | Metric::Rate { sum, .. } => sum.clone(),
         Metric::Response { .. } | Metric::Service { .. } | Metric::Fact { .. } => Vec::new(),
     }
 }

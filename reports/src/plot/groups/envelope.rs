@@ -15,13 +15,14 @@ const CLAIMED: f64 = 0.99;
 const ACROSS: usize = 36;
 const UP: usize = 24;
 
-/// A map for each number of links; the workload decides the rest.
+/// A map for each number of links; the workload decides the rest. Points whose popularity drifts are drawn by the drift.
 pub fn plots(points: &[Point]) -> Vec<Plot> {
-    let spots: Vec<Spot> = points.iter().filter_map(Spot::of).collect();
-    let mut links: Vec<u32> = spots.iter().map(|spot| spot.links).collect();
+    let (drifting, still): (Vec<Spot>, Vec<Spot>) =
+        points.iter().filter_map(Spot::of).partition(|spot| spot.half_life.is_some());
+    let mut links: Vec<u32> = still.iter().map(|spot| spot.links).collect();
     links.sort_unstable();
     links.dedup();
-    links.into_iter().map(|links| plot(links, &spots)).collect()
+    links.into_iter().map(|links| plot(links, &still)).chain(drift(&drifting)).collect()
 }
 
 /// A measured point: the workload, the cache, and what came of it.
@@ -29,6 +30,8 @@ struct Spot {
     links: u32,
     zipf: f64,
     entries: u32,
+    /// Visits after which half of the links have another rank, where popularity drifts.
+    half_life: Option<u64>,
     hit_rate: f64,
 }
 
@@ -39,6 +42,7 @@ impl Spot {
         Some(Spot {
             links: links.count,
             zipf: links.zipf,
+            half_life: links.half_life_visits,
             entries: *point.measurement.facts.get("cache_entries")? as u32,
             hit_rate: hits::rate(series)?,
         })
@@ -77,6 +81,58 @@ fn plot(links: u32, spots: &[Spot]) -> Plot {
         chart: Chart::new(x, y, layers),
         table: table(&spots),
     }
+}
+
+/// The hit rate against the drift of popularity: where half of the links change rank within few visits, a cache knows the
+/// past only.
+fn drift(spots: &[Spot]) -> Option<Plot> {
+    let mut points: Vec<(f64, f64)> =
+        spots.iter().filter_map(|spot| Some((spot.half_life? as f64, spot.hit_rate))).collect();
+    points.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (first, (fastest, worst)) = (spots.first()?, points.first().copied()?);
+    let (slowest, best) = points.last().copied()?;
+    if points.len() < 2 {
+        return None;
+    }
+    let attainable = ceiling(first.links, first.zipf, first.entries);
+    let x = Axis::log(
+        "visits until half of the links have another rank",
+        Reading::Number,
+        points.iter().map(|it| it.0),
+    );
+    let low = points.iter().map(|it| it.1).fold(attainable, f64::min);
+    let y = Axis::linear("hit rate", Reading::Percent, (low - 0.05).max(0.0), 1.0);
+    let mut table = Table::new(["half-life, visits", "measured", "ceiling without drift"]);
+    for (half_life, rate) in &points {
+        table.rows.push(vec![
+            figure::count(*half_life as u64),
+            format!("{:.2} %", rate * 100.0),
+            format!("{:.2} %", attainable * 100.0),
+        ]);
+    }
+    let layers = vec![
+        Layer::Level { name: "99 %".to_owned(), value: CLAIMED },
+        Layer::Level { name: "ceiling".to_owned(), value: attainable },
+        Layer::Marked { name: "measured".to_owned(), look: Ink::Series(0).look(), points },
+    ];
+    Some(Plot {
+        id: "drift".to_owned(),
+        title: "The hit rate where popularity drifts".to_owned(),
+        caption: format!(
+            "{} links by Zipf {}, {} entries. The ceiling is that of a cache that always knows the hottest. Where half of \
+             the links change rank within {} visits the hit rate is {:.1} %, within {} visits {:.1} %.",
+            figure::count(u64::from(first.links)),
+            first.zipf,
+            figure::count(u64::from(first.entries)),
+            figure::count(fastest as u64),
+            worst * 100.0,
+            figure::count(slowest as u64),
+            best * 100.0,
+        ),
+        measurement: None,
+        chart: Chart::new(x, y, layers),
+        table,
+    })
 }
 
 /// The ceiling of every cell: the stronger the colour, the more misses remain for any cache.
@@ -151,10 +207,16 @@ impl Mass {
 fn caption(links: u32, spots: &[&Spot]) -> String {
     let holds = spots.iter().filter(|spot| spot.hit_rate >= CLAIMED).count();
     let cannot = spots.iter().filter(|spot| ceiling(links, spot.zipf, spot.entries) < CLAIMED).count();
+    let stated = |zipf: f64| figure::count(u64::from(Mass::of(links, zipf).needed(CLAIMED)));
     format!(
         "Measured hit rates in percent, on the ceiling that no cache can pass; right of the line 99 % is within reach. \
-         Of {} measured points {holds} reach 99 %; at {cannot} no cache of that size could.",
-        spots.len()
+         Of {} measured points {holds} reach 99 %; at {cannot} no cache of that size could: 99 % of the visits to {} links \
+         take {} entries at Zipf 0.99, {} at 1.2 and {} at 1.41.",
+        spots.len(),
+        figure::count(u64::from(links)),
+        stated(0.99),
+        stated(1.2),
+        stated(1.41),
     )
 }
 

@@ -1,0 +1,167 @@
+//! Claims of a user's own, about a service that is none of ours.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread;
+
+use tempfile::TempDir;
+
+const CLAIM: &str = r#"
+id = "shop"
+statement = "the shop answers everyone, and quickly"
+[[check]]
+kind = "upheld"
+title = "p99 of responses at most a minute"
+scenario = "shop-load"
+metric.response = { quantile = 0.99 }
+bound.at-most = 60_000_000
+[[check]]
+kind = "upheld"
+title = "no failed request"
+scenario = "shop-load"
+metric.count = { sum = ["client.wrong", "client.timeout", "client.error", "client.dropped"] }
+bound.at-most = 0
+[[check]]
+kind = "upheld"
+title = "≥ 20 right answers per second"
+scenario = "shop-load"
+metric.rate = { sum = ["client.ok"] }
+bound.at-least = 20
+[[check]]
+kind = "upheld"
+title = "≤ 3 look-ups in its store per request, as it counts them"
+scenario = "shop-load"
+metric.ratio = { sum = ["target.store_lookups_total"], per = ["client.ok"] }
+bound.at-most = 3
+agree = [{ counters = ["target.http_requests_total*", "client.sent"], within = 0.2 }]
+"#;
+
+const SCENARIO: &str = r#"
+name = "shop-load"
+[load.open]
+schedule = { poisson = { per-second = 200 } }
+connections = 4
+[phases]
+warm_up_s = 0.2
+measurement_s = 3.2
+slice_s = 0.1
+[value.user]
+csv = { file = "users.csv", column = "name" }
+[[operation]]
+action.http = { path = "/hello/{user}", status = 200, answer_contains = "hello" }
+"#;
+
+/// A service with two look-ups a request, which counts in Prometheus's format.
+struct Shop {
+    requests: AtomicU64,
+    lookups_each: u64,
+}
+
+impl Shop {
+    fn open(lookups_each: u64) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let shop = Arc::new(Shop { requests: AtomicU64::new(0), lookups_each });
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let shop = shop.clone();
+                thread::spawn(move || shop.serve(client));
+            }
+        });
+        url
+    }
+
+    fn serve(&self, client: TcpStream) {
+        let _ = client.set_nodelay(true);
+        let mut requests = BufReader::new(client.try_clone().unwrap());
+        let mut answers = client;
+        loop {
+            let (mut request, mut line) = (String::new(), String::new());
+            if requests.read_line(&mut request).unwrap_or(0) == 0 {
+                return;
+            }
+            while requests.read_line(&mut line).unwrap_or(0) > 2 {
+                line.clear();
+            }
+            let body = match request.starts_with("GET /metrics") {
+                true => self.metrics(),
+                false => {
+                    self.requests.fetch_add(1, Relaxed);
+                    "hello".to_owned()
+                }
+            };
+            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+            if answers.write_all(answer.as_bytes()).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn metrics(&self) -> String {
+        let requests = self.requests.load(Relaxed);
+        format!(
+            "# TYPE http_requests_total counter\nhttp_requests_total{{code=\"200\"}} {requests}\n\
+             # TYPE store_lookups_total counter\nstore_lookups_total {}\n",
+            requests * self.lookups_each
+        )
+    }
+}
+
+/// The files lie in a folder of their own, and the command is given elsewhere.
+fn check(place: &Path, url: &str) -> Output {
+    let folder = place.join("claims");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("shop.toml"), CLAIM).unwrap();
+    fs::write(folder.join("shop-load.toml"), SCENARIO).unwrap();
+    fs::write(folder.join("users.csv"), "name,age\nann,7\nbob,9\n").unwrap();
+    Command::new(env!("CARGO_BIN_EXE_proofload"))
+        .args(["check", "claims/shop.toml", "--out", "report", "--target", url])
+        .current_dir(place)
+        .output()
+        .expect("the binary was built")
+}
+
+fn expect(output: &Output, code: i32) {
+    let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{out}\n{error}");
+}
+
+#[test]
+fn a_claim_about_any_service_holds_or_fails_by_what_client_and_service_count() {
+    let place = TempDir::new().unwrap();
+    expect(&check(place.path(), &Shop::open(2)), 0);
+    let report = fs::read_to_string(place.path().join("report/report.md")).unwrap();
+    assert!(report.contains("self-reported (the target's /metrics)"), "{report}");
+
+    let wasteful = check(place.path(), &Shop::open(5));
+    expect(&wasteful, 1);
+    let told = String::from_utf8_lossy(&wasteful.stdout).into_owned();
+    assert!(told.contains("misses ≤ 3"), "{told}");
+}
+
+#[test]
+fn a_claim_on_counters_that_the_service_does_not_show_is_invalid() {
+    let place = TempDir::new().unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    thread::spawn(move || {
+        for client in silent.incoming().flatten() {
+            thread::spawn(move || {
+                let mut requests = BufReader::new(client.try_clone().unwrap());
+                let (mut answers, mut line) = (client, String::new());
+                while requests.read_line(&mut line).unwrap_or(0) > 0 {
+                    if line == "\r\n" {
+                        let _ = answers.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello");
+                    }
+                    line.clear();
+                }
+            });
+        }
+    });
+    expect(&check(place.path(), &url), 4);
+}
