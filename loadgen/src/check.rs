@@ -4,9 +4,9 @@ use anyhow::{Context, Result};
 
 use crate::cli::CheckArgs;
 use crate::lab::Lab;
+use crate::live::Live;
 use crate::measure::measure;
 use crate::plan::Plan;
-use crate::progress::Progress;
 use crate::publish::Destination;
 use crate::session::Session;
 use crate::{ask, interrupt};
@@ -25,18 +25,18 @@ pub fn check(args: &CheckArgs) -> Result<u8> {
         return Ok(0);
     }
     let destination = Destination::prepare(&args.output, "check")?;
-    let progress = Progress::start(plan.total());
+    let live = Live::start(plan.total());
     let mut session = Session::begin("check", args.profile, &lab);
     session.run.claims = asked.claims;
     for scenario in &asked.scenarios {
         if interrupt::requested() {
             break;
         }
-        let measurement = measure(scenario, &lab, &progress)
+        let measurement = measure(scenario, &lab, &live)
             .with_context(|| format!("scenario '{}' could not be measured", scenario.name))?;
         session.run.measurements.push(measurement);
     }
-    progress.finish();
+    live.finish();
     destination.publish(&session.end(), args.output.json)
 }
 

@@ -12,9 +12,9 @@ use proofload_scenarios::scenario::ServerSettings;
 use crate::cli::{GateArgs, Profile};
 use crate::generate::{Generator, Settled};
 use crate::lab::Lab;
+use crate::live::Live;
 use crate::measure::{Phases, audit, blank, blank_series, client, conclude, describe_rate};
 use crate::observe::difference;
-use crate::progress::Progress;
 use crate::publish::Destination;
 use crate::session::Session;
 use crate::subject::Subject;
@@ -46,14 +46,14 @@ pub fn gate(args: &GateArgs) -> Result<u8> {
     let settings = the_settings(&scenario)?;
     let destination = Destination::prepare(&args.output, VERB)?;
     let rules = Rules { margin: args.margin / 100.0, ..Rules::default() };
-    let progress = Progress::start(planned(&scenario) * rules.looks[1] as u32);
+    let live = Live::start(planned(&scenario) * rules.looks[1] as u32);
     let mut session = Session::begin(VERB, Profile::Quick, &lab);
     let mut experiment = Experiment {
         scenario: &scenario,
         settings,
         lab: &lab,
         builds: &builds,
-        progress: &progress,
+        live: &live,
         measurement: blank(&scenario),
         rate: None,
         elapsed_s: 0.0,
@@ -61,7 +61,7 @@ pub fn gate(args: &GateArgs) -> Result<u8> {
     };
     let gate = experiment.measure(rules)?;
     let measurement = experiment.finish();
-    progress.finish();
+    live.finish();
     session.run.claims = vec![gate.verdict.claim];
     session.run.measurements.push(measurement);
     destination.publish(&session.end(), args.output.json)
@@ -125,7 +125,7 @@ struct Experiment<'a> {
     settings: ServerSettings,
     lab: &'a Lab,
     builds: &'a [Build; 2],
-    progress: &'a Progress,
+    live: &'a Live,
     measurement: Measurement,
     /// Found in the first block, and kept.
     rate: Option<Settled>,
@@ -157,7 +157,7 @@ impl Experiment<'_> {
             if index == first && !judge.gate(&self.measurement, BASE, HEAD).extend {
                 break;
             }
-            self.progress.phase(&format!("block {} of {first} or {last}", index + 1), planned(self.scenario));
+            self.live.phase(&format!("block {} of {first} or {last}", index + 1), planned(self.scenario));
             let mut block = self.block(index as u32, base_first)?;
             while !block.measurement.invalid_latency.is_empty()
                 && redone < last / DISTURBED_ONE_IN
@@ -202,7 +202,8 @@ impl Experiment<'_> {
             let slice = Phases::only(Duration::from_secs_f64(scenario.phases.slice_s));
             let subject = &mut subjects[side];
             let before = subject.observer.read();
-            let recording = generators[side].drive(slice, self.rate, &mut || ())?;
+            let recording =
+                generators[side].drive(slice, self.rate, &mut |boundary| self.live.show(boundary))?;
             let witnessed = difference(&before, &subject.observer.read());
             conclude(&recording, &mut block.measurement);
             subject.note(scenario, &recording);

@@ -12,7 +12,7 @@ use proofload_scenarios::schedule::{Rate as PerSecond, Schedule};
 use proofload_scenarios::workload::{self, Operation, Workload};
 
 use crate::connect::Manner;
-use crate::drive::{self, Drive, Journeys, Load, Recording, Source, Target};
+use crate::drive::{self, Boundary, Drive, Journeys, Load, Recording, Source, Target};
 use crate::exchange::{Exchange, Links, Shortener, Templates};
 use crate::interrupt;
 use crate::lab::Lab;
@@ -82,7 +82,7 @@ impl<'a> Generator<'a> {
         &mut self,
         phases: Phases,
         settled: Option<Settled>,
-        at_boundary: &mut dyn FnMut(),
+        at_boundary: &mut dyn FnMut(&mut Boundary<'_>),
     ) -> Result<Recording> {
         let load = match &self.scenario.load {
             Asked::Open { schedule, connections } => {
@@ -95,12 +95,12 @@ impl<'a> Generator<'a> {
             Asked::Journeys { users } => {
                 let users = Load::Closed { connections: *users as usize, think: Duration::ZERO };
                 let drive = self.plan(users, phases);
-                return Ok(drive::drive_journeys(&drive, &self.journeys(), &mut |_| at_boundary())?);
+                return Ok(drive::drive_journeys(&drive, &self.journeys(), at_boundary)?);
             }
         };
         let drive = self.plan(load, phases);
         let (exchange, workload) = self.next_workload()?;
-        Ok(drive::drive(&drive, exchange, workload, &mut |_| at_boundary())?)
+        Ok(drive::drive(&drive, exchange, workload, at_boundary)?)
     }
 
     fn arrivals(&self, schedule: &ScheduleSpec, settled: Option<Settled>) -> Result<Source<Duration>> {

@@ -10,6 +10,7 @@ use crate::drive::Recording;
 use crate::generate::{Generator, Settled};
 use crate::interrupt;
 use crate::lab::Lab;
+use crate::live::Live;
 use crate::measure::{ELAPSED, Phases, blank_series, conclude, describe_rate, elapsed_us};
 use crate::observe::{Reading, difference};
 use crate::subject::Subject;
@@ -19,6 +20,7 @@ pub fn interleaved(
     scenario: &Scenario,
     lab: &Lab,
     subjects: &mut [Subject],
+    live: &Live,
     into: &mut Measurement,
 ) -> Result<()> {
     let mut generators: Vec<Generator> = subjects
@@ -40,7 +42,7 @@ pub fn interleaved(
         let recording = generators[index].drive(
             Phases::only(Duration::from_secs_f64(scenario.phases.slice_s)),
             rate,
-            &mut || (),
+            &mut |boundary| live.show(boundary),
         )?;
         let after = subject.observer.read();
         conclude(&recording, into);
@@ -64,7 +66,7 @@ pub fn warm_up(
     }
     let phases = Phases::only(measured);
     for (generator, subject) in generators.iter_mut().zip(subjects) {
-        let recording = generator.drive(phases, rate, &mut || ())?;
+        let recording = generator.drive(phases, rate, &mut |_| ())?;
         subject.note(scenario, &recording);
     }
     Ok(())
@@ -73,7 +75,7 @@ pub fn warm_up(
 /// Adds one drive as one slice of a series; returns how long it lasted.
 pub fn append(
     series: &mut Series,
-    mut recording: Recording,
+    recording: Recording,
     witnessed: &Reading,
     block: u32,
     start_s: f64,
@@ -82,8 +84,8 @@ pub fn append(
         series.times.entry(name.clone()).or_default().merge(times);
     }
     let duration_s = recording.duration_s();
-    for record in std::mem::take(&mut recording.slices) {
-        let mut slice = record.into_slice(block);
+    for mut slice in recording.slices.iter() {
+        slice.block = block;
         slice.start_s += start_s;
         slice.counters.insert(ELAPSED.to_owned(), elapsed_us(&slice));
         slice.counters.extend(witnessed.clone());

@@ -1,17 +1,18 @@
 //! The knee of a target: the highest rate at which it keeps an objective, found by trying rates.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use anyhow::Result;
 use proofload_reports::knee::{Knee, Limits, Probe, Search, Slo};
-use proofload_reports::run::{Measurement, Model, Series};
+use proofload_reports::run::{Measurement, Series};
 use proofload_reports::verdict::Verdict;
 use proofload_scenarios::Scenario;
 use serde::Serialize;
 
 use crate::drive::Recording;
+use crate::interrupt;
 use crate::live::{grouped, microseconds};
+pub use crate::measure::blank;
 
 /// Most probes that a search makes.
 const PROBES: usize = 24;
@@ -29,14 +30,14 @@ pub struct Found {
     pub curve: Vec<Probe>,
 }
 
-/// Searches between a hundredth and twice the `capacity`. `drive` loads the target at a rate.
+/// Searches between a hundredth and twice the `capacity`. `drive` loads the target with Poisson arrivals at a rate.
 ///
 /// # Errors
 /// When the target cannot be reached.
 pub fn find(
     slo: Slo,
     capacity: f64,
-    mut drive: impl FnMut(f64) -> Result<(Scenario, Recording)>,
+    mut drive: impl FnMut(f64) -> Result<Measurement>,
     mut told: impl FnMut(&Probe),
 ) -> Result<Found> {
     let limits = Limits {
@@ -47,12 +48,12 @@ pub fn find(
     };
     let mut search = Search::new(capacity / 2.0, limits);
     while let Some(rate) = search.next() {
-        let (scenario, recording) = drive(rate)?;
-        let ended_early = recording.ended_early.clone();
-        let probe = slo.probe(rate, &measurement(scenario, recording));
+        let measurement = drive(rate)?;
+        let probe = slo.probe(rate, &measurement);
         told(&probe);
         search.observe(probe);
-        if ended_early.is_some() {
+        // The target died, or the user has had enough.
+        if !measurement.invalid.is_empty() || interrupt::requested() {
             break;
         }
     }
@@ -70,29 +71,38 @@ impl Found {
         let mut probes = self.curve.iter().filter(|probe| Some(probe.rate) == not_at);
         not_at.is_none() || probes.any(|probe| probe.verdict != Verdict::Invalid)
     }
+
+    /// 0: found, or known to lie outside; 3: not settled; 4: the generator set the limit.
+    pub fn exit_code(&self) -> u8 {
+        match self.knee {
+            _ if !self.trusted() => 4,
+            Knee::Unfinished { .. } => 3,
+            _ => 0,
+        }
+    }
 }
 
-fn measurement(scenario: Scenario, recording: Recording) -> Measurement {
-    let slices = recording.slices.into_iter().map(|slice| slice.into_slice(0)).collect();
+/// What one drive found, as the statistics take it.
+pub fn measurement(scenario: &Scenario, recording: Recording) -> Measurement {
+    let series = Series {
+        variant: "target".to_owned(),
+        slices: recording.slices.iter().collect(),
+        times: recording.times,
+        before_measurement: recording.before_measurement,
+    };
     Measurement {
-        scenario,
-        model: Model::Open,
-        settings: BTreeMap::new(),
-        ceiling: None,
-        series: vec![Series {
-            variant: "target".to_owned(),
-            slices,
-            times: recording.times,
-            before_measurement: recording.before_measurement,
-        }],
-        facts: BTreeMap::new(),
-        ledger: None,
-        witnesses: BTreeMap::new(),
+        series: vec![series],
         invalid_latency: recording.invalid_latency,
         invalid: recording.ended_early.into_iter().collect(),
-        remarks: Vec::new(),
-        faults: Vec::new(),
+        ..blank(scenario)
     }
+}
+
+/// A probe in one line, while the search goes on.
+pub fn line(probe: &Probe) -> String {
+    let latency = probe.latency_us.map_or_else(|| "unknown".to_owned(), microseconds);
+    let verdict = format!("{:?}", probe.verdict).to_lowercase();
+    format!("{:>12} /s  {latency:>11}  {verdict}", grouped(probe.rate))
 }
 
 impl fmt::Display for Found {
@@ -111,7 +121,7 @@ impl fmt::Display for Found {
         if !self.trusted() {
             return writeln!(
                 f,
-                "INVALID: the generator gave out before the target did; the knee may lie higher"
+                "INVALID: the generator gave out before the target did, or was disturbed; the knee may lie higher"
             );
         }
         match self.knee {

@@ -1,7 +1,6 @@
 //! How it is measured: drivers, witnesses, services, and the verbs of the `proofload` command.
 
 pub mod adhoc;
-pub mod affinity;
 pub mod api;
 pub mod aside;
 pub mod ask;
@@ -33,7 +32,6 @@ pub mod observe;
 pub mod pace;
 pub mod plan;
 pub mod prepare;
-pub mod progress;
 pub mod publish;
 pub mod record;
 pub mod replay;

@@ -1,68 +1,137 @@
-//! The live view: what a drive is doing now, as a bar in a terminal, as plain lines elsewhere.
+//! The live view: what is under way and what it measures, as a bar in a terminal, as plain lines elsewhere.
 
+use std::cell::Cell;
+use std::fmt::Write;
 use std::io::{IsTerminal, stderr};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::drive::Boundary;
 
-/// Shows rates, percentiles, errors and the time left, on standard error.
+/// Shows phases, and the rates, percentiles and errors of each drive, on standard error.
 pub struct Live {
     bar: Option<ProgressBar>,
+    started: Instant,
+    /// What all phases together are to take.
     planned: Duration,
-    /// Plain lines at most this often, in seconds.
-    every_s: f64,
-    shown_s: f64,
+    /// What the phases before this one were to take.
+    before: Cell<Duration>,
+    /// What this phase is to take.
+    phase: Cell<Duration>,
+    /// When the end is expected, in milliseconds since the start.
+    end_ms: Arc<AtomicU64>,
+    /// Plain lines at most this often.
+    every: Duration,
+    shown: Cell<Option<Instant>>,
 }
 
 impl Live {
-    /// A view of a measurement that is to last `planned`.
-    pub fn new(planned: Duration) -> Self {
-        let bar = stderr().is_terminal().then(|| {
-            let target = ProgressDrawTarget::stderr_with_hz(8);
-            let bar = ProgressBar::with_draw_target(Some(planned.as_millis() as u64), target);
-            let style = ProgressStyle::with_template("{elapsed:>4} {bar:28.cyan/dim} {msg}");
-            bar.set_style(style.expect("the template is valid"));
-            bar.enable_steady_tick(Duration::from_millis(250));
-            bar
-        });
-        let every_s = (planned.as_secs_f64() / 20.0).max(1.0);
-        Self { bar, planned, every_s, shown_s: 0.0 }
+    /// A view of phases that are to take so long together.
+    pub fn start(planned: Duration) -> Self {
+        let end_ms = Arc::new(AtomicU64::new(planned.as_millis() as u64));
+        let bar = stderr().is_terminal().then(|| bar(planned, end_ms.clone()));
+        Self {
+            bar,
+            started: Instant::now(),
+            planned,
+            before: Cell::default(),
+            phase: Cell::default(),
+            end_ms,
+            every: (planned / 20).max(Duration::from_secs(1)),
+            shown: Cell::new(None),
+        }
     }
 
-    /// Shows the slice that has ended. `more` is what the caller knows beside it: a hit rate.
-    pub fn show(&mut self, boundary: &Boundary<'_>, more: &str) {
+    /// Announces a phase, and counts the one before it as done.
+    pub fn phase(&self, name: &str, planned: Duration) {
+        self.before.set(self.before.get() + self.phase.replace(planned));
+        let left = self.planned.saturating_sub(self.before.get()).max(planned);
+        let end = self.started.elapsed() + left;
+        self.end_ms.store(end.as_millis() as u64, Ordering::Relaxed);
+        match &self.bar {
+            Some(bar) => {
+                bar.set_position(self.before.get().as_millis() as u64);
+                bar.set_prefix(shortened(name));
+                bar.set_message(String::new());
+            }
+            None => self.print(&format!("{name} ({} s left)", left.as_secs().max(1))),
+        }
+    }
+
+    /// Shows the slice that has ended.
+    pub fn show(&self, boundary: &Boundary<'_>) {
         if boundary.index == 0 {
             return;
         }
-        let ended_s = boundary.slice.start_s + boundary.slice.duration_s;
-        let line = line(boundary, (self.planned.as_secs_f64() - ended_s).max(0.0), more);
+        let line = figures(boundary);
         match &self.bar {
             Some(bar) => {
-                bar.set_position((ended_s * 1_000.0) as u64);
+                let ended = Duration::from_secs_f64(boundary.slice.start_s + boundary.slice.duration_s);
+                bar.set_position((self.before.get() + ended.min(self.phase.get())).as_millis() as u64);
                 bar.set_message(line);
             }
-            None if ended_s - self.shown_s >= self.every_s * 0.99 => {
-                eprintln!("[{ended_s:>5.1} s] {line}");
-                self.shown_s = ended_s;
+            // A slice that comes a little early shall not wait for the next.
+            None if self.shown.get().is_none_or(|shown| shown.elapsed() >= self.every.mul_f64(0.9)) => {
+                self.shown.set(Some(Instant::now()));
+                let left = self.end_ms.load(Ordering::Relaxed) as f64 / 1e3;
+                let left = (left - self.started.elapsed().as_secs_f64()).max(0.0);
+                self.print(&format!("{line}  {left:.0} s left"));
             }
             None => {}
         }
     }
 
-    pub fn finish(self) {
-        if let Some(bar) = self.bar {
+    /// Says a line that stays.
+    pub fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
     }
+
+    fn print(&self, line: &str) {
+        eprintln!("[{:>3} s] {line}", self.started.elapsed().as_secs());
+    }
 }
 
-fn line(boundary: &Boundary<'_>, left_s: f64, more: &str) -> String {
-    let slice = boundary.slice;
+/// Two lines, neither longer than 80 columns: what is under way, and its figures.
+fn bar(planned: Duration, end_ms: Arc<AtomicU64>) -> ProgressBar {
+    let target = ProgressDrawTarget::stderr_with_hz(8);
+    let bar = ProgressBar::with_draw_target(Some(planned.as_millis().max(1) as u64), target);
+    let style =
+        ProgressStyle::with_template("{elapsed:>4} {bar:24.cyan/dim} {left:>6} left  {prefix}\n     {msg}");
+    let left = move |state: &ProgressState, text: &mut dyn Write| {
+        let end = Duration::from_millis(end_ms.load(Ordering::Relaxed));
+        let _ = write!(text, "{} s", end.saturating_sub(state.elapsed()).as_secs());
+    };
+    bar.set_style(style.expect("the template is valid").with_key("left", left));
+    bar.enable_steady_tick(Duration::from_millis(250));
+    bar
+}
+
+/// What fits beside bar and times into 80 columns.
+fn shortened(name: &str) -> String {
+    const FITS: usize = 36;
+    match name.chars().count() {
+        0..=FITS => name.to_owned(),
+        _ => name.chars().take(FITS - 1).chain(['…']).collect(),
+    }
+}
+
+fn figures(boundary: &Boundary<'_>) -> String {
+    let slice = &*boundary.slice;
     let count = |name: &str| slice.counters.get(name).copied().unwrap_or(0);
     let rate = count("client.ok") as f64 / slice.duration_s.max(1e-9);
-    let latency = slice.latency.expand();
+    let latency = slice.latency.unpack();
     let quantile = |q| latency.quantile_us(q).map_or_else(|| "–".to_owned(), microseconds);
     let totals = &boundary.totals.counts;
     let mut line = format!("{} /s  p50 {}  p99 {}", grouped(rate), quantile(0.5), quantile(0.99));
@@ -70,10 +139,12 @@ fn line(boundary: &Boundary<'_>, left_s: f64, more: &str) -> String {
     if totals.dropped > 0 {
         line += &format!("  dropped {}", grouped(totals.dropped as f64));
     }
-    if !more.is_empty() {
-        line += &format!("  {more}");
+    let hits = count("server.lookups_process") + count("server.lookups_redis");
+    let lookups = hits + count("server.lookups_waiter") + count("server.lookups_store");
+    if lookups > 0 {
+        line += &format!("  hits {:.1} %", hits as f64 / lookups as f64 * 100.0);
     }
-    line + &format!("  {left_s:.0} s left")
+    line
 }
 
 /// `1234567.8` as `1,234,568`.
@@ -101,6 +172,12 @@ pub fn microseconds(us: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_name_is_cut() {
+        assert_eq!(shortened("short"), "short");
+        assert_eq!(shortened(&"n".repeat(80)).chars().count(), 36);
+    }
 
     #[test]
     fn numbers_read_well() {

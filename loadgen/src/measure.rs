@@ -9,15 +9,15 @@ use proofload_scenarios::Scenario;
 use proofload_scenarios::scenario::{Load, Probe};
 use proofload_server::codes::{Codec, PUBLIC_DEFAULT_KEY};
 
-use crate::drive::Recording;
+use crate::drive::{Boundary, Recording};
 use crate::faults::Faults;
 use crate::generate::{Generator, Script, Settled};
 use crate::health::Prober;
 use crate::interleave::interleaved;
 use crate::lab::Lab;
-use crate::observe::difference;
+use crate::live::Live;
+use crate::observe::{Reading, difference};
 use crate::plan::load_time;
-use crate::progress::Progress;
 use crate::subject::{Place, Subject};
 use crate::{aside, ceiling, facts, interrupt, ledger};
 
@@ -28,21 +28,15 @@ const PREPARATION: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// When it could not be set up. What goes wrong while it is measured is part of the measurement.
-pub fn measure(scenario: &Scenario, lab: &Lab, progress: &Progress) -> Result<Measurement> {
-    progress.phase(&format!("{}: setting up", scenario.name), PREPARATION);
+pub fn measure(scenario: &Scenario, lab: &Lab, live: &Live) -> Result<Measurement> {
+    live.phase(&format!("{}: setting up", scenario.name), PREPARATION);
     if let Some(url) = &lab.target {
-        return measure_subjects(
-            scenario,
-            lab,
-            vec![Subject::given("target", scenario, url)?],
-            progress,
-            None,
-        );
+        return measure_subjects(scenario, lab, vec![Subject::given("target", scenario, url)?], live, None);
     }
     let deployments = lab.deploy(scenario)?;
     let subjects: Vec<Subject> =
         deployments.into_iter().map(|it| Subject::prepare(scenario, lab, it)).collect::<Result<_>>()?;
-    measure_subjects(scenario, lab, subjects, progress, None)
+    measure_subjects(scenario, lab, subjects, live, None)
 }
 
 /// The same on subjects that are up and prepared; one alone may follow a script.
@@ -53,14 +47,14 @@ pub fn measure_subjects(
     scenario: &Scenario,
     lab: &Lab,
     mut subjects: Vec<Subject>,
-    progress: &Progress,
+    live: &Live,
     script: Option<Script>,
 ) -> Result<Measurement> {
-    progress.phase(&format!("{}: measuring", scenario.name), load_time(scenario));
+    live.phase(&format!("{}: measuring", scenario.name), load_time(scenario));
     let mut measurement = blank(scenario);
     match subjects.as_mut_slice() {
-        [one] => alone(scenario, lab, one, script, &mut measurement)?,
-        many => interleaved(scenario, lab, many, &mut measurement)?,
+        [one] => alone(scenario, lab, one, script, live, &mut measurement)?,
+        many => interleaved(scenario, lab, many, live, &mut measurement)?,
     }
     measurement.witnesses.insert("client".to_owned(), client());
     for subject in &subjects {
@@ -82,6 +76,7 @@ fn alone(
     lab: &Lab,
     subject: &mut Subject,
     script: Option<Script>,
+    live: &Live,
     into: &mut Measurement,
 ) -> Result<()> {
     let mut generator =
@@ -94,13 +89,20 @@ fn alone(
     let (observer, place) = (&mut subject.observer, &mut subject.place);
     // Without a warm-up the load may be ahead of the reading at the measurement's start: read before it begins.
     let mut idle = phases.warm_up.is_zero().then(|| observer.read());
-    let mut readings = Vec::new();
-    let mut at_boundary = || {
-        faults.strike(readings.len() as f64 * scenario.phases.slice_s, place, lab);
+    let (mut first, mut earlier) = (Reading::new(), None);
+    let mut at_boundary = |boundary: &mut Boundary<'_>| {
+        faults.strike(boundary.index as f64 * scenario.phases.slice_s, place, lab);
         if let Some(prober) = &mut prober {
             prober.probe();
         }
-        readings.push(idle.take().unwrap_or_else(|| observer.read()));
+        let reading = idle.take().unwrap_or_else(|| observer.read());
+        boundary.slice.counters.insert(ELAPSED.to_owned(), elapsed_us(boundary.slice));
+        match &earlier {
+            Some(earlier) => boundary.slice.counters.extend(difference(earlier, &reading)),
+            None => first = reading.clone(),
+        }
+        earlier = Some(reading);
+        live.show(boundary);
     };
     let mut recording = generator.drive(phases, rate, &mut at_boundary)?;
     into.invalid.extend(faults.failed);
@@ -109,16 +111,11 @@ fn alone(
         prober.conclude(into);
     }
     let mut series = blank_series(subject.variant());
-    series.before_measurement = readings.first().cloned().unwrap_or_default();
+    series.before_measurement = first;
     series.times = std::mem::take(&mut recording.times);
     conclude(&recording, into);
     subject.note(scenario, &recording);
-    for (record, pair) in std::mem::take(&mut recording.slices).into_iter().zip(readings.windows(2)) {
-        let mut slice = record.into_slice(0);
-        slice.counters.insert(ELAPSED.to_owned(), elapsed_us(&slice));
-        slice.counters.extend(difference(&pair[0], &pair[1]));
-        series.slices.push(slice);
-    }
+    series.slices = recording.slices.iter().collect();
     into.series.push(series);
     Ok(())
 }
@@ -222,7 +219,7 @@ pub(crate) fn elapsed_us(slice: &Slice) -> u64 {
     (slice.duration_s * 1e6).round() as u64
 }
 
-pub(crate) fn blank(scenario: &Scenario) -> Measurement {
+pub fn blank(scenario: &Scenario) -> Measurement {
     Measurement {
         scenario: scenario.clone(),
         model: match scenario.load {

@@ -304,8 +304,8 @@ impl Recorder {
 
     fn ship_slice(&mut self, at: u64) {
         let usage = Usage {
-            cpu_us: crate::affinity::thread_cpu().as_micros() as u64,
-            wait_us: crate::affinity::thread_wait().as_micros() as u64,
+            cpu_us: crate::cores::thread_cpu().as_micros() as u64,
+            wait_us: crate::cores::thread_wait().as_micros() as u64,
         };
         let mut counts = std::mem::replace(&mut self.counts, Counts::new(self.times.service.len()));
         counts.generator_cpu_us = usage.cpu_us - self.usage.cpu_us;

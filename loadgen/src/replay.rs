@@ -19,10 +19,10 @@ use proofload_scenarios::workload::Operation;
 use crate::cli::RunArgs;
 use crate::generate::Script;
 use crate::lab::Lab;
+use crate::live::Live;
 use crate::measure::measure_subjects;
 use crate::plan::Plan;
 use crate::prepare;
-use crate::progress::Progress;
 use crate::publish::Destination;
 use crate::session::Session;
 use crate::subject::Subject;
@@ -46,15 +46,15 @@ pub fn replay(path: &Path, args: &RunArgs) -> Result<u8> {
     let capacities: Vec<Option<u64>> =
         std::iter::once(None).chain(args.cache_entries.iter().map(|&entries| Some(entries))).collect();
     let scenarios: Vec<Scenario> = capacities.iter().map(|it| scenario(path, &arrivals, *it, args)).collect();
-    let progress = Progress::start(Plan::of(&scenarios, &lab).total());
+    let live = Live::start(Plan::of(&scenarios, &lab).total());
     let mut session = Session::begin("run", args.profile, &lab);
     for (scenario, capacity) in scenarios.iter().zip(capacities) {
-        let mut measurement = replay_once(scenario, &log, &arrivals, &lab, &progress, &args.link_base)?;
+        let mut measurement = replay_once(scenario, &log, &arrivals, &lab, &live, &args.link_base)?;
         measurement.ceiling = capacity.map(|entries| best_fixed_share(&log, entries));
         account(path, &log, &mut measurement);
         session.run.measurements.push(measurement);
     }
-    progress.finish();
+    live.finish();
     let run = session.end();
     let code = destination.publish(&run, args.output.json)?;
     if !args.output.json {
@@ -124,7 +124,7 @@ fn replay_once(
     log: &Replay,
     arrivals: &Arc<Vec<Duration>>,
     lab: &Lab,
-    progress: &Progress,
+    live: &Live,
     link_base: &str,
 ) -> Result<Measurement> {
     let mut deployment = lab.deploy(scenario)?.remove(0);
@@ -135,7 +135,7 @@ fn replay_once(
     let subject = Subject::new(lab, deployment, links)?;
     let visits = log.visits.iter().map(|visit| Operation::Visit { link: visit.link }).collect();
     let script = Script { arrivals: arrivals.clone(), operations: Arc::new(visits) };
-    measure_subjects(scenario, lab, vec![subject], progress, Some(script))
+    measure_subjects(scenario, lab, vec![subject], live, Some(script))
 }
 
 /// The share of visits that go to the `entries` most visited targets: what the best fixed set of links would answer.

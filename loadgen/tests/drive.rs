@@ -53,7 +53,7 @@ fn workers_share_one_schedule() {
     let recording = run(&server, every(Duration::from_millis(1)), |drive| drive.cores = vec![0, 1]).unwrap();
     assert_eq!(recording.total("client.ok"), 299);
     assert_eq!(recording.next_operation, 299);
-    assert_eq!(recording.slices.iter().map(|slice| slice.latency.expand().count()).sum::<u64>(), 299);
+    assert_eq!(recording.slices.iter().map(|slice| slice.latency.unpack().count()).sum::<u64>(), 299);
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn a_closed_drive_has_a_service_time_and_no_response_time() {
     let recording =
         drive(&spec, shortener(&target), visits(), &mut |boundary| boundaries.push(boundary.index)).unwrap();
     assert_eq!(boundaries, [0, 1, 2, 3]);
-    assert!(recording.total("client.ok") > 10);
+    assert!(recording.total("client.ok") > 100);
     assert!(!recording.times.contains_key("response"));
     assert_eq!(
         recording.total("client.ok") + recording.before_measurement["client.ok"],
@@ -81,7 +81,8 @@ fn a_connection_closed_after_each_answer_costs_no_answer() {
     let server = TestServer::start(Behaviour::ClosesEach, None).unwrap();
     let recording = run(&server, every(Duration::from_millis(2)), |_| ()).unwrap();
     assert_eq!(recording.total("client.ok"), 149);
-    assert!(recording.total("client.connects") > 10);
+    // All but the first of each of the eight connections.
+    assert_eq!(recording.total("client.connects"), 141);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Tests of truth: what is reported is what happened, and each test goes red when the measuring is broken.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +15,13 @@ use proofload::selftest::server::{Behaviour, TestServer};
 
 const GAP: Duration = Duration::from_millis(4);
 const ARRIVALS: u64 = 249;
+/// How far quantiles may lie from the truth: two gaps, and the wait for a connection in which drain and stall overlap.
+const EARLIER_MS: f64 = 10.0;
+const LATER_MS: f64 = 40.0;
+/// A busy machine can make answers later than the truth, but not each time.
+const ATTEMPTS: usize = 5;
+/// Drives that run side by side would disturb each other.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// The shortener's exchange, which holds its whole thread up once: as if its core had been taken away.
 struct HeldUp {
@@ -46,6 +53,7 @@ impl Exchange for HeldUp {
 
 /// A second of even arrivals on four connections.
 fn second(behaviour: Behaviour, hold: Duration, mutation: Mutation, waiting: usize) -> Recording {
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let server = TestServer::start(behaviour, None).unwrap();
     let target = Target::at(server.addr);
     let links = Links::new([("abc", "https://example.com/")]);
@@ -68,17 +76,30 @@ fn response_ms(recording: &Recording, q: f64) -> f64 {
 fn tells_the_stall(mutation: Mutation) -> bool {
     let every = Duration::from_secs(100);
     let behaviour = Behaviour::Stalls { every, lasting: Duration::from_millis(400) };
-    let recording = second(behaviour, Duration::ZERO, mutation, 10_000);
-    assert_eq!(recording.total("client.ok"), ARRIVALS);
-    // A busy machine can only make answers later than the truth; the quantiles may not be earlier.
-    [(0.7, 100.0), (0.9, 300.0), (0.99, 390.0)]
-        .into_iter()
-        .all(|(q, true_ms)| response_ms(&recording, q) >= true_ms - 10.0)
+    for _ in 0..ATTEMPTS {
+        let recording = second(behaviour.clone(), Duration::ZERO, mutation, 10_000);
+        assert_eq!(recording.total("client.ok"), ARRIVALS);
+        let off = [(0.7, 100.0), (0.9, 300.0), (0.99, 390.0)]
+            .map(|(q, true_ms)| response_ms(&recording, q) - true_ms);
+        // Nothing can make a request's time shorter than it was.
+        if off.iter().any(|off| *off < -EARLIER_MS) {
+            return false;
+        }
+        if off.iter().all(|off| *off <= LATER_MS) {
+            return true;
+        }
+    }
+    false
 }
 
 #[test]
 fn a_stall_is_charged_to_all_who_arrived_in_it() {
     assert!(tells_the_stall(Mutation::None));
+}
+
+#[test]
+fn a_stall_would_be_exaggerated_by_correcting_twice() {
+    assert!(!tells_the_stall(Mutation::CorrectTwice));
 }
 
 #[test]

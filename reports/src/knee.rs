@@ -83,7 +83,7 @@ impl Search {
 
     /// The rate to try next; none when the search is over.
     pub fn next(&self) -> Option<f64> {
-        if self.curve.len() >= self.limits.probes {
+        if self.curve.len() >= self.limits.probes || self.is_hopeless() {
             return None;
         }
         match self.curve.last() {
@@ -101,6 +101,12 @@ impl Search {
             (Some(holds), Some(not)) if not / holds <= precision => self.unconfirmed(holds),
             (Some(holds), Some(not)) => Some((holds * not).sqrt()),
         }
+    }
+
+    /// Whether no probe could be trusted so far: what disturbs the generator at all rates does so at lower ones.
+    fn is_hopeless(&self) -> bool {
+        const TRIED: usize = 6;
+        self.curve.len() >= TRIED && self.curve.iter().all(|probe| probe.verdict == Verdict::Invalid)
     }
 
     pub fn observe(&mut self, probe: Probe) {
@@ -307,6 +313,13 @@ mod tests {
         });
         let Knee::Found { holds_at, .. } = found.knee() else { panic!("{:?}", found.knee()) };
         assert!(holds_at <= 1_000.0, "{holds_at}: {:?}", found.curve());
+    }
+
+    #[test]
+    fn gives_up_where_no_probe_can_be_trusted() {
+        let found = search(5_000.0, LIMITS, |_, _| Verdict::Invalid);
+        assert_eq!(found.curve().len(), 6);
+        assert!(matches!(found.knee(), Knee::Unfinished { holds_at: None, .. }), "{:?}", found.knee());
     }
 
     #[test]

@@ -12,7 +12,7 @@ pub mod run;
 pub mod statistics;
 pub mod verdict;
 
-pub use distribution::Distribution;
+pub use distribution::{Distribution, Packed};
 pub use file::{ReportError, read};
 pub use render::{html, junit, markdown, table, write};
 pub use run::Run;

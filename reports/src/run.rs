@@ -6,7 +6,7 @@ use proofload_scenarios::scenario::{FaultAction, FaultTarget};
 use proofload_scenarios::{Claim, Scenario};
 use serde::{Deserialize, Serialize};
 
-use crate::distribution::Distribution;
+use crate::distribution::{Distribution, Packed};
 
 /// Version of the format. A reader refuses a newer one.
 pub const VERSION: u32 = 1;
@@ -18,6 +18,7 @@ pub const VERSION: u32 = 1;
 /// * `curve/…`: statements per create (`client.created`; `postgres.statements` or `server.statements_*`)
 ///   against the rate sent where the load is open, against the connections where it is closed; a line a variant.
 /// * `ablation/…`: each point has one technique switched off and bears its name; the first has all on.
+/// * `knee/…`: response times against the rate sent, the setting `objective` as a level.
 /// * `envelope/…`: the hit rate over `links.zipf`, `links.count` and the fact `cache_entries`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Run {
@@ -169,7 +170,7 @@ pub struct Slice {
     pub counters: BTreeMap<String, u64>,
     /// Response times in an open run, service times in a closed one.
     #[serde(default)]
-    pub latency: Distribution,
+    pub latency: Packed,
 }
 
 /// What the store held of the creates that the client saw acknowledged.

@@ -34,9 +34,7 @@ fn comparison(slower: f64) -> Run {
 
 fn slice(block: u32, start_s: f64, cost: f64) -> Slice {
     let mut slice = Slice { start_s, duration_s: 1.0, block, ..Slice::default() };
-    for request in 0..REQUESTS {
-        slice.latency.record((cost * (100_000 + request * 500) as f64) as u64);
-    }
+    slice.latency = (0..REQUESTS).map(|it| (cost * (100_000 + it * 500) as f64) as u64).collect();
     slice.counters = [
         ("client.ok", REQUESTS),
         ("client.wrong", 0),

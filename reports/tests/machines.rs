@@ -29,7 +29,7 @@ fn an_interval_log_holds_every_slice() {
     assert_eq!(read.len(), slices.clone().count());
     for ((tag, start, histogram), (variant, slice)) in read.into_iter().zip(slices) {
         assert_eq!((&tag, start), (variant, slice.start_s));
-        assert_eq!(Distribution(histogram), slice.latency);
+        assert_eq!(Distribution(histogram), slice.latency.unpack());
     }
     assert!(log.starts_with("#[Histogram log format version 1.3]\n"));
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use proofload_reports::knee::{Knee, Slo};
+use proofload_reports::knee::Slo;
 use proofload_scenarios::Scenario;
 use proofload_scenarios::scenario::{
     HttpOptions, HttpTemplate, Load as Asked, Phases, RateSpec, ScheduleSpec,
@@ -23,7 +23,7 @@ use crate::connect::{Manner, Target};
 use crate::drive::{Drive, Load, Source, capacity, drive};
 use crate::exchange::{Operation, Templates, Values};
 use crate::knee;
-use crate::live::{Live, grouped, microseconds};
+use crate::live::Live;
 use serde::Serialize;
 use summary::Summary;
 
@@ -42,9 +42,9 @@ pub struct AdhocArgs {
     /// Poisson arrivals per second, whether answers come or not. Without it the load is closed.
     #[arg(long, short, value_name = "PER_SECOND")]
     pub rate: Option<f64>,
-    /// Search the highest Poisson rate that keeps an objective, such as `p99 <= 5ms`, with no errors. Each rate
-    /// is tried for the duration.
-    #[arg(long, value_name = "OBJECTIVE", requires = "url", conflicts_with = "rate")]
+    /// Search the highest Poisson rate that keeps an objective, such as `p99 <= 5ms`, with no errors. Each rate is
+    /// tried for the duration; of a scenario, for as long as it measures.
+    #[arg(long, value_name = "OBJECTIVE", conflicts_with_all = ["rate", "access_log"])]
     pub slo: Option<Slo>,
     /// Load before the measurement begins, which is not counted.
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = duration)]
@@ -81,8 +81,11 @@ pub struct AdhocArgs {
     pub load_seed: u64,
 }
 
-/// Loads the URL, prints what came of it and returns the exit code: 0, or 4 where the measurement
-/// cannot be trusted. `stop` ends the load early.
+/// Slices of a probe of the knee: the confidence in it rests on how much they differ.
+pub const PROBE_SLICES: u32 = 50;
+
+/// Loads the URL, prints what came of it and returns the exit code: 0, 4 where the measurement cannot be
+/// trusted, or 1 where nothing was answered rightly. `stop` ends the load early.
 ///
 /// # Errors
 /// When the URL is none, does not resolve or cannot be reached.
@@ -100,12 +103,13 @@ pub fn run(args: &AdhocArgs, json: bool, stop: Arc<AtomicBool>) -> Result<u8> {
     if let Some(slo) = args.slo {
         return knee_of(args, slo, &spec, &exchange, json);
     }
-    let mut live = Live::new(args.duration);
-    let result = drive(&spec, exchange, requests(), &mut |boundary| live.show(boundary, ""));
+    let live = Live::start(args.warm_up + args.duration);
+    live.phase(url, args.warm_up + args.duration);
+    let result = drive(&spec, exchange, requests(), &mut |boundary| live.show(boundary));
     live.finish();
     let summary = Summary::of(&result?, args);
     show(&summary, json)?;
-    Ok(if summary.trusted() { 0 } else { 4 })
+    Ok(summary.exit_code())
 }
 
 fn show<T: Serialize + Display>(result: &T, json: bool) -> Result<()> {
@@ -117,28 +121,21 @@ fn show<T: Serialize + Display>(result: &T, json: bool) -> Result<()> {
     Ok(())
 }
 
-/// Searches the knee and returns the exit code: 3 where it was not found, 4 where the generator set the limit.
+/// Searches the knee and returns the exit code.
 fn knee_of(args: &AdhocArgs, slo: Slo, spec: &Drive, exchange: &Arc<Templates>, json: bool) -> Result<u8> {
     const CALIBRATION: Duration = Duration::from_secs(2);
     let calibration = Drive { measurement: CALIBRATION.min(args.duration), ..spec.clone() };
     let capacity = capacity(&calibration, exchange.clone(), requests())?;
     let probe = |rate: f64| {
         // Fine slices: they are what the confidence rests on.
-        let slice = (args.duration / 50).max(Duration::from_millis(20));
+        let slice = (args.duration / PROBE_SLICES).max(Duration::from_millis(20));
         let open = Drive { load: load(args, Some(rate))?, slice, ..spec.clone() };
         let recording = drive(&open, exchange.clone(), requests(), &mut |_| ())?;
-        Ok((scenario(args, rate), recording))
+        Ok(knee::measurement(&scenario(args, rate), recording))
     };
-    let found = knee::find(slo, capacity, probe, |probe| {
-        let latency = probe.latency_us.map_or_else(|| "unknown".to_owned(), microseconds);
-        eprintln!("{:>10} /s: {latency}, {:?}", grouped(probe.rate), probe.verdict);
-    })?;
+    let found = knee::find(slo, capacity, probe, |probe| eprintln!("{}", knee::line(probe)))?;
     show(&found, json)?;
-    Ok(match found.knee {
-        _ if !found.trusted() => 4,
-        Knee::Unfinished { .. } => 3,
-        _ => 0,
-    })
+    Ok(found.exit_code())
 }
 
 /// The scenario that a probe of the search amounts to.
@@ -154,7 +151,7 @@ fn scenario(args: &AdhocArgs, rate: f64) -> Scenario {
         phases: Phases {
             warm_up_s: args.warm_up.as_secs_f64(),
             measurement_s: args.duration.as_secs_f64(),
-            slice_s: args.duration.as_secs_f64() / 50.0,
+            slice_s: args.duration.as_secs_f64() / f64::from(PROBE_SLICES),
         },
         full: None,
         services: false,

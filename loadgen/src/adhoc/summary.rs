@@ -108,10 +108,13 @@ impl Summary {
         }
     }
 
-    /// Whether what was asked for was measured.
-    pub fn trusted(&self) -> bool {
+    /// 4 where what was asked for was not measured, 1 where nothing was answered rightly.
+    pub fn exit_code(&self) -> u8 {
         let latency = self.invalid_latency.is_empty() || self.model == "closed";
-        latency && self.ended_early.is_none()
+        match latency && self.ended_early.is_none() {
+            false => 4,
+            true => u8::from(self.requests == self.errors),
+        }
     }
 }
 
@@ -168,8 +171,14 @@ fn write_problems(f: &mut fmt::Formatter<'_>, summary: &Summary) -> fmt::Result 
             writeln!(f, "    {kind:<8} {}", grouped(*count as f64))?;
         }
     }
+    // Of what many requests have in common, one is told.
+    let how = |sample: &str| sample.split_once(": ").map_or(sample, |(_, how)| how).to_owned();
+    let mut told = Vec::new();
     for sample in &summary.samples {
-        writeln!(f, "    e.g. {sample}")?;
+        if !told.contains(&how(sample)) {
+            writeln!(f, "    e.g. {sample}")?;
+            told.push(how(sample));
+        }
     }
     for reason in &summary.invalid_latency {
         writeln!(f, "\n  INVALID LATENCY: {reason}")?;

@@ -33,8 +33,8 @@ pub struct Manner {
 pub enum TargetError {
     #[error("`{url}` is no URL of a target: {reason}")]
     Malformed { url: String, reason: String },
-    #[error("the target's name `{host}` does not resolve: {source}")]
-    Unresolved { host: String, source: io::Error },
+    #[error("the target's name `{host}` does not resolve: {error}")]
+    Unresolved { host: String, error: io::Error },
     #[error("the certificates to trust cannot be used: {0}")]
     Roots(String),
 }
@@ -84,7 +84,7 @@ impl Target {
 }
 
 fn resolve(name: &str, port: u16) -> Result<SocketAddr, TargetError> {
-    let unresolved = |source| TargetError::Unresolved { host: name.to_owned(), source };
+    let unresolved = |error| TargetError::Unresolved { host: name.to_owned(), error };
     (name, port)
         .to_socket_addrs()
         .map_err(unresolved)?

@@ -1,16 +1,19 @@
 //! The collector: joins the workers' slices and tells the caller when each has ended.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::mpsc::Receiver;
 
 use hdrhistogram::Histogram;
-use proofload_reports::Distribution;
+use proofload_reports::run::Slice;
+use proofload_reports::{Distribution, Packed};
 
-use super::Drive;
-use super::recording::{Compact, Created, Recording, SliceRecord};
+use super::recording::{Created, Recording};
+use super::slices::Slices;
 use super::trust::{self, Symptoms};
 use super::worker::WorkerResult;
-use crate::affinity;
+use super::{Drive, DriveError};
+use crate::cores;
 use crate::exchange::Failure;
 use crate::record::{Counts, Timeline, Times, WorkerSlice, add, histogram};
 
@@ -18,8 +21,8 @@ use crate::record::{Counts, Timeline, Times, WorkerSlice, add, histogram};
 pub struct Boundary<'a> {
     /// 0: the measurement begins; k: its k-th slice has ended.
     pub index: usize,
-    /// What was counted in the slice that ended, or in the warm-up.
-    pub slice: &'a SliceRecord,
+    /// What was counted in the slice that ended, or in the warm-up. Who watches may enter its own counters.
+    pub slice: &'a mut Slice,
     /// What was counted since the measurement began.
     pub totals: &'a Totals,
 }
@@ -47,28 +50,33 @@ pub struct Collector {
     partial: BTreeMap<usize, Partial>,
     totals: Totals,
     before: BTreeMap<String, u64>,
-    slices: Vec<SliceRecord>,
+    slices: Slices,
+    /// Why no more slices are kept.
+    broken: Option<io::Error>,
     previous_at: u64,
     stolen_us: u64,
 }
 
 impl Collector {
-    pub fn new(workers: usize, kinds: &[String], timeline: Timeline) -> Self {
-        Self {
+    /// # Errors
+    /// When there is no room for temporary files.
+    pub fn new(workers: usize, kinds: &[String], timeline: Timeline) -> io::Result<Self> {
+        Ok(Self {
             workers,
             kinds: kinds.to_vec(),
             timeline,
             partial: BTreeMap::new(),
             totals: Totals { counts: Counts::default(), latency: histogram() },
             before: BTreeMap::new(),
-            slices: Vec::new(),
+            slices: Slices::new()?,
+            broken: None,
             previous_at: timeline.start,
-            stolen_us: affinity::stolen().as_micros() as u64,
-        }
+            stolen_us: cores::stolen().as_micros() as u64,
+        })
     }
 
     /// Joins slices until the last worker has hung up.
-    pub fn follow(&mut self, slices: Receiver<WorkerSlice>, observe: &mut dyn FnMut(&Boundary<'_>)) {
+    pub fn follow(&mut self, slices: Receiver<WorkerSlice>, observe: &mut dyn FnMut(&mut Boundary<'_>)) {
         for part in slices {
             let boundary = part.boundary;
             if self.join(part) == self.workers {
@@ -95,32 +103,39 @@ impl Collector {
         partial.parts
     }
 
-    fn close(&mut self, boundary: usize, observe: &mut dyn FnMut(&Boundary<'_>)) {
+    fn close(&mut self, boundary: usize, observe: &mut dyn FnMut(&mut Boundary<'_>)) {
         let Some(partial) = self.partial.remove(&boundary) else { return };
-        let stolen_us = affinity::stolen().as_micros() as u64;
+        let stolen_us = cores::stolen().as_micros() as u64;
         let mut counters = counters(&partial.counts, &self.kinds);
         counters.insert("machine.steal_us".to_owned(), stolen_us.saturating_sub(self.stolen_us));
         self.stolen_us = stolen_us;
-        let slice = SliceRecord {
+        let latency = Distribution(partial.latency);
+        let mut slice = Slice {
             start_s: seconds(self.previous_at.saturating_sub(self.timeline.measured)),
             duration_s: seconds(partial.at.saturating_sub(self.previous_at)),
+            block: 0,
             counters,
-            latency: Compact::of(&partial.latency),
+            latency: Packed::of(&latency),
         };
         self.previous_at = partial.at;
         if boundary > 0 {
             self.totals.counts.add(&partial.counts);
-            add(&mut self.totals.latency, &partial.latency);
+            add(&mut self.totals.latency, &latency.0);
         }
-        observe(&Boundary { index: boundary, slice: &slice, totals: &self.totals });
-        if boundary > 0 {
-            self.slices.push(slice);
-        } else {
+        observe(&mut Boundary { index: boundary, slice: &mut slice, totals: &self.totals });
+        if boundary == 0 {
             self.before = slice.counters;
+        } else if self.broken.is_none() {
+            self.broken = self.slices.push(&slice).err();
         }
     }
 
-    pub fn conclude(self, drive: &Drive, results: Vec<WorkerResult>) -> Recording {
+    /// # Errors
+    /// When there was no room for the slices.
+    pub fn conclude(self, drive: &Drive, results: Vec<WorkerResult>) -> Result<Recording, DriveError> {
+        if let Some(error) = self.broken {
+            return Err(error.into());
+        }
         let mut times = Times::new(self.kinds.len());
         let (mut created, mut indeterminate, mut samples) = (Created::default(), Vec::new(), Vec::new());
         let (mut ended_early, mut next_operation) = (None, 0);
@@ -134,7 +149,7 @@ impl Collector {
         }
         let symptoms = Symptoms::of(drive, &self.totals, &times, &self.slices);
         let invalid_latency = trust::reasons(&symptoms);
-        Recording {
+        Ok(Recording {
             slices: self.slices,
             times: named(times, self.totals.latency, &self.kinds, drive.load.is_open()),
             before_measurement: self.before,
@@ -144,7 +159,7 @@ impl Collector {
             invalid_latency,
             ended_early,
             next_operation,
-        }
+        })
     }
 }
 

@@ -13,12 +13,16 @@ use proofload_scenarios::scenario::{Journey, Step};
 use super::collect::Collector;
 use super::worker::WorkerResult;
 use super::{Boundary, Drive, DriveError, Recording, describe};
-use crate::affinity;
 use crate::connect::DialError;
+use crate::cores;
 use crate::exchange::Links;
 
 /// More users than that are a mistake, or a case for several machines.
 const MOST_USERS: usize = 10_000;
+
+/// Goose's client tells neither when it connected nor when it had written: no figure is better than a zero.
+const HIDDEN_TIMES: [&str; 2] = ["connect", "written"];
+const HIDDEN_COUNTERS: [&str; 2] = ["client.connects", "client.bytes"];
 
 /// What Goose users do, and to which links.
 #[derive(Debug, Clone)]
@@ -48,7 +52,7 @@ pub struct Journeys {
 pub fn drive_journeys(
     drive: &Drive,
     journeys: &Journeys,
-    observe: &mut dyn FnMut(&Boundary<'_>),
+    observe: &mut dyn FnMut(&mut Boundary<'_>),
 ) -> Result<Recording, DriveError> {
     static ONE_ATTACK: Mutex<()> = Mutex::new(());
     drive.validate()?;
@@ -64,19 +68,32 @@ pub fn drive_journeys(
             let (drive, journeys) = order;
             if let Some(&core) = drive.cores.first() {
                 // A core that may not be used costs precision, which the waiting time then shows.
-                let _ = affinity::pin(core);
+                let _ = cores::pin(core);
             }
             attack::run(drive, journeys, begun_in, slices_in)
         })
         .map_err(|error| DriveError::Broken(error.to_string()))?;
-    let collector = begun.recv().ok().map(|timeline| {
-        let mut collector = Collector::new(1, &visitor::kinds(), timeline);
-        collector.follow(slices, observe);
-        collector
-    });
+    let mut without_what_goose_hides = |boundary: &mut Boundary<'_>| {
+        for counter in HIDDEN_COUNTERS {
+            boundary.slice.counters.remove(counter);
+        }
+        observe(boundary);
+    };
+    let collector = match begun.recv() {
+        Ok(timeline) => {
+            let mut collector = Collector::new(1, &visitor::kinds(), timeline)?;
+            collector.follow(slices, &mut without_what_goose_hides);
+            Some(collector)
+        }
+        Err(_) => None,
+    };
     let result: WorkerResult = thread.join().map_err(|panic| DriveError::Broken(describe(&*panic)))??;
     let collector = collector.ok_or_else(|| DriveError::Broken("no user ever began".to_owned()))?;
-    Ok(without_what_goose_hides(collector.conclude(drive, vec![result])))
+    let mut recording = collector.conclude(drive, vec![result])?;
+    for time in HIDDEN_TIMES {
+        recording.times.remove(time);
+    }
+    Ok(recording)
 }
 
 impl Journeys {
@@ -118,17 +135,4 @@ fn reach(drive: &Drive) -> Result<(), DriveError> {
             Err(DriveError::Unreachable { target, error: DialError::of_io(&error) })
         }
     }
-}
-
-/// Goose's client tells neither when it connected nor when it had written: no figure is better than a zero.
-fn without_what_goose_hides(mut recording: Recording) -> Recording {
-    for time in ["connect", "written"] {
-        recording.times.remove(time);
-    }
-    let slices = recording.slices.iter_mut().map(|slice| &mut slice.counters);
-    for counters in slices.chain([&mut recording.before_measurement]) {
-        counters.remove("client.connects");
-        counters.remove("client.bytes");
-    }
-    recording
 }

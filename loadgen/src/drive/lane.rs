@@ -80,8 +80,10 @@ impl Lane {
         self.state().overdue.set(false);
         let outcome = self.outcome(arrival.operation, result);
         let mut sample = self.sample(arrival, ready, outcome);
-        if self.shared.drive.mutation == Mutation::StampFromSending && sample.sent > 0 {
-            sample.due = sample.sent;
+        match self.shared.drive.mutation {
+            Mutation::StampFromSending if sample.sent > 0 => sample.due = sample.sent,
+            Mutation::CorrectTwice if sample.sent > 0 => sample.due -= sample.sent - sample.due,
+            _ => {}
         }
         let received = self.connection.as_ref().map_or(0, |connection| connection.stamps.received.take());
         self.shared.recorder.borrow_mut().record(&sample, received);

@@ -66,6 +66,8 @@ pub enum Mutation {
     StampFromSending,
     /// Time starts when the pacer wakes.
     StampFromWaking,
+    /// What a request waited before it was sent is charged to it twice.
+    CorrectTwice,
     /// Arrivals that find no connection vanish without a count.
     ForgetOverflow,
 }

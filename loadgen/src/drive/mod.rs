@@ -7,9 +7,11 @@ mod lane;
 mod load;
 mod open;
 mod recording;
+mod slices;
 mod trust;
 mod worker;
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -18,15 +20,16 @@ use std::time::Duration;
 
 pub use self::goose::{Journeys, drive_journeys};
 pub use crate::connect::{DialError, Manner, Target, TargetError};
-pub use collect::{Boundary, Totals};
+pub use collect::{Boundary, Collector, Totals};
 pub use load::{Drive, Load, Mutation, Source};
-pub use recording::{Compact, Created, Recording, SliceRecord};
+pub use recording::{Created, Recording};
+pub use slices::Slices;
+pub use worker::WorkerResult;
 
 use crate::exchange::{Exchange, Operation};
 use crate::pace::{Clock, nanoseconds};
 use crate::record::Timeline;
-use collect::Collector;
-use worker::{Order, Worker, WorkerResult};
+use worker::{Order, Worker};
 
 /// Why a drive could not begin or came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +40,10 @@ pub enum DriveError {
     Misconfigured(String),
     #[error("a worker of the generator broke down: {0}")]
     Broken(String),
+    #[error(
+        "slices cannot be kept on disk: {0}; make room for temporary files, or name another place in TMPDIR"
+    )]
+    NoRoom(#[from] io::Error),
 }
 
 /// Sends `workload` as `drive` says and checks every answer. Blocks until the last answer is
@@ -50,7 +57,7 @@ pub fn drive(
     drive: &Drive,
     exchange: Arc<dyn Exchange>,
     workload: Source<Operation>,
-    observe: &mut dyn FnMut(&Boundary<'_>),
+    observe: &mut dyn FnMut(&mut Boundary<'_>),
 ) -> Result<Recording, DriveError> {
     drive.validate()?;
     let clock = Clock::start();
@@ -86,7 +93,7 @@ pub fn drive(
     for order in orders {
         let _ = order.send(if outcome.is_ok() { Order::Go(timeline) } else { Order::Cancel });
     }
-    let mut collector = Collector::new(workers, exchange.kinds(), timeline);
+    let mut collector = Collector::new(workers, exchange.kinds(), timeline)?;
     if outcome.is_ok() {
         collector.follow(slices, observe);
     }
@@ -96,7 +103,7 @@ pub fn drive(
     }
     outcome?;
     let results: Vec<WorkerResult> = results.into_iter().flatten().collect();
-    Ok(collector.conclude(drive, results))
+    collector.conclude(drive, results)
 }
 
 /// The throughput, in right answers per second, that a short closed drive reaches.

@@ -1,18 +1,16 @@
 //! A recording: all that a drive counted and timed.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use hdrhistogram::Histogram;
-use hdrhistogram::serialization::{Deserializer, Serializer, V2Serializer};
 use proofload_reports::Distribution;
-use proofload_reports::run::Slice;
+
+use super::slices::Slices;
 
 /// What a drive counted and timed.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Recording {
-    /// The slices of the measurement in time order. The last one lasts until the last answer.
-    pub slices: Vec<SliceRecord>,
+    /// The slices of the measurement. The last one lasts until the last answer.
+    pub slices: Slices,
     /// The measurement's merged times by name, as `reports::run::Series` names them.
     pub times: BTreeMap<String, Distribution>,
     /// What was counted in the warm-up.
@@ -34,69 +32,18 @@ pub struct Recording {
 impl Recording {
     /// Sum of a counter over the measurement.
     pub fn total(&self, counter: &str) -> u64 {
-        self.slices.iter().filter_map(|slice| slice.counters.get(counter)).sum()
+        self.slices.total(counter)
     }
 
     /// How long the measurement lasted, with the wait for the last answers.
     pub fn duration_s(&self) -> f64 {
-        self.slices.iter().map(|slice| slice.duration_s).sum()
+        self.slices.duration_s()
     }
 
     /// Right answers per second.
     pub fn throughput(&self) -> f64 {
         let duration = self.duration_s();
         if duration > 0.0 { self.total("client.ok") as f64 / duration } else { 0.0 }
-    }
-}
-
-/// One slice, its histogram in compact form: an hour of slices stays a few megabytes.
-#[derive(Debug, Clone)]
-pub struct SliceRecord {
-    /// Seconds since the measurement began.
-    pub start_s: f64,
-    pub duration_s: f64,
-    pub counters: BTreeMap<String, u64>,
-    /// Response times in an open run, service times in a closed one.
-    pub latency: Compact,
-}
-
-impl SliceRecord {
-    /// The slice as a run holds it.
-    pub fn into_slice(self, block: u32) -> Slice {
-        Slice {
-            start_s: self.start_s,
-            duration_s: self.duration_s,
-            block,
-            counters: self.counters,
-            latency: self.latency.expand(),
-        }
-    }
-}
-
-/// A histogram without its empty bins.
-#[derive(Clone)]
-pub struct Compact(Vec<u8>);
-
-impl Compact {
-    pub fn of(histogram: &Histogram<u64>) -> Self {
-        let mut bytes = Vec::new();
-        V2Serializer::new().serialize(histogram, &mut bytes).expect("memory takes all that is written");
-        bytes.shrink_to_fit();
-        Self(bytes)
-    }
-
-    pub fn expand(&self) -> Distribution {
-        Distribution(Deserializer::new().deserialize(&mut self.0.as_slice()).expect("as it was written"))
-    }
-
-    pub fn size(&self) -> usize {
-        self.0.len()
-    }
-}
-
-impl fmt::Debug for Compact {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Compact({} bytes)", self.0.len())
     }
 }
 

@@ -2,8 +2,7 @@
 
 use hdrhistogram::Histogram;
 
-use super::recording::SliceRecord;
-use super::{Drive, Totals};
+use super::{Drive, Slices, Totals};
 use crate::record::Times;
 
 /// Share of a reported quantile that may be the generator's own lateness.
@@ -35,11 +34,11 @@ pub struct Symptoms {
 }
 
 impl Symptoms {
-    pub fn of(drive: &Drive, totals: &Totals, times: &Times, slices: &[SliceRecord]) -> Self {
-        let us: f64 = slices.iter().map(|slice| slice.duration_s * 1e6).sum::<f64>().max(1.0);
+    pub fn of(drive: &Drive, totals: &Totals, times: &Times, slices: &Slices) -> Self {
+        let us: f64 = (slices.duration_s() * 1e6).max(1.0);
         let workers = drive.workers() as f64;
         let counts = &totals.counts;
-        let stolen: u64 = slices.iter().filter_map(|slice| slice.counters.get("machine.steal_us")).sum();
+        let stolen = slices.total("machine.steal_us");
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get()) as f64;
         Self {
             open: drive.load.is_open(),

@@ -15,8 +15,8 @@ use super::lane::{Feed, Lane};
 use super::open::{self, Arrival, OpenFeed};
 use super::recording::Created;
 use super::{Drive, Load, Source, stopped};
-use crate::affinity;
 use crate::connect::{Connection, DialError, dial};
+use crate::cores;
 use crate::exchange::{Exchange, Failure, Operation};
 use crate::pace::{Clock, nanoseconds};
 use crate::record::{Recorder, Timeline, Times, WorkerSlice};
@@ -107,7 +107,7 @@ impl Worker {
     ) -> Option<WorkerResult> {
         if let Some(&core) = self.drive.cores.get(self.index) {
             // A core that may not be used costs precision, which the send delay then shows.
-            let _ = affinity::pin(core);
+            let _ = cores::pin(core);
         }
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -52,6 +52,8 @@ struct State {
     /// When the queue will be empty.
     free_at: Cell<Option<Instant>>,
     served: Cell<u64>,
+    /// Requests whose turn to be answered has come.
+    called: Cell<usize>,
     arrivals: Arc<Mutex<Vec<Instant>>>,
     over: RefCell<Option<oneshot::Sender<()>>>,
 }
@@ -71,7 +73,7 @@ impl TestServer {
         let seen = arrivals.clone();
         let thread = std::thread::Builder::new().name("test-server".to_owned()).spawn(move || {
             if let Some(core) = core {
-                let _ = crate::affinity::pin(core);
+                let _ = crate::cores::pin(core);
             }
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let _ = up_in.send(());
@@ -111,6 +113,7 @@ async fn serve(
         first: Cell::new(None),
         free_at: Cell::new(None),
         served: Cell::new(0),
+        called: Cell::new(0),
         arrivals,
         over: RefCell::new(Some(over)),
     });
@@ -141,8 +144,15 @@ async fn attend(mut stream: TcpStream, state: Rc<State>) {
         }
         buffer.clear();
         let arrived = Instant::now();
-        state.arrivals.lock().expect("no thread panics while it holds this").push(arrived);
-        reach(state.answer_at(arrived)).await;
+        let turn = state.arrive(arrived);
+        reach(state.answer_at(arrived, turn)).await;
+        if matches!(state.behaviour, Behaviour::Stalls { .. }) {
+            // Who came first is answered first: the truth is reckoned so, and the tasks wake in any order.
+            while state.called.get() < turn {
+                yield_now().await;
+            }
+            state.called.set(turn + 1);
+        }
         let bytes = match &state.behaviour {
             Behaviour::Says(bytes) => bytes,
             Behaviour::Silent => return std::future::pending().await,
@@ -165,7 +175,14 @@ async fn attend(mut stream: TcpStream, state: Rc<State>) {
 }
 
 impl State {
-    fn answer_at(&self, arrived: Instant) -> Instant {
+    /// Notes an arrival; how many came before it.
+    fn arrive(&self, at: Instant) -> usize {
+        let mut arrivals = self.arrivals.lock().expect("no thread panics while it holds this");
+        arrivals.push(at);
+        arrivals.len() - 1
+    }
+
+    fn answer_at(&self, arrived: Instant, turn: usize) -> Instant {
         let first = self.first.get().unwrap_or(arrived);
         self.first.set(Some(first));
         match &self.behaviour {
@@ -176,8 +193,7 @@ impl State {
             }
             Behaviour::Queue { times } => {
                 let begins = self.free_at.get().unwrap_or(arrived).max(arrived);
-                let number = self.arrivals.lock().expect("no thread panics while it holds this").len();
-                let ends = begins + times[number % times.len()];
+                let ends = begins + times[turn % times.len()];
                 self.free_at.set(Some(ends));
                 ends
             }

@@ -107,7 +107,7 @@ impl Side {
         self.seconds += slice.duration_s;
         self.slices += 1;
         self.first_start_s = Some(self.first_start_s.map_or(slice.start_s, |first| first.min(slice.start_s)));
-        self.latency.merge(&slice.latency);
+        self.latency.merge(&slice.latency.unpack());
     }
 }
 

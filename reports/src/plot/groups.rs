@@ -1,8 +1,9 @@
-//! Plots that join measurements: curves, ablations, envelopes.
+//! Plots that join measurements: curves, ablations, envelopes, knees.
 
 mod ablation;
 mod curve;
 mod envelope;
+mod knee;
 
 use crate::plot::{Plot, slug};
 use crate::run::{Measurement, Run, Series};
@@ -29,8 +30,12 @@ pub fn plots(run: &Run) -> Vec<Plot> {
 }
 
 type Draw = fn(&[Point]) -> Vec<Plot>;
-const KINDS: [(&str, Draw); 3] =
-    [("curve", curve::plots), ("ablation", ablation::plots), ("envelope", envelope::plots)];
+const KINDS: [(&str, Draw); 4] = [
+    ("curve", curve::plots),
+    ("ablation", ablation::plots),
+    ("envelope", envelope::plots),
+    ("knee", knee::plots),
+];
 
 /// Whether a scenario of that name belongs to a group.
 pub fn is_point(name: &str) -> bool {

@@ -1,5 +1,6 @@
 //! Latency by time: how many requests took how long, and when.
 
+use crate::distribution::Distribution;
 use crate::figure;
 use crate::plot::axis::{Axis, Reading};
 use crate::plot::chart::{Chart, Layer};
@@ -59,8 +60,9 @@ impl Grid {
         if slices.len() < 4 {
             return None;
         }
-        let low = slices.iter().map(|slice| slice.latency.0.min_nz()).min()?.max(1) as f64 / 1e3;
-        let high = slices.iter().map(|slice| slice.latency.0.max()).max()? as f64 / 1e3 * 1.01;
+        let ends = slices.iter().map(|slice| slice.latency.unpack().0).map(|it| (it.min_nz(), it.max()));
+        let (low, high) = ends.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))?;
+        let (low, high) = (low.max(1) as f64 / 1e3, high as f64 / 1e3 * 1.01);
         let size = slices.len().div_ceil(COLUMNS);
         let columns = slices.chunks(size).map(|chunk| Column::of(chunk, low, high)).collect();
         Some(Grid { columns, low, high })
@@ -116,15 +118,16 @@ impl Column {
     fn of(slices: &[&Slice], low: f64, high: f64) -> Column {
         let (first, last) = (slices[0], slices[slices.len() - 1]);
         let mut counts = [0; ROWS];
+        let mut all = Distribution::default();
         for slice in slices {
-            for bin in slice.latency.0.iter_recorded() {
+            let latency = slice.latency.unpack();
+            all.merge(&latency);
+            for bin in latency.0.iter_recorded() {
                 let us = (bin.value_iterated_to() as f64 / 1e3).clamp(low, high);
                 let row = ((us / low).ln() / (high / low).ln() * ROWS as f64) as usize;
                 counts[row.min(ROWS - 1)] += bin.count_at_value();
             }
         }
-        let mut all = first.latency.clone();
-        slices[1..].iter().for_each(|slice| all.merge(&slice.latency));
         let at = |q| all.quantile_us(q).unwrap_or(0.0);
         Column {
             start_s: first.start_s,

@@ -181,7 +181,7 @@ fn band(curve: &Curve, slices: &[Slice]) -> Option<Vec<(f64, f64)>> {
 
 fn merged(slices: &[Slice]) -> Distribution {
     let mut all = Distribution::default();
-    slices.iter().for_each(|slice| all.merge(&slice.latency));
+    slices.iter().for_each(|slice| all.merge(&slice.latency.unpack()));
     all
 }
 

@@ -32,13 +32,14 @@ const HEAD: [&str; 8] = [
 ];
 
 fn row(series: &Series, slice: &Slice, counters: &BTreeSet<&str>) -> String {
-    let latency = |q| slice.latency.quantile_us(q).map_or(String::new(), |us| format!("{us:.3}"));
+    let times = slice.latency.unpack();
+    let latency = |q| times.quantile_us(q).map_or(String::new(), |us| format!("{us:.3}"));
     let fixed = [
         cell(&series.variant),
         slice.start_s.to_string(),
         slice.duration_s.to_string(),
         slice.block.to_string(),
-        slice.latency.count().to_string(),
+        times.count().to_string(),
         latency(0.5),
         latency(0.99),
         latency(1.0),

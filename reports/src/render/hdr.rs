@@ -31,7 +31,7 @@ pub fn hlog(run: &Run, measurement: &Measurement) -> String {
         for slice in &series.slices {
             let (start, length) = (seconds(slice.start_s), seconds(slice.duration_s));
             writer
-                .write_histogram(&slice.latency.0, start, length, Tag::new(&tag))
+                .write_histogram(&slice.latency.unpack().0, start, length, Tag::new(&tag))
                 .expect("memory takes all");
         }
     }

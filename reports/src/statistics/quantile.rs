@@ -2,7 +2,7 @@
 
 use super::proportion::incomplete_beta;
 use super::{Estimate, bisect, bootstrap};
-use crate::distribution::{Distribution, LONGEST_NS};
+use crate::distribution::{Distribution, LONGEST_NS, Packed};
 
 /// Quantile `q` in microseconds with one-sided bounds.
 ///
@@ -39,13 +39,13 @@ pub fn share_within(times: &Distribution, unseen: u64, bound_us: f64) -> f64 {
 
 /// How many requests tell as much as one independent one would, by how the share beyond the quantile
 /// varies from slice to slice.
-pub fn design_effect(slices: &[&Distribution], q: f64) -> f64 {
+pub fn design_effect(slices: &[&Packed], q: f64) -> f64 {
     let mut all = Distribution::default();
-    slices.iter().for_each(|slice| all.merge(slice));
+    slices.iter().for_each(|slice| all.merge(&slice.unpack()));
     let threshold = all.0.value_at_quantile(q);
     let shares: Vec<(f64, f64)> = slices
         .iter()
-        .map(|slice| (slice.count() - slice.0.count_between(0, threshold), slice.count()))
+        .map(|slice| (slice.count() - slice.unpack().0.count_between(0, threshold), slice.count()))
         .map(|(beyond, count)| (beyond as f64, count as f64))
         .collect();
     let found = bootstrap::ratio_of_sums(&shares, 0.95, 2_000);
@@ -156,9 +156,11 @@ mod tests {
 
     #[test]
     fn slow_stretches_reduce_the_effective_samples() {
-        let even: Vec<_> = (0..40).map(|_| times(1..=100)).collect();
+        let even: Vec<_> = (0..40).map(|_| (1..=100).collect::<Packed>()).collect();
         let slow_at_times: Vec<_> = (0..40)
-            .map(|slice| times((1..=100).map(|time| if slice < 4 { time * 1_000 } else { time })))
+            .map(|slice| {
+                (1..=100).map(|time| if slice < 4 { time * 1_000 } else { time }).collect::<Packed>()
+            })
             .collect();
         assert_eq!(design_effect(&even.iter().collect::<Vec<_>>(), 0.9), 1.0);
         assert!(design_effect(&slow_at_times.iter().collect::<Vec<_>>(), 0.9) > 10.0);

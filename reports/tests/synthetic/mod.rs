@@ -155,9 +155,7 @@ pub fn redirect_slice(index: u32, rate: u32) -> Slice {
     let mut random = Pcg64::seed_from_u64(u64::from(index) + 1);
     let sent = u64::from(rate) + random.random_range(0..u64::from(rate / 20 + 1));
     let mut slice = Slice { start_s: f64::from(index), duration_s: 1.0, ..Slice::default() };
-    for _ in 0..sent - sent / 900 {
-        slice.latency.record(latency_ns(&mut random, index));
-    }
+    slice.latency = (0..sent - sent / 900).map(|_| latency_ns(&mut random, index)).collect();
     let dropped = if index % 11 == 7 { sent / 40 } else { 0 };
     slice.counters = [
         ("client.sent", sent),
@@ -215,7 +213,7 @@ fn latency_ns(random: &mut Pcg64, index: u32) -> u64 {
 /// The merged times, with the phases of a request as shares of the service time.
 fn fill_times(series: &mut Series) {
     let mut response = Distribution::default();
-    series.slices.iter().for_each(|slice| response.merge(&slice.latency));
+    series.slices.iter().for_each(|slice| response.merge(&slice.latency.unpack()));
     let scaled = |share: f64| {
         let mut out = Distribution::default();
         for bin in response.0.iter_recorded() {
