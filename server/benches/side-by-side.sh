@@ -6,8 +6,8 @@
 #   server/benches/side-by-side.sh statements   statements PostgreSQL saw per create: 64 clients, and 5,000 arrivals a second
 #   server/benches/side-by-side.sh warming      warming 25,000 and 1 M links from PostgreSQL, and what they take in memory
 #
-# Needs wrk and curl; nginx for redirects; for the rest PostgreSQL's programs, with which a private server is started (every
-# commit synced) and removed again, and jq. Server and client have a core each. Two sides run in ABBA order, so that a
+# Needs wrk, curl, jq and PostgreSQL's programs, with which a private server is started (every commit synced) and removed
+# again; nginx for redirects. STORE=sqlite has redirects flush their clicks to SQLite, in the server's own process. Server and client have a core each. Two sides run in ABBA order, so that a
 # machine that warms up or that others use favours neither. May be set: ROUNDS (6), SECONDS_EACH (5), LINKS (1000000),
 # SERVER_CORE (0), CLIENT_CORE (1), PROOFLOAD, the binary (target/release/proofload).
 set -euo pipefail
@@ -38,7 +38,12 @@ source "$here/postgres.sh"
 # Visits links by a Zipf popularity of exponent 0.99, all of them in the cache and every click counted. nginx is sent the very
 # same requests.
 redirects() {
-    start proofload --database-url "sqlite:$directory/links.db" --threads 1 --warm none
+    local url=sqlite:$directory/links.db
+    if [ "${STORE:-postgres}" = postgres ]; then
+        start_postgres
+        url=$(database redirects)
+    fi
+    start proofload --database-url "$url" --threads 1 --warm none
     make_links "$(cat "$directory/proofload.url")" >"$directory/codes"
     cat >"$directory/zipf.lua" <<LUA
 local codes, sums, sum = {}, {}, 0

@@ -52,6 +52,7 @@ impl Warmer {
         let mut links = 0;
         let hot = self.warmth.hot.min(self.most_links());
         if hot > 0 {
+            shortener.table().expect(hot);
             shortener.store.hottest(hot, |link| links += usize::from(shortener.keep_warm(&link))).await?;
         }
         if self.warmth.random > 0 {

@@ -101,6 +101,24 @@ fn bodies_that_never_come() {
 }
 
 #[test]
+fn heads_and_bodies_that_trickle() {
+    let app =
+        App::start(&["--head-timeout-ms", "100", "--body-timeout-ms", "100", "--idle-timeout-ms", "60000"]);
+    let mut head = app.connect();
+    head.send("GET /health HTTP/1.1\r\na: ");
+    let mut body = app.connect();
+    body.send("POST /api/links HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
+    let (mut head_ended, mut body_ended) = (false, false);
+    // Each byte comes in good time; it is the whole that takes too long.
+    while !(head_ended && body_ended) {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        head_ended |= !head.try_send("b");
+        body_ended |= !body.try_send(" ");
+    }
+    assert!(head.reply().is_none());
+}
+
+#[test]
 fn silent_connections_end_and_busy_ones_do_not() {
     let app = App::start(&["--idle-timeout-ms", "200"]);
     let mut silent: Vec<_> = (0..500).map(|_| app.connect()).collect();

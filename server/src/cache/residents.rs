@@ -61,6 +61,10 @@ impl Residents {
         self.index.insert_unique(hash, at, |&at| spread(all[at as usize].key));
     }
 
+    pub(super) fn expect(&mut self, links: usize) {
+        self.all.reserve_exact(links.saturating_sub(self.all.len()));
+    }
+
     pub(super) fn take(&mut self, at: usize) -> Resident {
         self.unlink(at);
         let last = self.all.len() - 1;

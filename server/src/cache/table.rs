@@ -111,6 +111,13 @@ impl Table {
         admitted
     }
 
+    /// Makes room for so many links at once: a shard that grows step by step leaves holes behind. Room that is not used
+    /// takes no memory, only addresses.
+    pub fn expect(&self, links: usize) {
+        let each = links / self.shards.len() * 17 / 16;
+        self.shards.iter().for_each(|shard| shard.0.lock().expect(each));
+    }
+
     pub fn remove(&self, name: Name<'_>) {
         let hash = name.hash();
         let mut shard = self.shard(hash).lock();

@@ -9,7 +9,8 @@ use parking_lot::Mutex;
 use sqlx::{ConnectOptions, Connection};
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
-/// The niceness of a thread that gives way: about a tenth of a core's time while others want it, and all while they do not.
+/// By how much a thread that gives way is nicer than the others: of a core it gets about a tenth while they want it, and
+/// all while they do not.
 const HUMBLE: libc::c_int = 10;
 
 pub(super) struct Lanes<C: Connection> {
@@ -98,8 +99,8 @@ where
 {
     let (answer, opened) = oneshot::channel();
     std::thread::spawn(move || {
-        // SAFETY: the call takes numbers only; on Linux it concerns the calling thread and those that it starts.
-        unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, HUMBLE) };
+        // SAFETY: the call takes a number only; on Linux it concerns the calling thread and those that it starts.
+        unsafe { libc::nice(HUMBLE) };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         answer.send(runtime.map_err(sqlx::Error::Io).and_then(|runtime| runtime.block_on(options.connect())))
     });

@@ -159,6 +159,11 @@ impl Client {
         drop(self.stream.get_mut().write_all(text.as_bytes()));
     }
 
+    /// Sends, and says whether the server still takes anything.
+    pub fn try_send(&mut self, text: &str) -> bool {
+        self.stream.get_mut().write_all(text.as_bytes()).is_ok()
+    }
+
     /// Reads an answer, or finds the connection closed.
     pub fn reply(&mut self) -> Option<Reply> {
         self.reply_to("GET")
