@@ -7,6 +7,8 @@ use reqwest::RequestBuilder;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 
+use crate::interrupt;
+
 /// Items a bulk request carries.
 const CHUNK: usize = 1_000;
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -93,7 +95,11 @@ impl Api {
         self.send(self.client.delete(format!("{}/api/cache", self.base))).map(drop)
     }
 
+    /// Many requests in a row end where the run is to end.
     fn post(&self, path: &str, body: &serde_json::Value) -> Result<Vec<u8>> {
+        if interrupt::requested() {
+            bail!("interrupted");
+        }
         let request = self.client.post(format!("{}{path}", self.base));
         self.send(request.header("content-type", "application/json").body(body.to_string()))
     }

@@ -1,15 +1,15 @@
 //! The `check` verb: run what the claims need, judge, report.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
+use crate::ask;
 use crate::cli::CheckArgs;
 use crate::lab::Lab;
 use crate::live::Live;
-use crate::measure::measure;
+use crate::measure::measure_all;
 use crate::plan::Plan;
 use crate::publish::Destination;
 use crate::session::Session;
-use crate::{ask, interrupt};
 
 /// Checks the claims and returns the exit code.
 ///
@@ -28,14 +28,7 @@ pub fn check(args: &CheckArgs) -> Result<u8> {
     let live = Live::start(plan.total());
     let mut session = Session::begin("check", args.profile, &lab);
     session.run.claims = asked.claims;
-    for scenario in &asked.scenarios {
-        if interrupt::requested() {
-            break;
-        }
-        let measurement = measure(scenario, &lab, &live)
-            .with_context(|| format!("scenario '{}' could not be measured", scenario.name))?;
-        session.run.measurements.push(measurement);
-    }
+    session.run.measurements = measure_all(&asked.scenarios, &lab, &live)?;
     live.finish();
     destination.publish(&session.end(), args.output.json)
 }

@@ -24,6 +24,27 @@ use crate::{aside, ceiling, facts, interrupt, ledger};
 /// What starting, making links, restarting and reading back take, about, as the progress shows it.
 const PREPARATION: Duration = Duration::from_secs(2);
 
+/// Measures one scenario after the other. Whoever interrupts gets what was measured until then.
+///
+/// # Errors
+/// As [`measure`], with the scenario's name.
+pub fn measure_all(scenarios: &[Scenario], lab: &Lab, live: &Live) -> Result<Vec<Measurement>> {
+    let mut measurements = Vec::new();
+    for scenario in scenarios {
+        if interrupt::requested() {
+            break;
+        }
+        match measure(scenario, lab, live) {
+            Ok(measurement) => measurements.push(measurement),
+            Err(_) if interrupt::requested() => break,
+            Err(error) => {
+                return Err(error.context(format!("scenario '{}' could not be measured", scenario.name)));
+            }
+        }
+    }
+    Ok(measurements)
+}
+
 /// Runs `scenario` on the lab's servers.
 ///
 /// # Errors

@@ -10,7 +10,7 @@ use crate::adhoc::PROBE_SLICES;
 use crate::cli::RunArgs;
 use crate::lab::Lab;
 use crate::live::Live;
-use crate::measure::measure;
+use crate::measure::{measure, measure_all};
 use crate::plan::Plan;
 use crate::publish::Destination;
 use crate::session::Session;
@@ -41,12 +41,7 @@ fn one_scenario(name: &str, args: &RunArgs) -> Result<u8> {
     let destination = Destination::prepare(&args.output, "run")?;
     let live = Live::start(Plan::of(&scenarios, &lab).total());
     let mut session = Session::begin("run", args.profile, &lab);
-    for scenario in &scenarios {
-        if interrupt::requested() && !session.run.measurements.is_empty() {
-            break;
-        }
-        session.run.measurements.push(measure(scenario, &lab, &live)?);
-    }
+    session.run.measurements = measure_all(&scenarios, &lab, &live)?;
     live.finish();
     destination.publish(&session.end(), args.output.json)
 }
