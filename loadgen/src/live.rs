@@ -19,8 +19,9 @@ pub struct Live {
     planned: Duration,
     /// What the phases before this one were to take.
     before: Cell<Duration>,
-    /// What this phase is to take.
+    /// What this phase is to take, and when it began.
     phase: Cell<Duration>,
+    began: Cell<Instant>,
     /// When the end is expected, in milliseconds since the start.
     end_ms: Arc<AtomicU64>,
     /// Plain lines at most this often.
@@ -39,6 +40,7 @@ impl Live {
             planned,
             before: Cell::default(),
             phase: Cell::default(),
+            began: Cell::new(Instant::now()),
             end_ms,
             every: (planned / 20).max(Duration::from_secs(1)),
             shown: Cell::new(None),
@@ -48,6 +50,7 @@ impl Live {
     /// Announces a phase, and counts the one before it as done.
     pub fn phase(&self, name: &str, planned: Duration) {
         self.before.set(self.before.get() + self.phase.replace(planned));
+        self.began.set(Instant::now());
         let left = self.planned.saturating_sub(self.before.get()).max(planned);
         let end = self.started.elapsed() + left;
         self.end_ms.store(end.as_millis() as u64, Ordering::Relaxed);
@@ -69,8 +72,8 @@ impl Live {
         let line = figures(boundary);
         match &self.bar {
             Some(bar) => {
-                let ended = Duration::from_secs_f64(boundary.slice.start_s + boundary.slice.duration_s);
-                bar.set_position((self.before.get() + ended.min(self.phase.get())).as_millis() as u64);
+                let into = self.began.get().elapsed().min(self.phase.get());
+                bar.set_position((self.before.get() + into).as_millis() as u64);
                 bar.set_message(line);
             }
             // A slice that comes a little early shall not wait for the next.
@@ -81,14 +84,6 @@ impl Live {
                 self.print(&format!("{line}  {left:.0} s left"));
             }
             None => {}
-        }
-    }
-
-    /// Says a line that stays.
-    pub fn say(&self, line: &str) {
-        match &self.bar {
-            Some(bar) => bar.println(line),
-            None => eprintln!("{line}"),
         }
     }
 

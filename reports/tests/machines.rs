@@ -160,6 +160,18 @@ fn every_plot_is_a_well_formed_svg_file() {
     }
 }
 
+/// The rates that a search for the knee tried, in their order, whatever the order of the search.
+#[test]
+fn the_curve_of_a_knee_is_drawn_with_its_objective() {
+    let plots = plot::plots(&synthetic::grouped_run());
+    let knee = plots.iter().find(|plot| plot.id == "knee-redirects-rate").expect("it is drawn");
+    let rates: Vec<f64> =
+        knee.table.rows.iter().map(|row| row[0].replace(',', "").parse().unwrap()).collect();
+    assert_eq!(rates.len(), 4);
+    assert!(rates.is_sorted(), "{rates:?}");
+    assert!(knee.svg().unwrap().contains("p99 &lt;= 5 ms"));
+}
+
 #[test]
 fn every_plot_is_a_png_file_too() {
     for plot in plot::plots(&synthetic::grouped_run()) {

@@ -102,9 +102,14 @@ pub fn scenario(name: &str, seconds: u32, rate: u32) -> Scenario {
     .expect("it is a scenario")
 }
 
-/// Measurements that only make sense together: a curve, an ablation, an envelope.
+/// Measurements that only make sense together: a knee, a curve, an ablation, an envelope.
 pub fn grouped_run() -> Run {
     let mut run = quick_run();
+    for (index, rate) in [500, 1_000, 2_000, 1_400].into_iter().enumerate() {
+        let mut point = measurement(&format!("knee/redirects/{index}"), 5, rate);
+        point.settings.insert("objective".into(), "p99 <= 5 ms".into());
+        run.measurements.push(point);
+    }
     for rate in [200, 1_000, 2_000, 5_000, 10_000] {
         let mut point = measurement(&format!("curve/statements/{rate}"), 5, rate);
         let share = 1.2 / (1.0 + f64::from(rate) / 100.0);
