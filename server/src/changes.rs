@@ -18,6 +18,7 @@ pub struct Changes {
     overflowed: Arc<AtomicBool>,
     hears: Arc<AtomicBool>,
     trusts: Arc<AtomicBool>,
+    lost: Arc<AtomicBool>,
 }
 
 /// What this process has to tell.
@@ -42,8 +43,7 @@ pub struct ChangesTask {
     client: redis::Client,
     announced: mpsc::Receiver<Said>,
     overflowed: Arc<AtomicBool>,
-    hears: Arc<AtomicBool>,
-    trusts: Arc<AtomicBool>,
+    trust: Trust,
 }
 
 /// What a replica is told.
@@ -61,6 +61,8 @@ const ANY: &str = "*";
 const BEAT: Duration = Duration::from_millis(200);
 /// So long without a heartbeat, and messages may have been lost.
 const SILENCE: Duration = Duration::from_millis(700);
+/// And so long again, where it was this process that stood still.
+const CATCHING_UP: Duration = Duration::from_millis(150);
 /// While messages may be lost nothing is cached for longer than this, and the wait for a connection.
 const DISTRUST: Duration = Duration::from_millis(250);
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -74,11 +76,16 @@ impl Changes {
     pub fn new(redis_url: &str) -> anyhow::Result<(Changes, ChangesTask)> {
         let client = redis::Client::open(redis_url).context("--redis-url")?;
         let (sender, announced) = mpsc::channel(MOST_WAITING);
-        let (overflowed, hears, trusts) = (Arc::default(), Arc::default(), Arc::default());
-        let changes = Changes { announced: sender, overflowed, hears, trusts };
-        let (overflowed, hears, trusts) =
-            (changes.overflowed.clone(), changes.hears.clone(), changes.trusts.clone());
-        Ok((changes, ChangesTask { client, announced, overflowed, hears, trusts }))
+        let trust = Trust::default();
+        let changes = Changes {
+            announced: sender,
+            overflowed: Arc::default(),
+            hears: trust.hears.clone(),
+            trusts: trust.trusts.clone(),
+            lost: trust.lost.clone(),
+        };
+        let overflowed = changes.overflowed.clone();
+        Ok((changes, ChangesTask { client, announced, overflowed, trust }))
     }
 
     /// Tells all replicas.
@@ -93,6 +100,11 @@ impl Changes {
         self.hears.load(Relaxed)
     }
 
+    /// Whether changes may have been missed since this was last asked, so that the cache was emptied to be safe.
+    pub fn lost_track(&self) -> bool {
+        self.lost.swap(false, Relaxed)
+    }
+
     /// Says, now and later, whether what Redis has cached may be believed: changes are heard of, and have been for long
     /// enough.
     pub fn trust(&self) -> Arc<AtomicBool> {
@@ -103,8 +115,7 @@ impl Changes {
 impl ChangesTask {
     /// Announces and listens until it is dropped; `heard` is called with each change. Changes are taken out of `level`.
     pub async fn run(self, level: Option<Arc<RedisLevel>>, heard: impl Fn(Change<'_>)) {
-        let Self { client, announced, overflowed, hears, trusts } = self;
-        let trust = Trust { hears, trusts };
+        let Self { client, announced, overflowed, trust } = self;
         let teller = Teller { client: client.clone(), connection: None, level };
         tokio::join!(announce_all(teller, announced, &overflowed), listen(&client, &trust, heard));
     }
@@ -189,9 +200,11 @@ async fn publish(
 }
 
 /// What this process believes of Redis.
+#[derive(Default)]
 struct Trust {
     hears: Arc<AtomicBool>,
     trusts: Arc<AtomicBool>,
+    lost: Arc<AtomicBool>,
 }
 
 /// Whenever messages may have been lost, everything may have been changed.
@@ -199,6 +212,7 @@ async fn listen(client: &redis::Client, trust: &Trust, heard: impl Fn(Change<'_>
     loop {
         if let Ok(Ok(pubsub)) = tokio::time::timeout(PATIENCE, subscribe(client)).await {
             heard(Change::Any);
+            trust.lost.store(true, Relaxed);
             trust.hears.store(true, Relaxed);
             listen_while_alive(pubsub, trust, &heard).await;
             trust.trusts.store(false, Relaxed);
@@ -219,7 +233,13 @@ async fn listen_while_alive(pubsub: redis::aio::PubSub, trust: &Trust, heard: &i
     let since = Instant::now();
     let mut messages = pubsub.into_on_message();
     let mut next = async || std::future::poll_fn(|context| Pin::new(&mut messages).poll_next(context)).await;
-    while let Ok(Some(message)) = tokio::time::timeout(SILENCE, next()).await {
+    loop {
+        // A thread that was held up for so long has neither said nor read a heartbeat: it gets a moment to do both.
+        let message = match tokio::time::timeout(SILENCE, next()).await {
+            Err(_) => tokio::time::timeout(CATCHING_UP, next()).await,
+            message => message,
+        };
+        let Ok(Some(message)) = message else { return };
         match message.get_payload::<String>().as_deref() {
             Ok(HEARTBEAT) => {}
             Ok(ANY) | Err(_) => heard(Change::Any),

@@ -244,6 +244,11 @@ impl Shortener {
         self.changes.as_ref().map(Changes::hears)
     }
 
+    /// Whether the cache was emptied since this was last asked because changes may have been missed.
+    pub fn lost_track(&self) -> bool {
+        self.changes.as_ref().is_some_and(Changes::lost_track)
+    }
+
     /// Changes a link in the store and tells all caches of it, before and after.
     async fn change<T, F>(
         self: &Arc<Self>,

@@ -49,6 +49,8 @@ impl Warmer {
     pub async fn warm(&self) -> Result<Warming, StoreError> {
         let start = Instant::now();
         let shortener = &self.shortener;
+        // What empties the cache from now on undoes this warming, or a part of it.
+        shortener.lost_track();
         let mut links = 0;
         let hot = self.warmth.hot.min(self.most_links());
         if hot > 0 {
@@ -67,7 +69,8 @@ impl Warmer {
         Ok(warming)
     }
 
-    /// Samples the hit rate each second, and warms again when it fell below what it can be.
+    /// Samples the hit rate each second, and warms again when it fell below what it can be, or when the cache had to be
+    /// emptied because changes elsewhere may have been missed.
     pub async fn watch(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(Duration::from_secs(1));
         let mut before = (0, 0);
@@ -76,7 +79,8 @@ impl Warmer {
             let totals = self.shortener.totals().hits_of_lookups();
             let wants_warming = self.monitor.lock().observe(totals.0 - before.0, totals.1 - before.1);
             before = totals;
-            if wants_warming && !self.warmth.is_none() {
+            let hears = self.shortener.hears_changes() != Some(false);
+            if (wants_warming || (hears && self.shortener.lost_track())) && !self.warmth.is_none() {
                 // A store that is away is seen by /health; the monitor asks again.
                 drop(self.warm().await);
             }

@@ -113,6 +113,8 @@ async fn a_replica_that_hears_nothing_forgets_everything() {
     assert_eq!(location(&app).as_deref(), Some("https://example.com/old"), "it is cached");
     let _: i64 = redis.ask(&["CLIENT", "KILL", "TYPE", "pubsub"]).await;
     until_at(&app, Some("https://example.com/new"));
+    // What was emptied is warmed again, without a look-up that asks for it.
+    until(|| app.metric("shortener_warmings_total") >= 2.0);
 }
 
 #[tokio::test]
