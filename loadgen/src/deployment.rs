@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use anyhow::{Context, Result, bail};
@@ -11,8 +12,10 @@ use proofload_scenarios::scenario::{Fault, FaultAction, FaultTarget, ServerSetti
 
 use crate::api::Api;
 use crate::connect::Target;
+use crate::exchange::Links;
 use crate::health::{self, Ids, Kind};
 use crate::services::{Postgres, Redis, Scratch, Service};
+use crate::snapshot::Snapshot;
 use crate::witness::{self, Machine, Metrics, Processes, Witness, WriteAheadLog};
 
 /// What deployments of one lab share.
@@ -22,6 +25,8 @@ pub struct Site<'a> {
     pub listen: SocketAddr,
     pub cores: &'a [usize],
     pub postgres: Option<&'a RefCell<Postgres>>,
+    /// What the database is to hold from the beginning.
+    pub snapshot: Option<&'a Snapshot>,
 }
 
 /// One variant, up and answering.
@@ -29,9 +34,11 @@ pub struct Deployment {
     pub variant: String,
     /// How this variant differs from others, for the report.
     pub settings: Vec<String>,
+    pub database: Database,
     /// What decides the form in which links are stored: deployments that agree on it can use each other's.
     pub form: String,
-    pub database: Database,
+    /// The links that it was started with.
+    pub links: Option<Arc<Links>>,
     // In the order in which they end: those who use a service before the service.
     apps: Vec<App>,
     keygen: Option<(Service, SocketAddr)>,
@@ -64,9 +71,14 @@ impl Database {
         if let Some(postgres) = site.postgres {
             let name: String = variant.chars().filter(char::is_ascii_alphanumeric).collect();
             let name = format!("{name}_{}", NUMBER.fetch_add(1, Relaxed));
-            return Ok(Database::Postgres { url: postgres.borrow().create_database(&name)? });
+            let template = site.snapshot.and_then(Snapshot::template);
+            return Ok(Database::Postgres { url: postgres.borrow().create_database(&name, template)? });
         }
-        Ok(Database::Sqlite { directory: Scratch::new("sqlite")? })
+        let directory = Scratch::new("sqlite")?;
+        if let Some(snapshot) = site.snapshot {
+            snapshot.copy_into(&directory)?;
+        }
+        Ok(Database::Sqlite { directory })
     }
 
     pub fn url(&self) -> String {
@@ -113,8 +125,9 @@ impl Deployment {
         Ok(Self {
             variant: variant.to_owned(),
             settings: described(settings, differing),
-            form: form(settings, site.program),
             database,
+            form: form(settings, site.program),
+            links: site.snapshot.map(|snapshot| snapshot.links.clone()),
             apps,
             keygen,
             redis,
@@ -129,16 +142,16 @@ impl Deployment {
         self.apps.iter_mut().try_for_each(|app| app.service.restart()).context("the server did not come back")
     }
 
-    /// Ends every server in good order and calls `change` while nothing uses the database; then starts them anew.
+    /// Ends every server in good order and calls `work` while nothing uses the database; then starts them anew.
     ///
     /// # Errors
-    /// When the change fails, or a server does not come back.
-    pub fn pause<T>(&mut self, change: impl FnOnce(&Database) -> Result<T>) -> Result<T> {
+    /// When the work fails, or a server does not come back.
+    pub fn pause<T>(&mut self, work: impl FnOnce(&Database) -> Result<T>) -> Result<T> {
         self.stop();
         if let Some((keygen, _)) = &mut self.keygen {
             keygen.stop();
         }
-        let changed = change(&self.database)?;
+        let done = work(&self.database)?;
         if let Some((keygen, _)) = &mut self.keygen {
             keygen.start()?;
         }
@@ -146,7 +159,7 @@ impl Deployment {
             .iter_mut()
             .try_for_each(|app| app.service.start())
             .context("the server did not come back")?;
-        Ok(changed)
+        Ok(done)
     }
 
     /// Ends every server in good order, so that all that it acknowledged is in its database.
@@ -336,8 +349,9 @@ fn settings_flags(settings: &ServerSettings) -> Result<Vec<String>> {
     Ok(flags)
 }
 
-/// Codes and slots follow from these; caches and pools leave no trace in the database.
-fn form(settings: &ServerSettings, program: &Path) -> String {
+/// What decides the form in which links are stored: codes and slots follow from these, while caches and pools leave no
+/// trace in the database.
+pub fn form(settings: &ServerSettings, program: &Path) -> String {
     let flags = ["design", "codes", "stack", "code-key"].map(|flag| settings.flags.get(flag));
     format!("{flags:?} {:?} {}", settings.stacks, program.display())
 }

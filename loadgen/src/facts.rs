@@ -63,3 +63,46 @@ fn recovery_s(measurement: &Measurement) -> Option<f64> {
     })?;
     Some(slices[index].start_s + slices[index].duration_s - broken)
 }
+
+#[cfg(test)]
+mod tests {
+    use proofload_reports::run::{Series, Slice};
+    use proofload_scenarios::catalogue;
+
+    use super::*;
+    use crate::measure::{blank, blank_series};
+
+    /// A measurement of the catalogue's flush after 3 s, in slices of a second with so many hits in a hundred.
+    fn flushed(hits: &[u64]) -> Measurement {
+        let slice = |(second, hits): (usize, &u64)| {
+            let counts = [("server.lookups_process", *hits), ("server.lookups_store", 100 - hits)];
+            Slice {
+                start_s: second as f64,
+                duration_s: 1.0,
+                counters: counts.map(|(name, count)| (name.to_owned(), count)).into(),
+                ..Slice::default()
+            }
+        };
+        let slices = hits.iter().enumerate().map(slice).collect();
+        let series = Series { slices, ..blank_series("after") };
+        Measurement { series: vec![series], ..blank(catalogue::scenario("caches-emptied").unwrap()) }
+    }
+
+    #[test]
+    fn recovery_lasts_until_the_hit_rate_is_back_for_good() {
+        let recovery = |hits: &[u64]| recovery_s(&flushed(hits));
+        assert_eq!(recovery(&[100, 100, 100, 0, 60, 99, 100, 100]), Some(3.0));
+        assert_eq!(recovery(&[100, 100, 100, 100, 100]), Some(1.0));
+        assert_eq!(recovery(&[100, 100, 100, 0, 99, 50, 50, 50]), None, "once by chance is not back");
+        assert_eq!(recovery(&[100, 100, 100, 0, 60, 70, 80, 90]), None, "it never came back");
+    }
+
+    #[test]
+    fn only_what_a_scenario_looks_for_is_recorded() {
+        let of = |name: &str, fact| is_recorded(fact, catalogue::scenario(name).unwrap());
+        assert!(of("redis-away", HEALTH_PROBES_FAILED) && !of("replicas", HEALTH_PROBES_FAILED));
+        assert!(of("creates-before-after", CONTRACT_VIOLATIONS) && of("creates-before-after", CODES_SPEEDUP));
+        assert!(of("caches-emptied", RECOVERY_S) && !of("redirects-in-bytes", RECOVERY_S));
+        assert!(!of("redirects-in-bytes", "speed-of-light"));
+    }
+}

@@ -96,7 +96,7 @@ impl Build {
         match &self.what {
             What::Running(url) => Subject::given(self.name, scenario, url),
             What::Program(program) => {
-                Subject::prepare(scenario, lab, lab.start(self.name, settings, program)?)
+                Subject::prepare(scenario, lab, lab.start(self.name, scenario, settings, program)?)
             }
         }
     }

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use proofload_scenarios::scenario::{
-    Action, FaultAction, FaultTarget, OperationTemplate, Scenario, ServerSettings,
+    Action, FaultAction, FaultTarget, Links, OperationTemplate, Scenario, ServerSettings,
 };
 use proofload_scenarios::{Claim, Metric};
 
 use crate::cli::{Backends, Place};
 use crate::cores::Cores;
-use crate::deployment::{Deployment, Site};
+use crate::deployment::{Deployment, Site, form};
 use crate::facts;
 use crate::services::{Postgres, Redis, scratch};
 use crate::snapshot::Snapshot;
@@ -117,9 +117,9 @@ impl Lab {
         self.postgres.is_some() && !matches!(self.redis, RedisSource::None)
     }
 
-    /// What was prepared before, for deployments that want the same.
-    pub(crate) fn snapshots(&self) -> &RefCell<HashMap<String, Snapshot>> {
-        &self.snapshots
+    /// Keeps a database with links for those who want the same.
+    pub(crate) fn keep(&self, links: &Links, seed: u64, form: &str, snapshot: Snapshot) {
+        self.snapshots.borrow_mut().insert(same_links(links, seed, form), snapshot);
     }
 
     /// Why the claim cannot be checked here, and what would help; none where it can. `scenarios` are those that it names.
@@ -212,22 +212,32 @@ impl Lab {
     /// When a server does not come up.
     pub fn deploy(&self, scenario: &Scenario) -> Result<Vec<Deployment>> {
         if scenario.variants.is_empty() {
-            return Ok(vec![self.start("default", &ServerSettings::default(), &self.server)?]);
+            return Ok(vec![self.start("default", scenario, &ServerSettings::default(), &self.server)?]);
         }
-        scenario.variants.iter().map(|(name, settings)| self.start(name, settings, &self.server)).collect()
+        let start = |(name, settings): (&String, _)| self.start(name, scenario, settings, &self.server);
+        scenario.variants.iter().map(start).collect()
     }
 
-    /// Starts the servers of `program`, a build of proofload.
+    /// Starts the servers of `program`, a build of proofload; on a copy, where links like the scenario's were made before.
     ///
     /// # Errors
     /// When a server does not come up.
-    pub fn start(&self, variant: &str, settings: &ServerSettings, program: &Path) -> Result<Deployment> {
+    pub fn start(
+        &self,
+        variant: &str,
+        scenario: &Scenario,
+        settings: &ServerSettings,
+        program: &Path,
+    ) -> Result<Deployment> {
         let redis = match &self.redis {
             RedisSource::None => None,
             RedisSource::Spawn => Some(Redis::spawn(&self.cores.server)?),
             RedisSource::Given(url) => Some(Redis::given(url)?),
         };
+        let snapshots = self.snapshots.borrow();
+        let same = |links: &Links| snapshots.get(&same_links(links, scenario.seed, &form(settings, program)));
         let site = Site {
+            snapshot: scenario.links.as_ref().filter(|links| links.restart).and_then(same),
             program,
             listen: self.listen,
             cores: &self.cores.server,
@@ -240,4 +250,9 @@ impl Lab {
     pub fn postgres(&self) -> Option<&RefCell<Postgres>> {
         self.postgres.as_ref()
     }
+}
+
+/// What links have in common that can stand in for each other; how they are visited is no part of it.
+fn same_links(links: &Links, seed: u64, form: &str) -> String {
+    format!("{} {} {} {seed} {form}", links.count, links.zipf, links.clicks)
 }

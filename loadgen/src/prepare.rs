@@ -12,23 +12,20 @@ use crate::exchange::Links;
 use crate::lab::Lab;
 use crate::snapshot::Snapshot;
 
-/// Creates the links through the API, records their past clicks, and restarts the server if that is asked for. Where the
-/// lab has a snapshot of just these links, that is used instead: the server starts anew on it all the same.
+/// Creates the links through the API, records their past clicks, and restarts the server if that is asked for. Whoever
+/// wants the same links later starts on a copy.
 ///
 /// # Errors
 /// When the links cannot be made, or the server does not come back.
 pub fn links(wanted: &Wanted, seed: u64, deployment: &mut Deployment, lab: &Lab) -> Result<Arc<Links>> {
-    if !wanted.restart {
-        return make(wanted, seed, deployment);
-    }
-    let key = format!("{} {} {} {seed} {}", wanted.count, wanted.zipf, wanted.clicks, deployment.form);
-    if let Some(snapshot) = lab.snapshots().borrow().get(&key) {
-        deployment.pause(|database| snapshot.restore(database, lab))?;
-        return Ok(snapshot.links.clone());
+    if let Some(links) = deployment.links.take() {
+        return Ok(links);
     }
     let links = make(wanted, seed, deployment)?;
-    let snapshot = deployment.pause(|database| Snapshot::take(database, links.clone(), lab))?;
-    lab.snapshots().borrow_mut().insert(key, snapshot);
+    if wanted.restart {
+        let snapshot = deployment.pause(|database| Snapshot::take(database, links.clone(), lab))?;
+        lab.keep(wanted, seed, &deployment.form, snapshot);
+    }
     Ok(links)
 }
 

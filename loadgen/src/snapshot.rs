@@ -42,18 +42,22 @@ impl Snapshot {
         Ok(Self { links, copy })
     }
 
-    /// Puts the copy in the place of a database that nobody uses at the moment.
+    /// The name of PostgreSQL's copy.
+    pub fn template(&self) -> Option<&str> {
+        match &self.copy {
+            Copy::Postgres(name) => Some(name),
+            Copy::Sqlite(_) => None,
+        }
+    }
+
+    /// Copies SQLite's files into the directory of another database.
     ///
     /// # Errors
-    /// When it cannot be copied.
-    pub fn restore(&self, database: &Database, lab: &Lab) -> Result<()> {
-        match (&self.copy, database) {
-            (Copy::Sqlite(copy), Database::Sqlite { directory }) => copy_files(copy, directory),
-            (Copy::Postgres(copy), Database::Postgres { url }) => {
-                let postgres = lab.postgres().context("there is no PostgreSQL to copy in")?.borrow();
-                postgres.replace_database(name_of(url)?, copy)
-            }
-            _ => bail!("a snapshot of one kind of database cannot become another"),
+    /// When they cannot be copied.
+    pub fn copy_into(&self, directory: &Scratch) -> Result<()> {
+        match &self.copy {
+            Copy::Sqlite(copy) => copy_files(copy, directory),
+            Copy::Postgres(_) => bail!("a snapshot of PostgreSQL cannot become one of SQLite"),
         }
     }
 }
@@ -63,9 +67,8 @@ fn copy_files(from: &Scratch, to: &Scratch) -> Result<()> {
     let names = ["", "-wal", "-shm"].map(|suffix| format!("links.db{suffix}"));
     for name in names {
         let (from, to) = (from.path().join(&name), to.path().join(&name));
-        match from.exists() {
-            true => fs::copy(&from, &to).map(drop).context("the links could not be copied")?,
-            false => drop(fs::remove_file(&to)),
+        if from.exists() {
+            fs::copy(&from, &to).context("the links could not be copied")?;
         }
     }
     Ok(())

@@ -37,7 +37,7 @@ fn rows(url: &str) -> i64 {
 fn postgres_keeps_what_it_acknowledged_when_it_is_killed() {
     let mut postgres = Postgres::spawn(&[]).unwrap();
     assert!(postgres.version().starts_with("PostgreSQL 1"), "{}", postgres.version());
-    let url = postgres.create_database("shop").unwrap();
+    let url = postgres.create_database("shop", None).unwrap();
     block_on(async {
         let mut connection = PgConnection::connect(&url).await.unwrap();
         sqlx::query("CREATE TABLE kept (id bigint)").execute(&mut connection).await.unwrap();

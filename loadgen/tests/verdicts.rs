@@ -30,6 +30,27 @@ metric.versus = { sum = ["server.statements_*"], per = ["client.created"], compa
 bound.at-least = 3
 "#;
 
+const UNIQUENESS_CLAIM: &str = r#"
+id = "uniqueness"
+statement = "no query asks whether a code is free"
+[[check]]
+kind = "upheld"
+title = "≤ 0.05 uniqueness queries per create"
+scenario = "creates"
+metric.ratio = { sum = ["server.statements_uniqueness"], per = ["client.created"], variant = "after" }
+bound.at-most = 0.05
+"#;
+const POOL_CLAIM: &str = r#"
+id = "pool"
+statement = "codes come from the pool"
+[[check]]
+kind = "upheld"
+title = "≥ 90 % of the codes come from the pool"
+scenario = "creates"
+metric.ratio = { sum = ["server.pool_served"], per = ["server.pool_served", "server.pool_dry"], variant = "after" }
+bound.at-least = 0.9
+"#;
+
 fn redirects(flags: &str, seconds: f64) -> String {
     format!(
         r#"
@@ -88,9 +109,13 @@ impl Bench {
         self.directory.path().join("report")
     }
 
-    fn command(&self, claim: &str) -> Command {
+    fn command(&self, claims: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_proofload"));
-        command.args(["check", claim, "--out", "report"]).current_dir(self.directory.path());
+        command
+            .arg("check")
+            .args(claims.split(' '))
+            .args(["--out", "report"])
+            .current_dir(self.directory.path());
         command.env("TMPDIR", self.directory.path());
         command
     }
@@ -142,18 +167,30 @@ fn a_cache_that_is_not_warmed_turns_the_hit_rate_red() {
 
 #[test]
 fn coalesced_inserts_hold() {
-    let bench = Bench::new(&[
-        ("statements.toml", STATEMENTS_CLAIM),
-        ("creates.toml", &creates("design = \"after\"")),
-    ]);
-    expect(&bench.check("./statements.toml"), 0);
+    let bench = creating(&creates("design = \"after\""));
+    expect(&bench.check("./statements.toml ./uniqueness.toml ./pool.toml"), 0);
 }
 
 #[test]
 fn a_design_that_only_claims_to_be_new_turns_the_statements_red() {
-    let broken = creates("design = \"after\"\ncodes = \"checked\"\ninsert = \"single\"");
-    let bench = Bench::new(&[("statements.toml", STATEMENTS_CLAIM), ("creates.toml", &broken)]);
-    expect(&bench.check("./statements.toml"), 1);
+    let bench = creating(&creates("design = \"after\"\ncodes = \"checked\"\ninsert = \"single\""));
+    expect(&bench.check("./statements.toml ./uniqueness.toml"), 1);
+    assert_eq!(bench.text("junit.xml").matches("<failure").count(), 2);
+}
+
+#[test]
+fn a_pool_that_holds_nothing_turns_its_claim_red() {
+    let bench = creating(&creates("design = \"after\"\npool = 0"));
+    expect(&bench.check("./pool.toml"), 1);
+}
+
+fn creating(scenario: &str) -> Bench {
+    Bench::new(&[
+        ("statements.toml", STATEMENTS_CLAIM),
+        ("uniqueness.toml", UNIQUENESS_CLAIM),
+        ("pool.toml", POOL_CLAIM),
+        ("creates.toml", scenario),
+    ])
 }
 
 #[test]

@@ -15,9 +15,9 @@ fn since(before: &Counters, after: &Counters, name: &str) -> u64 {
 async fn postgres_counts_every_statement_but_the_witnesses() {
     let (mut postgres, url) = tokio::task::spawn_blocking(|| {
         let postgres = Postgres::spawn(&[]).unwrap();
-        let url = postgres.create_database("shop").unwrap();
+        let url = postgres.create_database("shop", None).unwrap();
         // Another's statements must not be taken for ours.
-        postgres.create_database("noise").unwrap();
+        postgres.create_database("noise", None).unwrap();
         (postgres, url)
     })
     .await

@@ -125,13 +125,13 @@ impl Postgres {
         })
     }
 
-    /// Makes a new, empty database and answers with its URL.
+    /// Makes a new database, empty or a copy of `template`, and answers with its URL.
     ///
     /// # Errors
-    /// If it exists, or the server is down.
-    pub fn create_database(&self, name: &str) -> Result<String> {
+    /// If it exists, the template is in use, or the server is down.
+    pub fn create_database(&self, name: &str, template: Option<&str>) -> Result<String> {
         let name = format!("{}{name}", self.prefix);
-        self.make(&name, "")?;
+        self.make(&name, template)?;
         self.url(&name)
     }
 
@@ -141,29 +141,13 @@ impl Postgres {
     /// If it is in use, or the server is down.
     pub fn copy_database(&self, name: &str) -> Result<String> {
         let copy = format!("{name}_copy");
-        self.make(&copy, name)?;
+        self.make(&copy, Some(name))?;
         Ok(copy)
     }
 
-    /// Puts a copy of `template` in the place of a database of ours that nobody uses at the moment.
-    ///
-    /// # Errors
-    /// If one of them is in use, or the server is down.
-    pub fn replace_database(&self, name: &str, template: &str) -> Result<()> {
-        check_name(name)?;
-        self.execute(format!("DROP DATABASE \"{name}\" WITH (FORCE)"))?;
-        self.make(name, template)
-    }
-
-    fn make(&self, name: &str, template: &str) -> Result<()> {
-        check_name(name)?;
-        let from = match template {
-            "" => String::new(),
-            template => {
-                check_name(template)?;
-                format!(" TEMPLATE \"{template}\"")
-            }
-        };
+    fn make(&self, name: &str, template: Option<&str>) -> Result<()> {
+        [Some(name), template].into_iter().flatten().try_for_each(check_name)?;
+        let from = template.map_or_else(String::new, |template| format!(" TEMPLATE \"{template}\""));
         self.execute(format!("CREATE DATABASE \"{name}\"{from}"))?;
         if self.service.is_none() {
             self.made.borrow_mut().push(name.to_owned());

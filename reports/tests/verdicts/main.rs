@@ -1,5 +1,6 @@
 //! Every verdict can turn: hand-made runs in which one broken thing decides.
 
+mod catalogue;
 mod compare;
 mod gate;
 mod knee;

@@ -17,6 +17,16 @@ fn a_hit_rate_holds_fails_or_is_not_settled() {
 }
 
 #[test]
+fn a_throughput_is_judged_by_the_second() {
+    let at_least = |bound| {
+        let rate = Metric::Rate { sum: vec!["client.ok".to_owned()], variant: None };
+        judged(check(rate, Bound::AtLeast(bound)), measurement(vec![redirects(500)]))
+    };
+    assert_holds(&at_least(900.0));
+    assert_verdict(&at_least(1_100.0), Verdict::Fails, "misses ≥ 1,100");
+}
+
+#[test]
 fn not_one_miss_is_no_certainty() {
     let found = judged(check(hit_rate(false), Bound::AtLeast(0.99)), measurement(vec![redirects(1_002)]));
     let interval = found.interval.unwrap();
