@@ -77,6 +77,9 @@ impl Lab {
             (None, Backends::Spawn) => Some(Postgres::spawn(&cores.server)?),
             (None, Backends::Embedded) => None,
         };
+        if let Some(url) = &place.redis_url {
+            Redis::refuse_if_heard(url)?;
+        }
         let (postgres, redis) = (postgres.map(RefCell::new), RedisSource::of(place));
         let server = match &place.server {
             Some(program) => program.canonicalize().with_context(|| {

@@ -50,7 +50,8 @@ pub fn measure_all(scenarios: &[Scenario], lab: &Lab, live: &Live) -> Result<Vec
 /// # Errors
 /// When it could not be set up. What goes wrong while it is measured is part of the measurement.
 pub fn measure(scenario: &Scenario, lab: &Lab, live: &Live) -> Result<Measurement> {
-    live.phase(&format!("{}: setting up", scenario.name), PREPARATION);
+    let preparation = if lab.target.is_some() { Duration::ZERO } else { PREPARATION };
+    live.phase(&format!("{}: setting up", scenario.name), preparation);
     if let Some(url) = &lab.target {
         return measure_subjects(scenario, lab, vec![Subject::given("target", scenario, url)?], live, None);
     }

@@ -29,12 +29,12 @@ pub struct Plan<'a> {
 impl<'a> Plan<'a> {
     pub fn of(scenarios: &'a [Scenario], lab: &Lab) -> Self {
         let services = lab.has_services();
+        // A service that already runs needs no preparation.
+        let prepares = lab.target.is_none();
         let step = |(index, scenario): (usize, &'a Scenario)| {
             let known = scenarios[..index].iter().any(|before| same_links(before, scenario));
-            (
-                scenario,
-                Duration::from_secs_f64(preparation_s(scenario, known, services)) + load_time(scenario),
-            )
+            let preparation_s = if prepares { preparation_s(scenario, known, services) } else { 0.0 };
+            (scenario, Duration::from_secs_f64(preparation_s) + load_time(scenario))
         };
         let backends = Duration::from_secs_f64(if services { BACKENDS_S } else { 0.0 });
         Self { steps: scenarios.iter().enumerate().map(step).collect(), backends }

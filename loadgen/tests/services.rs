@@ -1,6 +1,8 @@
-//! Private backends: they count, they break, they come back, and nothing is left of them.
+//! Backends: private ones count, break, come back and leave nothing; those that run already are left as they were.
 
+use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use proofload::services::{Postgres, Redis, Service};
@@ -84,4 +86,74 @@ fn redis_can_forget_crash_and_be_set_back() {
     let last = pid(redis.service().unwrap());
     drop(redis);
     assert!(ends_soon(last));
+}
+
+const CLAIM: &str = r#"
+id = "few-statements"
+statement = "creates share their statements"
+[[check]]
+kind = "upheld"
+title = "≤ 1 statement per create"
+scenario = "creates"
+metric.ratio = { sum = ["postgres.statements"], per = ["client.created"] }
+bound.at-most = 1
+"#;
+const SCENARIO: &str = r#"
+name = "creates"
+services = true
+load.closed = { connections = 16 }
+phases = { measurement_s = 3.2, slice_s = 0.1 }
+variant.after = { design = "after" }
+operation = [{ action = "create" }]
+"#;
+
+#[test]
+fn servers_that_already_run_are_used_and_left_as_they_were() {
+    let (postgres, redis) = (Postgres::spawn(&[]).unwrap(), Redis::spawn(&[]).unwrap());
+    let url = postgres.create_database("theirs", None).unwrap();
+    let ask = |words: &[&str]| -> String {
+        let mut connection = ::redis::Client::open(redis.url()).unwrap().get_connection().unwrap();
+        let mut command = ::redis::cmd(words[0]);
+        command.arg(&words[1..]);
+        command.query(&mut connection).unwrap()
+    };
+    block_on(async {
+        let mut connection = PgConnection::connect(&url).await.unwrap();
+        sqlx::query("CREATE EXTENSION pg_stat_statements").execute(&mut connection).await.unwrap();
+        sqlx::query("CREATE TABLE kept (id bigint)").execute(&mut connection).await.unwrap();
+        sqlx::query("INSERT INTO kept VALUES (1), (2)").execute(&mut connection).await.unwrap();
+    });
+    ask(&["SET", "theirs", "kept"]);
+
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("claim.toml"), CLAIM).unwrap();
+    fs::write(directory.path().join("creates.toml"), SCENARIO).unwrap();
+    let check = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_proofload"));
+        command.args(["check", "./claim.toml", "--out", "report", "--database-url", &url, "--redis-url"]);
+        command.arg(redis.url()).current_dir(directory.path());
+        let output = command.env("TMPDIR", directory.path()).output().unwrap();
+        let told = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+        (output.status.code(), told.join("\n"))
+    };
+    let (code, told) = check();
+    assert_eq!(code, Some(0), "{told}");
+
+    assert_eq!(rows(&url), 2, "their table is as it was");
+    assert_eq!(ask(&["GET", "theirs"]), "kept");
+    let keyspace = ask(&["INFO", "keyspace"]);
+    assert!(keyspace.contains("db0:keys=1,") && !keyspace.contains("db15"), "{keyspace}");
+    let databases: i64 = block_on(async {
+        let mut connection = PgConnection::connect(&url).await.unwrap();
+        let ours = "SELECT count(*) FROM pg_database WHERE datname LIKE 'proofload%'";
+        sqlx::query_scalar(ours).fetch_one(&mut connection).await.unwrap()
+    });
+    assert_eq!(databases, 0, "ours are gone");
+
+    // What would break them is refused before anything is started.
+    let fault = "[[fault]]\nat_s = 1\ntarget = \"redis\"\naction = \"kill\"\n";
+    fs::write(directory.path().join("creates.toml"), format!("{SCENARIO}{fault}")).unwrap();
+    let (code, told) = check();
+    assert_eq!(code, Some(2), "{told}");
+    assert!(told.contains("breaks Redis on purpose, and this one is not ours"), "{told}");
 }

@@ -22,6 +22,8 @@ const DUMP: &str = "dump.rdb";
 const KEPT: &str = "kept.rdb";
 /// Says in someone else's Redis that a database is taken.
 const MARK: &str = "proofload:taken";
+/// On which the reference server's replicas tell each other of changes.
+const CHANNEL: &str = "proofload:changed";
 const NOT_OURS: &str = "Redis at --redis-url is not ours to break; use --backends spawn";
 
 /// Redis: our own, with an append-only file that is synced every second (what it acknowledged within that second it can
@@ -58,6 +60,27 @@ impl Redis {
         service.start()?;
         let own = Some(Own { service, from_dump, directory });
         Ok(Self { own, url: format!("redis://127.0.0.1:{port}/"), version })
+    }
+
+    /// Whether a server that already runs can be used without harm: nobody's caches may listen on it, since its channels
+    /// are common to all of its databases.
+    ///
+    /// # Errors
+    /// If it cannot be reached, or someone listens: one line with the remedy.
+    pub fn refuse_if_heard(url: &str) -> Result<()> {
+        let redis = Self { own: None, url: url.to_owned(), version: String::new() };
+        let mut connection = redis.connect().context("--redis-url: this Redis cannot be used")?;
+        redis.leave();
+        let listeners: (String, u64) =
+            redis::cmd("PUBSUB").arg("NUMSUB").arg(CHANNEL).query(&mut connection)?;
+        if listeners.1 > 0 {
+            bail!(
+                "--redis-url: {} servers listen on this Redis already, and would be told to empty their caches; name \
+                 another Redis, or use --backends spawn",
+                listeners.1
+            );
+        }
+        Ok(())
     }
 
     /// An empty database of a server that already runs; it is emptied again in the end. Others' databases are not touched.

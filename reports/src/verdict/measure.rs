@@ -94,7 +94,9 @@ fn ratio(
         true => (resampled_ratio(check, &slices, events, trials), Vec::new()),
         false => (best_case_ratio(check, events, trials), vec![too_few_slices(slices.len())]),
     };
-    let unanswered = unanswered(series);
+    // A share of lost requests counts them already.
+    let counts_lost = sum.iter().any(|name| ["client.timeout", "client.error"].contains(&name.as_str()));
+    let unanswered = if counts_lost { 0.0 } else { unanswered(series) };
     let estimate = if events <= trials {
         let (low, high) = (estimate.low - unanswered, estimate.high + unanswered);
         estimate.widened_to(low.max(0.0), high.min(1.0))
