@@ -35,6 +35,11 @@ pub fn claims(names: &[String], profile: Profile, lab: &Lab) -> Result<Asked> {
             }
         }
     }
+    if names.is_empty() && asked.claims.is_empty() {
+        bail!(
+            "no claim of the catalogue can be checked here; name one of your own: proofload check my-claim.toml"
+        );
+    }
     for name in names {
         let (claim, beside) = match is_file_name(name) {
             true => (Claim::parse(&read(name)?, name)?, Path::new(name).parent()),

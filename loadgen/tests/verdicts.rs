@@ -81,7 +81,7 @@ name = "creates"
 load.closed = {{ connections = 32 }}
 [phases]
 measurement_s = 3.6
-slice_s = 0.1
+slice_s = 0.06
 [variant.before]
 design = "before"
 [variant.after]
@@ -226,6 +226,9 @@ fn a_killed_command_leaves_no_server_behind() {
     check.kill().unwrap();
     check.wait().unwrap();
     until("the server to end", || (!exists(server)).then_some(()));
+    assert_ne!(temporary(&bench), Vec::<PathBuf>::new(), "nobody could tidy up");
+    expect(&bench.command("./hits.toml").arg("--plan").output().unwrap(), 0);
+    assert_eq!(temporary(&bench), Vec::<PathBuf>::new(), "the next start does");
 }
 
 /// Waits until the server that `parent` started has links and answers redirects, and returns its process id.
