@@ -100,6 +100,7 @@ statements() {
         start "$design" --design "$design" --database-url "$url" --threads 1
         create_script
         load "$design" "$directory/create.lua" >/dev/null
+        settle
         begin_counting "$design"
         load "$design" "$directory/create.lua" >/dev/null
         counted "$design" "64 clients that do not wait"
@@ -110,13 +111,12 @@ statements() {
     done
 }
 
-# 64 connections, arrivals that wait for no answer; says so where the design cannot keep up.
+# 64 connections, arrivals that wait for no answer. How many of them the design served is told; latencies are not judged here.
 open_creates() {
     taskset -c "$client_core" "$proofload" run --url "$(cat "$directory/$1.url")/api/links" --method POST \
         --header 'content-type: application/json' --body '{"url":"https://example.com/some/page/{row}?with=query"}' \
-        --expect-status 201 --rate "$2" --duration "${seconds}s" --connections 64 --out "$directory/open-$1" \
-        >"$directory/open.out" 2>&1 || true
-    sed -n 's/^| [^m-].*/  &/p' "$directory/open-$1/report.md" | head -1
+        --expect-status 201 --rate "$2" --duration "${seconds}s" --connections 64 >"$directory/open.out" 2>&1 || true
+    grep -E '^ +(offered|throughput) ' "$directory/open.out" || { cat "$directory/open.out" >&2; exit 2; }
 }
 
 warming() {

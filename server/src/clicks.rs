@@ -34,29 +34,18 @@ impl ClickLog {
         }
     }
 
-    /// Moves all clicks to `pending`.
-    fn gather(&self, codec: &Codec, pending: &mut Pending) {
+    /// Takes all clicks out.
+    pub fn take(&self) -> Taken {
         let spare = Vec::with_capacity(self.clicks.lock().raw.len().max(1_024));
-        let mut taken = {
-            let mut clicks = self.clicks.lock();
-            let raw = std::mem::replace(&mut clicks.raw, spare);
-            Logged {
-                raw,
-                counted: std::mem::take(&mut clicks.counted),
-                custom: std::mem::take(&mut clicks.custom),
-            }
-        };
-        taken.count_raw();
-        for (key, count) in taken.counted {
-            if let Some(code) = Code::parse(&code_of(key)) {
-                pending.add(Key::Generated(codec.decode(code)), count);
-            }
-        }
-        for (code, count) in taken.custom {
-            pending.add(Key::Custom(code), count);
-        }
+        let mut clicks = self.clicks.lock();
+        let raw = std::mem::replace(&mut clicks.raw, spare);
+        let counted = std::mem::take(&mut clicks.counted);
+        Taken(Logged { raw, counted, custom: std::mem::take(&mut clicks.custom) })
     }
 }
+
+/// One thread's clicks on their way to the pending ones.
+pub struct Taken(Logged);
 
 impl Logged {
     fn click(&mut self, key: u64) {
@@ -83,11 +72,27 @@ pub struct Pending {
 }
 
 impl Pending {
+    /// Clicks that are counted at a time.
+    const SHARE: usize = 4_096;
     /// The most links with clicks that wait for a store that is away; clicks of further links are counted as lost.
     const MOST: usize = 1 << 20;
 
-    pub fn gather<'a>(&mut self, logs: impl Iterator<Item = &'a ClickLog>, codec: &Codec) {
-        logs.for_each(|log| log.gather(codec, self));
+    /// Counts a share of what was taken, in less than a millisecond, since requests wait meanwhile; says whether there is more.
+    pub fn gather(&mut self, taken: &mut Taken, codec: &Codec) -> bool {
+        let Logged { raw, counted, custom } = &mut taken.0;
+        let at = raw.len().saturating_sub(Self::SHARE);
+        raw[at..].sort_unstable();
+        for same in raw[at..].chunk_by(|a, b| a == b) {
+            self.add_generated(same[0], same.len() as u64, codec);
+        }
+        raw.truncate(at);
+        for (key, count) in counted.extract_if(|_, _| true).take(Self::SHARE) {
+            self.add_generated(key, count, codec);
+        }
+        for (code, count) in custom.extract_if(|_, _| true).take(Self::SHARE) {
+            self.add(Key::Custom(code), count);
+        }
+        !(raw.is_empty() && counted.is_empty() && custom.is_empty())
     }
 
     /// Takes out the clicks of up to `most` links.
@@ -109,6 +114,12 @@ impl Pending {
 
     pub fn is_empty(&self) -> bool {
         self.clicks.is_empty()
+    }
+
+    fn add_generated(&mut self, key: u64, count: u64, codec: &Codec) {
+        if let Some(code) = Code::parse(&code_of(key)) {
+            self.add(Key::Generated(codec.decode(code)), count);
+        }
     }
 
     fn add(&mut self, key: Key, count: u64) {
@@ -138,7 +149,9 @@ mod tests {
         }
         logs[0].click(Name::of("my-code"), "my-code");
         let mut pending = Pending::default();
-        pending.gather(logs.iter(), &codec);
+        for mut taken in logs.iter().map(ClickLog::take) {
+            while pending.gather(&mut taken, &codec) {}
+        }
         let batch = pending.batch(4_096);
         assert_eq!(batch.len(), 11);
         assert_eq!(batch.iter().map(|(_, count)| count).sum::<u64>(), MOST_RAW as u64 + 6);

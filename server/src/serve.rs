@@ -79,9 +79,10 @@ async fn run_at_home(
         site = build(&config, address) => site?,
         () = &mut shutdown => return Ok(()),
     };
+    // Never cut off: the clicks that it has in hand would be lost. The last flush waits for it.
+    tokio::spawn(flush_clicks(site.shortener.clone()));
     let tasks = [
         tokio::spawn(site.warmer.clone().watch()),
-        tokio::spawn(flush_clicks(site.shortener.clone())),
         tokio::spawn(forget_claims(site.shortener.clone())),
         tokio::spawn(drop_the_old(site.shortener.clone(), config.cache_max_age)),
     ];

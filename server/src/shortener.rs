@@ -172,11 +172,16 @@ impl Shortener {
     }
 
     /// Stores the clicks of all threads. What cannot be stored stays for the next time. A batch whose statement timed
-    /// out may have been stored all the same, and is then counted twice: a click is never dropped for it.
+    /// out may have been stored all the same, and is then counted twice: a click is never dropped for it. To be let finish:
+    /// what is under way when it is cut off is lost.
     pub async fn flush_clicks(&self) -> Result<(), StoreError> {
         let mut pending = self.pending.lock().await;
-        let logs = self.desks.iter().map(|desk| &desk.clicks);
-        pending.gather(logs, &self.codec);
+        for desk in &self.desks {
+            let mut taken = desk.clicks.take();
+            while pending.gather(&mut taken, &self.codec) {
+                tokio::task::yield_now().await;
+            }
+        }
         self.clicks_lost.store(pending.lost(), Relaxed);
         while !pending.is_empty() {
             let batch = pending.batch(self.store.clicks_at_once());

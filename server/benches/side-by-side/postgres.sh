@@ -48,9 +48,12 @@ transactions_seen() {
     sql "$1" "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = '$1'"
 }
 
+# A connection hands its statistics on after ten idle seconds at the latest.
+settle() {
+    sleep 10.5
+}
+
 begin_counting() {
-    # The statistics of a connection arrive with its next statement, or a second later.
-    sleep 1.5
     counted_statements=$(statements_seen "$1")
     counted_transactions=$(transactions_seen "$1")
     counted_links=$(sql "$1" "SELECT count(*) FROM links")
@@ -58,7 +61,7 @@ begin_counting() {
 
 # counted DESIGN HOW: all that the database saw since begin_counting, for each link that it has since.
 counted() {
-    sleep 1.5
+    settle
     local links_made
     links_made=$(($(sql "$1" "SELECT count(*) FROM links") - counted_links))
     awk -v statements=$(($(statements_seen "$1") - counted_statements)) -v links="$links_made" -v design="$1" -v how="$2" \

@@ -196,10 +196,6 @@ impl RedisLevel {
         }
     }
 
-    pub fn is_up(&self) -> bool {
-        self.redis.is_up()
-    }
-
     async fn empty_step(&self, keys: &[String]) -> bool {
         let empty = |_: &Run| {
             let mut empty = redis::cmd("EVAL");
