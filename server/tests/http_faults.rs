@@ -250,8 +250,12 @@ async fn a_locked_sqlite() {
     let other = tokio::sync::Mutex::new(options.connect().await.unwrap());
     a_locked_database(
         &database,
-        async || drop(other.lock().await.execute("BEGIN IMMEDIATE").await.unwrap()),
-        async || drop(other.lock().await.execute("ROLLBACK").await.unwrap()),
+        async || {
+            other.lock().await.execute("BEGIN IMMEDIATE").await.unwrap();
+        },
+        async || {
+            other.lock().await.execute("ROLLBACK").await.unwrap();
+        },
     )
     .await;
 }
@@ -269,7 +273,9 @@ async fn a_locked_postgresql() {
             other.execute("BEGIN").await.unwrap();
             other.execute("LOCK TABLE links IN ACCESS EXCLUSIVE MODE").await.unwrap();
         },
-        async || drop(other.lock().await.execute("ROLLBACK").await.unwrap()),
+        async || {
+            other.lock().await.execute("ROLLBACK").await.unwrap();
+        },
     )
     .await;
     other.into_inner().close().await.unwrap();
