@@ -30,10 +30,13 @@ impl Scratch {
 
     fn within(parent: &Path, purpose: &str) -> io::Result<Self> {
         let directory = tempfile::Builder::new().prefix(&format!("{PREFIX}{purpose}-")).tempdir_in(parent)?;
-        let lock = File::create(directory.path().join(LOCK))?;
+        // It gets its name once it is locked, so that nobody ever finds it unlocked while the owner lives.
+        let unnamed = directory.path().join(".lock.new");
+        let lock = File::create(&unnamed)?;
         if !locks(&lock) {
             return Err(io::Error::last_os_error());
         }
+        fs::rename(unnamed, directory.path().join(LOCK))?;
         Ok(Self { directory, _lock: lock })
     }
 
