@@ -139,14 +139,17 @@ warming() {
     done
 }
 
-# What the server says of its warming, and its memory beside that of one that is empty.
+# What the server says of its warming, and its memory beside that of one that is empty. Few links are lost in what a server
+# takes anyway, so only many tell what one takes.
 warmed() {
     local resident empty
     resident=$(resident_kb "$1")
     empty=$(resident_kb empty)
     curl -s "$(cat "$directory/$1.url")/api/cache" | jq -r --argjson resident "$resident" --argjson empty "$empty" '
-        "\(.last_warming.links) links in \(.last_warming.seconds * 1000 | round) ms, \($resident / 1024 | round) MB resident, "
-        + "\(($resident - $empty) * 1024 / .entries - '"$bytes_of_code_and_url"' | round) bytes a link beyond code and URL"'
+        "\(.last_warming.links) links in \(.last_warming.seconds * 1000 | round) ms, \($resident / 1024 | round) MB resident"
+        + if .entries < 500000 then "" else
+            ", \(($resident - $empty) * 1024 / .entries - '"$bytes_of_code_and_url"' | round) bytes a link beyond code and URL"
+          end'
 }
 
 case $what in
