@@ -8,6 +8,7 @@ bytes_of_code_and_url=$((8 + $(printf 'https://example.com/some/page/123456?with
 start() {
     local name=$1
     shift
+    : >"$directory/$name.out" # What an earlier one of that name said is not to be taken for this one's.
     taskset -c "$server_core" "$proofload" serve --listen 127.0.0.1:0 "$@" \
         >"$directory/$name.out" 2>"$directory/$name.err" &
     pids+=($!)
