@@ -60,7 +60,7 @@ impl<'de> Deserialize<'de> for Distribution {
 
 /// A distribution without its empty bins, in some hundred bytes instead of a quarter of a megabyte: a run holds one
 /// a slice, and an hour has thousands. As JSON it is what the distribution is.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Packed {
     /// HdrHistogram's V2 encoding; empty where nothing was recorded.
     bytes: Box<[u8]>,
@@ -106,12 +106,6 @@ impl FromIterator<u64> for Packed {
         let mut distribution = Distribution::default();
         times.into_iter().for_each(|time| distribution.record(time));
         Self::of(&distribution)
-    }
-}
-
-impl Default for Packed {
-    fn default() -> Self {
-        Self { bytes: Box::default(), count: 0 }
     }
 }
 

@@ -16,7 +16,7 @@ const REQUESTS: u64 = 200;
 fn comparison(slower: f64) -> Run {
     let mut measurement = synthetic::measurement("gate-redirects", 1, 100);
     let mut random = Pcg64::seed_from_u64(7);
-    let mut series = [BASE, HEAD].map(|variant| synthetic::empty_series(variant));
+    let mut series = [BASE, HEAD].map(synthetic::empty_series);
     for (block, base_first) in order(BLOCKS, 1).into_iter().enumerate() {
         let forth = if base_first { [0, 1] } else { [1, 0] };
         for (place, side) in forth.into_iter().chain(forth.into_iter().rev()).enumerate() {

@@ -172,7 +172,7 @@ fn write_problems(f: &mut fmt::Formatter<'_>, summary: &Summary) -> fmt::Result 
         }
     }
     // Of what many requests have in common, one is told.
-    let how = |sample: &str| sample.split_once(": ").map_or(sample, |(_, how)| how).to_owned();
+    let how = |sample: &str| sample.split_once("}: ").map_or(sample, |(_, how)| how).to_owned();
     let mut told = Vec::new();
     for sample in &summary.samples {
         if !told.contains(&how(sample)) {

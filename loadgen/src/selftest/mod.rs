@@ -29,7 +29,8 @@ pub struct SelftestArgs {
 #[derive(Serialize)]
 struct Outcome<'a> {
     passed: bool,
-    generator_error: &'a GeneratorError,
+    /// Null where something else had the generator's core.
+    generator_error: Option<&'a GeneratorError>,
     findings: &'a [Finding],
 }
 
@@ -43,13 +44,13 @@ pub fn run(args: &SelftestArgs) -> Result<u8> {
     let error = bound(&findings);
     let passed = findings.iter().all(|finding| finding.passed);
     if args.json {
-        let outcome = Outcome { passed, generator_error: &error, findings: &findings };
+        let generator_error = Some(&error).filter(|_| settled(&findings));
+        let outcome = Outcome { passed, generator_error, findings: &findings };
         println!("{}", serde_json::to_string_pretty(&outcome)?);
     } else {
         print(&findings, &error);
     }
-    if findings.iter().any(|finding| finding.doubt.is_some()) {
-        eprintln!("Not kept: this machine was busy with something else. Try again when it is idle.");
+    if !settled(&findings) {
         return Ok(4);
     }
     match memory::keep(&error) {
@@ -98,6 +99,11 @@ fn bound(findings: &[Finding]) -> GeneratorError {
     }
 }
 
+/// Whether what failed is the generator's fault, not that of something else that had its core.
+fn settled(findings: &[Finding]) -> bool {
+    findings.iter().all(|finding| finding.doubt.is_none())
+}
+
 fn print(findings: &[Finding], error: &GeneratorError) {
     println!("{:<11} {:<46} {:>12} {:>12} {:>9}", "trial", "", "truth/limit", "reported", "error");
     for Finding { trial, what, unit, truth, reported, error, passed, doubt } in findings {
@@ -109,6 +115,12 @@ fn print(findings: &[Finding], error: &GeneratorError) {
             (false, Some(reason)) => format!("  INVALID: {reason}"),
         };
         println!("{trial:<11} {what:<46} {:>12} {:>12} {error:>9}{verdict}", value(*truth), value(*reported));
+    }
+    if !settled(findings) {
+        println!(
+            "\nUnsettled, and not kept: this machine was busy with something else. Try again when it is idle."
+        );
+        return;
     }
     println!(
         "\nThis machine's error bound: quantiles within {:.2} %, send delay p50 {:.1} µs, p99 {:.1} µs.",
