@@ -207,7 +207,8 @@ mod tests {
     #[test]
     fn each_breaking_change_is_named() {
         let post = "/links";
-        let cases: [(&str, Box<dyn FnOnce(&mut Value)>); 9] = [
+        type Change = Box<dyn FnOnce(&mut Value)>;
+        let cases: [(&str, Change); 9] = [
             ("POST /links is gone", Box::new(|it| it["paths"] = json!({}))),
             (
                 "the answer 422 is gone",
