@@ -49,6 +49,8 @@ pub struct Counts {
     pub generator_cpu_us: u64,
     /// Time a worker was ready to run but another thread had its core.
     pub generator_wait_us: u64,
+    /// Sum of `sent − due` of the requests that the slice's latencies hold, in an open run.
+    pub send_delay_ns: u64,
 }
 
 impl Counts {
@@ -66,6 +68,7 @@ impl Counts {
         self.bytes += other.bytes;
         self.generator_cpu_us += other.generator_cpu_us;
         self.generator_wait_us += other.generator_wait_us;
+        self.send_delay_ns += other.send_delay_ns;
         self.ok_by_kind.resize(self.ok_by_kind.len().max(other.ok_by_kind.len()), 0);
         add_each(&mut self.failed, &other.failed);
         add_each(&mut self.ok_by_kind, &other.ok_by_kind);
@@ -255,6 +258,10 @@ impl Recorder {
             Outcome::Failed(Failure::Timeout) => {
                 let from = if self.open || sample.sent == 0 { sample.due } else { sample.sent };
                 self.latency.saturating_record(sample.done.saturating_sub(from));
+                // One that was never sent waited for a connection, not for the generator.
+                if self.open && sample.sent > 0 {
+                    self.counts.send_delay_ns += sample.sent.saturating_sub(sample.due);
+                }
             }
             Outcome::Wrong | Outcome::Failed(_) => {}
         }
@@ -291,6 +298,7 @@ impl Recorder {
         if self.open {
             self.times.ready.saturating_record(ready.saturating_sub(due));
             self.times.send_delay.saturating_record(sent.saturating_sub(due));
+            self.counts.send_delay_ns += sent.saturating_sub(due);
         }
     }
 

@@ -181,6 +181,9 @@ fn counters(counts: &Counts, kinds: &[String]) -> BTreeMap<String, u64> {
         ]
         .map(|(name, count)| (name.to_owned(), count)),
     );
+    if counts.send_delay_ns > 0 {
+        counters.insert("client.send_delay_us".to_owned(), counts.send_delay_ns / 1_000);
+    }
     for failure in Failure::ALL.into_iter().filter(|failure| *failure != Failure::Timeout) {
         let count = counts.failed[failure as usize];
         if count > 0 {
