@@ -13,6 +13,8 @@ fn main() {
             std::process::exit(2);
         }
     }
+    let (run, verdicts) = synthetic::full_check();
+    proofload_reports::write(&dir.join("full"), &run, &verdicts).expect("a directory that can be written");
     let (a, mut b) = (synthetic::quick_run(), synthetic::quick_run());
     b.environment.kernel = "Linux 6.2".into();
     let page = proofload_reports::render::compare_html(&a, &b).expect("plots that can be drawn");

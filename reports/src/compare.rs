@@ -127,9 +127,9 @@ fn of_variant(a: Side, b: Side) -> Vec<Row> {
 }
 
 /// A value with its bounds; the bounds may be missing.
-struct Valued {
-    value: Option<f64>,
-    bounds: Option<(f64, f64)>,
+pub(crate) struct Valued {
+    pub value: Option<f64>,
+    pub bounds: Option<(f64, f64)>,
     reasons: Vec<String>,
 }
 
@@ -189,7 +189,7 @@ impl Compared {
         }
     }
 
-    fn value(self, (measurement, series): Side) -> Valued {
+    pub(crate) fn value(self, (measurement, series): Side) -> Valued {
         if self == Compared::Throughput {
             return throughput(measurement, series);
         }

@@ -3,9 +3,12 @@
 mod axis;
 mod canvas;
 mod chart;
+pub mod faults;
+mod generator;
 mod groups;
 mod heat;
 mod hits;
+mod names;
 mod percentiles;
 mod phases;
 mod png;
@@ -18,7 +21,7 @@ pub use chart::{Chart, Layer};
 pub use sheet::{Ink, Look, Sheet};
 
 use crate::file::ReportError;
-use crate::run::{Measurement, Run};
+use crate::run::{Measurement, Run, Series};
 
 /// A plot with all that a reader needs who cannot see it.
 #[derive(Debug, Clone)]
@@ -30,6 +33,8 @@ pub struct Plot {
     pub caption: String,
     /// The measurement that it belongs to, by its place in the run; none if it joins several.
     pub measurement: Option<usize>,
+    /// The variant that it is of, where that is not the first of several: a reader unfolds it.
+    pub folded: Option<String>,
     pub chart: Chart,
     /// The figures behind it.
     pub table: Table,
@@ -41,6 +46,9 @@ pub struct Table {
     pub head: Vec<String>,
     pub rows: Vec<Vec<String>>,
 }
+
+/// At most so many rows stand behind a plot over time; longer series are in the CSV.
+const MOST_ROWS: usize = 30;
 
 /// All plots that the run's data allows, in the order of reading.
 pub fn plots(run: &Run) -> Vec<Plot> {
@@ -75,33 +83,52 @@ pub fn slug(name: &str) -> String {
 }
 
 fn of_measurement(index: usize, measurement: &Measurement) -> Vec<Plot> {
-    let drawn =
-        if is_point(measurement) { vec![percentiles::plot(measurement)] } else { of_its_own(measurement) };
-    let mut plots: Vec<Plot> = drawn.into_iter().flatten().collect();
+    let mut plots = match is_point(measurement) {
+        true => percentiles::plot(measurement).into_iter().collect(),
+        false => of_its_own(measurement),
+    };
     for plot in &mut plots {
         plot.id = format!("m{}-{}", index + 1, plot.id);
         plot.measurement = Some(index);
+        faults::mark(plot, &measurement.faults);
     }
     plots
 }
 
 /// The plots of a measurement that stands for itself, in the order of reading.
-fn of_its_own(measurement: &Measurement) -> Vec<Option<Plot>> {
-    vec![
-        percentiles::plot(measurement),
-        time::rates(measurement),
-        hits::plot(measurement),
-        heat::plot(measurement),
-        phases::plot(measurement),
-        time::cpu(measurement),
-        time::generator(measurement),
-    ]
+fn of_its_own(measurement: &Measurement) -> Vec<Plot> {
+    let of_all = [percentiles::plot(measurement), time::rates(measurement), time::cpu(measurement)];
+    let of_each = measurement.series.iter().enumerate().flat_map(|(index, series)| {
+        let mut plots = of_variant(measurement, series);
+        if measurement.series.len() > 1 {
+            for plot in &mut plots {
+                plot.title = format!("{}, {}", plot.title, series.variant);
+                plot.id = format!("{}-{}", plot.id, slug(&series.variant));
+                plot.folded = (index > 0).then(|| series.variant.clone());
+            }
+        }
+        plots
+    });
+    of_all.into_iter().flatten().chain(of_each).collect()
+}
+
+fn of_variant(measurement: &Measurement, series: &Series) -> Vec<Plot> {
+    let plots = [
+        hits::plot(measurement, series),
+        heat::plot(measurement, series),
+        phases::plot(series),
+        time::cpu_alone(measurement, series),
+        generator::lateness(series),
+        generator::plot(series),
+    ];
+    plots.into_iter().flatten().collect()
 }
 
 impl Plot {
-    /// An SVG element to stand in a page: its colours are classes of the page's style sheet.
+    /// An SVG element to stand in a page: its colours are classes of the page's style sheet, and the elements
+    /// `ID-title` and `ID-caption` of the page say what it shows.
     pub fn inline(&self) -> Result<String, ReportError> {
-        Ok(svg::inline(&self.sheet()?, &self.chart, &self.id, &self.alternative()))
+        Ok(svg::inline(&self.sheet()?, &self.chart, &self.id))
     }
 
     /// An SVG file of its own.
@@ -116,7 +143,11 @@ impl Plot {
 
     /// Says in words what the drawing shows.
     pub fn alternative(&self) -> String {
-        format!("{}. {}", self.title, self.caption)
+        let moments = self.chart.layers.iter().filter_map(|layer| match layer {
+            Layer::Upright { name, value } => Some(format!(" At {value:.1} s: {name}.")),
+            _ => None,
+        });
+        format!("{}. {}{}", self.title, self.caption, moments.collect::<String>())
     }
 
     fn sheet(&self) -> Result<Sheet, ReportError> {

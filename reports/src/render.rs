@@ -9,6 +9,7 @@ mod markdown;
 pub(crate) mod means;
 pub(crate) mod rates;
 mod raw;
+mod rests;
 mod table;
 mod trackers;
 

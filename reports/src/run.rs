@@ -157,8 +157,9 @@ pub struct Series {
 /// A stretch of the measurement: differences of counters, and the times within it.
 ///
 /// Counters are named `witness.counter`: `client.sent`, `client.ok`, `client.wrong`, `client.timeout`,
-/// `client.error`, `client.dropped`, `client.created`; `server.*` from the server's metrics;
-/// `postgres.*`, `redis.*`; `cpu.server_us`, `cpu.generator_us`, `machine.steal_us`.
+/// `client.error`, `client.dropped`, `client.created`; in an open run `client.send_delay_us`, the sum over what
+/// `latency` holds; `server.*` from the server's metrics; `postgres.*`, `redis.*`; `cpu.server_us`,
+/// `cpu.generator_us`, `machine.steal_us`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Slice {
     /// Seconds since the measurement began.

@@ -1,38 +1,84 @@
 (()=>{"use strict";
+// Turns pixels of a plot into the values of its axes, and says them.
 const round=(v,d)=>Number(v.toPrecision(d)).toString();
 const time=us=>us<1e3?round(us,3)+" µs":us<1e6?round(us/1e3,3)+" ms":round(us/1e6,3)+" s";
 const say={number:v=>Math.abs(v)>=1e3?Math.round(v).toLocaleString("en"):round(v,3),percent:v=>round(v*100,4)+" %",microseconds:time,seconds:v=>round(v,4)+" s"};
 const axis=text=>{const[scale,from,to,low,high,reading]=text.split(",");
- const a={scale,from:+from,to:+to,low:+low,high:+high};
- a.value=px=>{const p=a.low+(px-a.from)/(a.to-a.from)*(a.high-a.low);return scale==="log"?10**p:scale==="tail"?1-10**-p:p};
- a.say=px=>scale==="tail"?(100*a.value(px)).toFixed(Math.max(0,Math.ceil(a.low+(px-a.from)/(a.to-a.from)*(a.high-a.low))-1))+" %":say[reading](a.value(px));
+ const a={scale,reading,from:+from,to:+to,low:+low,high:+high};
+ a.place=px=>a.low+(px-a.from)/(a.to-a.from)*(a.high-a.low);
+ a.px=place=>a.from+(place-a.low)/(a.high-a.low)*(a.to-a.from);
+ a.value=px=>{const p=a.place(px);return scale==="log"?10**p:scale==="tail"?1-10**-p:p};
+ a.say=px=>scale==="tail"?(100*a.value(px)).toFixed(Math.max(0,Math.ceil(a.place(px))-1))+" %":say[reading](a.value(px));
  return a};
 const points=d=>{const n=d.match(/-?[\d.]+/g).map(Number);const out=[];let x=0,y=0;
  for(let i=0;i+1<n.length;i+=2){if(i){x+=n[i];y+=n[i+1]}else{x=n[0];y=n[1]}out.push([x,y])}return out};
+const make=(svg,name,attributes)=>{const e=document.createElementNS(svg.namespaceURI,name);for(const k in attributes)e.setAttribute(k,attributes[k]);return e};
+// Ticks between two places of an axis: [place, text].
+const ticks=(a,low,high)=>{const out=[];
+ if(a.scale==="tail"){for(let n=0;n<9;n++)for(const f of[1,.5,.2]){const q=1-f*10**-n,p=-Math.log10(1-q);if(q>0&&p>=low&&p<=high)out.push([p,Number((100*q).toPrecision(n+3))+" %"])}return out}
+ const rough=(high-low)/5,power=10**Math.floor(Math.log10(rough)),step=[1,2,5,10].map(s=>s*power).find(s=>s>=rough);
+ for(let i=Math.ceil(low/step);i*step<=high;i++)out.push([i*step,(i*step).toFixed(Math.max(0,-Math.floor(Math.log10(step))))]);return out};
 const tip=document.createElement("div");tip.className="tip";tip.setAttribute("role","status");document.body.append(tip);
+let zooms=false;
 for(const svg of document.querySelectorAll("svg.plot")){
- const paths=[...svg.querySelectorAll("[data-name]")];
- const x=axis(svg.dataset.x),y=axis(svg.dataset.y);if(x.scale==="names"||!paths.length)continue;
- let lines,rule,at=x.from;
+ const x=axis(svg.dataset.x),y=axis(svg.dataset.y),figure=svg.closest("figure");
+ const paths=[...svg.querySelectorAll("[data-name]")],plane=svg.querySelector(".plane");
+ if(x.scale==="names"||y.scale==="names")continue;
+ const can=x.reading==="seconds"||x.scale==="tail";zooms=zooms||can;
+ // The stretch of the x axis that is shown, in pixels of the drawing as it was made.
+ let view=[x.from,x.to],lines,rule,band,clip,own,at=x.from;
+ const shown=px=>x.from+(px-view[0])/(view[1]-view[0])*(x.to-x.from);
+ const drawn=px=>view[0]+(px-x.from)/(x.to-x.from)*(view[1]-view[0]);
  const ready=()=>{if(lines)return;lines=paths.map(p=>({name:p.dataset.name,points:points(p.getAttribute("d"))}));
-  rule=document.createElementNS(svg.namespaceURI,"path");rule.setAttribute("class","muted line");svg.append(rule)};
- const show=px=>{ready();at=Math.min(Math.max(px,x.from),x.to);
-  rule.setAttribute("d",`M${at} ${y.to}V${y.from}`);
-  const rows=lines.map(l=>{let best=l.points[0];for(const p of l.points)if(Math.abs(p[0]-at)<Math.abs(best[0]-at))best=p;return l.name+" "+y.say(best[1])});
+  rule=make(svg,"path",{class:"muted line"});band=make(svg,"path",{class:"muted fill",opacity:.2});svg.append(band,rule)};
+ const show=(px,py)=>{ready();at=Math.min(Math.max(px,view[0]),view[1]);
+  rule.setAttribute("d",`M${shown(at)} ${y.to}V${y.from}`);
+  const rows=lines.length?lines.map(l=>{let best=l.points[0];for(const p of l.points)if(Math.abs(p[0]-at)<Math.abs(best[0]-at))best=p;return l.name+" "+y.say(best[1])}):py===undefined?[]:[y.say(Math.min(Math.max(py,y.to),y.from))];
   tip.textContent=[x.say(at),...rows].join("\n");tip.style.display="block";
   const box=svg.getBoundingClientRect(),k=box.width/svg.viewBox.baseVal.width;
-  const left=box.left+(at-svg.viewBox.baseVal.x)*k,w=tip.offsetWidth;
+  const left=box.left+shown(at)*k,w=tip.offsetWidth;
   tip.style.left=Math.min(Math.max(4,left+12+w>innerWidth-4?left-w-12:left+12),document.documentElement.clientWidth-w-4)+scrollX+"px";
   tip.style.top=box.top+scrollY+24+"px"};
- const hide=()=>{tip.style.display="none";if(rule)rule.removeAttribute("d")};
- svg.addEventListener("pointermove",e=>{const box=svg.getBoundingClientRect();show((e.clientX-box.left)/box.width*svg.viewBox.baseVal.width)});
+ const hide=()=>{tip.style.display="none";if(rule){rule.removeAttribute("d");band.removeAttribute("d")}};
+ const where=e=>{const box=svg.getBoundingClientRect(),k=svg.viewBox.baseVal.width/box.width;return[(e.clientX-box.left)*k,(e.clientY-box.top)*k]};
  svg.addEventListener("pointerleave",hide);svg.addEventListener("blur",hide);
- svg.addEventListener("keydown",e=>{const step=(x.to-x.from)/40;
-  if(e.key==="ArrowRight")show(at+step);else if(e.key==="ArrowLeft")show(at-step);else if(e.key==="Escape")hide();else return;e.preventDefault()});
+ const all=document.createElement("button");all.type="button";all.className="zoom";all.textContent="show all";all.hidden=true;
+ // Zoom along the x axis: the plane is stretched, ticks are made anew, words go where their points went.
+ const zoom=(from,to)=>{ready();hide();
+  const least=(x.to-x.from)/200,middle=(from+to)/2,half=Math.max(to-from,least)/2;
+  view=[Math.max(x.from,middle-half),Math.min(x.to,middle+half)];
+  if(!clip){clip=make(svg,"clipPath",{id:svg.id+"-clip"});clip.append(make(svg,"rect",{x:x.from,y:y.to-2,width:x.to-x.from,height:y.from-y.to+4}));
+   const held=make(svg,"g",{"clip-path":`url(#${svg.id}-clip)`});plane.replaceWith(held);held.append(plane);svg.prepend(clip);
+   own=make(svg,"g",{});svg.querySelector(".ticks").after(own)}
+  const k=(x.to-x.from)/(view[1]-view[0]),whole=k<1.001;
+  plane.setAttribute("transform",`translate(${x.from-view[0]*k} 0) scale(${k} 1)`);
+  all.hidden=whole;svg.querySelector(".ticks").style.display=whole?"":"none";own.replaceChildren();
+  let free=-1e9;if(!whole)for(const[place,text]of ticks(x,x.place(view[0]),x.place(view[1])).sort((a,b)=>a[0]-b[0])){const px=shown(x.px(place));if(px-24<free)continue;free=px+24;
+   const t=make(svg,"text",{class:"muted fill",x:px,y:y.from+15.4,"font-size":13,"text-anchor":"middle"});t.textContent=text;
+   own.append(make(svg,"path",{class:"grid line","stroke-width":1,d:`M${px} ${y.to}V${y.from}`}),t)}
+  for(const note of svg.querySelectorAll(".notes>*")){const px=note.tagName==="text"?+note.getAttribute("x"):points(note.getAttribute("d"))[0][0];
+   note.style.display=px<view[0]-4||px>view[1]+4?"none":"";note.setAttribute("transform",`translate(${shown(px)-px} 0)`)}};
+ let began=null;
+ svg.addEventListener("pointermove",e=>{const[px,py]=where(e);show(drawn(px),py);
+  if(began!==null)band.setAttribute("d",`M${began} ${y.to}H${px}V${y.from}H${began}Z`)});
+ svg.addEventListener("keydown",e=>{const step=(view[1]-view[0])/40,half=(view[1]-view[0])/4;
+  if(e.key==="ArrowRight")show(at+step);else if(e.key==="ArrowLeft")show(at-step);else if(e.key==="Escape")hide();
+  else if(can&&e.key==="+"){zoom(at-half,at+half);show(at)}else if(can&&e.key==="-"){zoom(at-4*half,at+4*half);show(at)}else if(can&&e.key==="0")zoom(x.from,x.to);else return;e.preventDefault()});
+ if(!can)continue;
+ svg.classList.add("zooms");
+ svg.addEventListener("pointerdown",e=>{if(e.pointerType!=="touch"&&e.button===0){began=where(e)[0];svg.setPointerCapture(e.pointerId)}});
+ const end=e=>{if(began===null)return;const from=began,to=where(e)[0];began=null;
+  if(e.type==="pointerup"&&Math.abs(to-from)>6)zoom(drawn(Math.min(from,to)),drawn(Math.max(from,to)));else if(band)band.removeAttribute("d")};
+ svg.addEventListener("pointerup",end);svg.addEventListener("pointercancel",end);
+ svg.addEventListener("dblclick",()=>zoom(x.from,x.to));all.onclick=()=>{zoom(x.from,x.to);svg.focus()};figure.prepend(all);
 }
 for(const figure of document.querySelectorAll("figure")){
  const b=document.createElement("button");b.type="button";b.className="zoom";b.textContent="⤢";b.setAttribute("aria-label","enlarge");b.setAttribute("aria-pressed","false");
  b.onclick=()=>{const on=figure.classList.toggle("wide");b.setAttribute("aria-pressed",on);figure.scrollIntoView({block:"nearest"})};figure.prepend(b)}
+const first=document.querySelector(".plots");
+if(first&&zooms){const hint=document.createElement("p");hint.className="muted small tools";
+ hint.textContent="Point at a plot to read its values. Over time and percentiles, drag to zoom and double-click to show all; on the keyboard: arrows, + and −, 0.";
+ document.querySelector("#joint,#evidence,main h2:last-of-type").after(hint)}
 const open=()=>{let e=location.hash&&document.getElementById(decodeURIComponent(location.hash.slice(1)));
  for(let p=e;p;p=p.parentElement)if(p.tagName==="DETAILS")p.open=true;if(e)e.scrollIntoView()};
 addEventListener("hashchange",open);open();

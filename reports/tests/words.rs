@@ -20,6 +20,7 @@ fn assert_golden(name: &str, text: &str) {
 #[test]
 fn the_table_reads_as_it_should() {
     assert_golden("table-120.txt", &table(&synthetic::verdicts(), 120, false));
+    assert_golden("table-80.txt", &table(&synthetic::verdicts(), 80, false));
     assert_golden("table-60.txt", &table(&synthetic::verdicts(), 60, false));
 }
 

@@ -45,6 +45,11 @@ impl Axis {
         Axis::linear("seconds since the measurement began", Reading::Seconds, 0.0, seconds)
     }
 
+    /// Seconds stand on no other axis.
+    pub fn is_time(&self) -> bool {
+        self.reading == Reading::Seconds
+    }
+
     /// A logarithmic axis a little wider than the values; zeroes are left out.
     pub fn log(label: &str, reading: Reading, values: impl Iterator<Item = f64>) -> Axis {
         let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);

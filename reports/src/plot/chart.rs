@@ -6,12 +6,13 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::plot::axis::Axis;
-use crate::plot::sheet::{Ink, Look, Pen, Sheet, TENTHS, text_width};
+use crate::plot::names;
+use crate::plot::sheet::{Ink, Look, Part, Pen, Sheet, TENTHS, text_width};
 
 /// Size of a chart in pixels: two fit side by side on a desktop, and on a phone its text stays legible.
-const WIDTH: i32 = 480 * TENTHS;
+pub const WIDTH: i32 = 480 * TENTHS;
 const HEIGHT: i32 = 280 * TENTHS;
-const TEXT: i32 = 13 * TENTHS;
+pub const TEXT: i32 = 13 * TENTHS;
 /// Line widths in tenths of a pixel.
 const THIN: u32 = 10;
 const LINE: u32 = 20;
@@ -57,13 +58,13 @@ pub enum Layer {
         name: String,
         value: f64,
     },
+    /// A moment: a line across the whole height, named above the area.
     Upright {
         name: String,
         value: f64,
     },
-    /// Filled rectangles: `(left, bottom, right, top, look)`.
     Boxes {
-        boxes: Vec<(f64, f64, f64, f64, Look)>,
+        boxes: Vec<Cell>,
     },
     /// Horizontal bars from `low` over `middle` to `high`, one a row.
     Spans {
@@ -75,6 +76,17 @@ pub enum Layer {
         at: (f64, f64),
         text: String,
     },
+}
+
+/// A filled rectangle: left, bottom, right, top, look.
+pub type Cell = (f64, f64, f64, f64, Look);
+
+/// Adds a cell to a map's row: neighbours of one colour are one rectangle, so that the page stays small.
+pub fn push_joined(boxes: &mut Vec<Cell>, next: Cell) {
+    match boxes.last_mut() {
+        Some(last) if (last.1, last.2, last.4) == (next.1, next.0, next.4) => last.2 = next.2,
+        _ => boxes.push(next),
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -108,7 +120,18 @@ const SPAN_PARTS: [SpanPart; 2] =
     [(LINE, |span| span.middle, |span| span.high), (9 * TENTHS as u32, |span| span.low, |span| span.middle)];
 
 type Plane<'a, 'b> = ChartContext<'a, Pen<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
-type Canvas<'b> = DrawingArea<Pen<'b>, Shift>;
+pub type Canvas<'b> = DrawingArea<Pen<'b>, Shift>;
+pub type Drawn = Result<(), String>;
+
+/// What is drawn one after the other: later parts lie on top.
+type Step = fn(&Chart, &Canvas, Area) -> Drawn;
+const STEPS: [(Part, Step); 5] = [
+    (Part::Frame, Chart::draw_frame),
+    (Part::Ticks, Chart::draw_ticks),
+    (Part::Plane, Chart::draw_plane),
+    (Part::Names, Chart::draw_names),
+    (Part::Notes, Chart::draw_notes),
+];
 
 impl Layer {
     /// A measured point without an interval or a name.
@@ -125,22 +148,22 @@ impl Chart {
     /// # Errors
     /// The words of plotters, where it cannot draw.
     pub fn draw(&self) -> Result<Sheet, String> {
-        let mut sheet = Sheet { width: WIDTH, height: self.height(), shapes: Vec::new() };
-        self.draw_on(&mut sheet).map_err(|error| error.to_string())?;
+        let mut sheet = Sheet { width: WIDTH, height: self.height(), ..Sheet::default() };
+        let area = self.area();
+        for (part, draw) in STEPS {
+            draw(self, &Pen(&mut sheet).into_drawing_area(), area)?;
+            sheet.parts.push((part, sheet.shapes.len()));
+        }
         Ok(sheet)
     }
 
     pub fn area(&self) -> Area {
-        let labels = self.labels().iter().map(|label| text_width(&label.text, TEXT)).max().unwrap_or(0);
         let ticks = self.y.ticks().iter().map(|(_, text)| text_width(text, TEXT)).max().unwrap_or(0);
         let last = self.x.ticks().last().map_or(0, |(_, text)| text_width(text, TEXT) / 2);
-        let right = if labels > 0 { labels + 9 * TENTHS } else { 6 * TENTHS }.max(last);
-        Area {
-            left: (ticks + 8 * TENTHS).max(24 * TENTHS),
-            top: 26 * TENTHS,
-            right: WIDTH - right,
-            bottom: self.height() - 40 * TENTHS,
-        }
+        let left = (ticks + 8 * TENTHS).max(24 * TENTHS);
+        let right = WIDTH - names::margin(self).max(last);
+        let area = Area { left, top: 26 * TENTHS, right, bottom: self.height() - 40 * TENTHS };
+        Area { top: area.top + names::headroom(self, area), ..area }
     }
 
     /// The lines that have a name, for whoever wants to say what lies under the pointer.
@@ -157,11 +180,38 @@ impl Chart {
         (f64::from(HEIGHT) * self.tall) as i32
     }
 
-    fn draw_on(&self, sheet: &mut Sheet) -> Result<(), Box<dyn std::error::Error + '_>> {
-        let area = self.area();
-        let canvas = Pen(sheet).into_drawing_area();
-        self.draw_frame(&canvas, area)?;
-        let mut plane = ChartBuilder::on(&canvas)
+    /// Grid and ticks of the y axis, and what both axes measure.
+    /// plotters' own mesh knows neither our scales nor named ticks.
+    fn draw_frame(&self, canvas: &Canvas, area: Area) -> Drawn {
+        // First all lines, then all words: neighbours of one look share an element of the file.
+        for (value, _) in self.y.ticks().iter().filter(|_| self.y.names.is_empty()) {
+            let y = self.down(*value, area);
+            rule(canvas, (area.left, y), (area.right, y), Ink::Grid)?;
+        }
+        for (value, text) in self.y.ticks() {
+            let y = self.down(value, area);
+            write(canvas, &text, Ink::Muted, (area.left - 6 * TENTHS, y), HPos::Right, VPos::Center)?;
+        }
+        let end = (area.right, self.height() - 2 * TENTHS);
+        write(canvas, &self.x.label, Ink::Muted, end, HPos::Right, VPos::Bottom)?;
+        write(canvas, &self.y.label, Ink::Muted, (2 * TENTHS, 4 * TENTHS), HPos::Left, VPos::Top)
+    }
+
+    fn draw_ticks(&self, canvas: &Canvas, area: Area) -> Drawn {
+        let ticks = self.x_ticks(area);
+        for (value, _) in &ticks {
+            let x = self.across(*value, area);
+            rule(canvas, (x, area.top), (x, area.bottom), Ink::Grid)?;
+        }
+        for (value, text) in ticks {
+            let x = self.across(value, area);
+            write(canvas, &text, Ink::Muted, (x, area.bottom + 5 * TENTHS), HPos::Center, VPos::Top)?;
+        }
+        Ok(())
+    }
+
+    fn draw_plane(&self, canvas: &Canvas, area: Area) -> Drawn {
+        let mut plane = ChartBuilder::on(canvas)
             .margin_left(area.left)
             .margin_top(area.top)
             .margin_right(WIDTH - area.right)
@@ -174,32 +224,17 @@ impl Chart {
         for layer in &self.layers {
             self.draw_layer(&mut plane, layer).map_err(|error| error.to_string())?;
         }
-        self.draw_labels(&canvas, area)
+        Ok(())
     }
 
-    /// Grid, ticks and the axes' labels. plotters' own mesh knows neither our scales nor named ticks.
-    fn draw_frame(&self, canvas: &Canvas, area: Area) -> Result<(), Box<dyn std::error::Error + '_>> {
-        let grid = Ink::Grid.look().colour().stroke_width(THIN);
-        let axis = Ink::Muted.look().colour().stroke_width(THIN);
-        let draw = |from, to, style: &ShapeStyle| {
-            canvas.draw(&PathElement::new(vec![from, to], *style)).map_err(|error| error.to_string())
-        };
-        for (value, text) in self.y.ticks() {
-            let y = self.down(value, area);
-            if self.y.names.is_empty() {
-                draw((area.left, y), (area.right, y), &grid)?;
-            }
-            write(canvas, &text, Ink::Muted, (area.left - 6 * TENTHS, y), HPos::Right, VPos::Center)?;
-        }
-        for (value, text) in self.x_ticks(area) {
-            let x = self.across(value, area);
-            draw((x, area.top), (x, area.bottom), &grid)?;
-            write(canvas, &text, Ink::Muted, (x, area.bottom + 5 * TENTHS), HPos::Center, VPos::Top)?;
-        }
-        draw((area.left, area.bottom), (area.right, area.bottom), &axis)?;
-        let end = (area.right, self.height() - 2 * TENTHS);
-        write(canvas, &self.x.label, Ink::Muted, end, HPos::Right, VPos::Bottom)?;
-        write(canvas, &self.y.label, Ink::Muted, (2 * TENTHS, 4 * TENTHS), HPos::Left, VPos::Top)
+    /// The line of the x axis comes after what stands on it.
+    fn draw_names(&self, canvas: &Canvas, area: Area) -> Drawn {
+        rule(canvas, (area.left, area.bottom), (area.right, area.bottom), Ink::Muted)?;
+        names::draw_ends(self, canvas, area)
+    }
+
+    fn draw_notes(&self, canvas: &Canvas, area: Area) -> Drawn {
+        names::draw_notes(self, canvas, area)
     }
 
     /// The ticks of the x axis whose texts do not touch.
@@ -254,7 +289,7 @@ impl Chart {
             }
             Layer::Upright { value, .. } => {
                 let ends = [(*value, self.y.low), (*value, self.y.high)].map(place);
-                let style = Ink::Limit.look().dashed().colour().stroke_width(LINE - 5);
+                let style = Ink::Muted.look().dashed().colour().stroke_width(THIN);
                 plane.draw_series([PathElement::new(ends.to_vec(), style)])?;
             }
             Layer::Boxes { boxes } => {
@@ -278,62 +313,15 @@ impl Chart {
         Ok(())
     }
 
-    /// Names stand at the ends of their lines, moved apart where they would touch.
-    fn draw_labels(&self, canvas: &Canvas, area: Area) -> Result<(), Box<dyn std::error::Error + '_>> {
-        let mut labels: Vec<(i32, Label)> =
-            self.labels().into_iter().map(|label| (self.down(label.value, area), label)).collect();
-        labels.sort_by_key(|(y, _)| *y);
-        spread(&mut labels, area);
-        for (y, label) in labels {
-            write(canvas, &label.text, label.ink, (area.right + 5 * TENTHS, y), HPos::Left, VPos::Center)?;
-        }
-        for layer in &self.layers {
-            match layer {
-                Layer::Note { at: (x, y), text } => {
-                    let at = (self.across(*x, area) + 5 * TENTHS, self.down(*y, area));
-                    note(canvas, text, at)?;
-                }
-                Layer::Upright { name, value } => {
-                    let at = (self.across(*value, area), area.top - 3 * TENTHS);
-                    write(canvas, name, Ink::Limit, at, HPos::Center, VPos::Bottom)?;
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn labels(&self) -> Vec<Label> {
-        let labels = self.layers.iter().filter_map(|layer| match layer {
-            Layer::Line { name, look, points } | Layer::Marked { name, look, points } => {
-                Some(Label { text: name.clone(), ink: look.ink, value: points.last()?.1 })
-            }
-            Layer::Dots { name, look, points } => {
-                Some(Label { text: name.clone(), ink: look.ink, value: points.last()?.y })
-            }
-            Layer::Level { name, value } => {
-                Some(Label { text: name.clone(), ink: Ink::Limit, value: *value })
-            }
-            _ => None,
-        });
-        labels.filter(|label| !label.text.is_empty()).collect()
-    }
-
-    fn across(&self, value: f64, area: Area) -> i32 {
+    pub fn across(&self, value: f64, area: Area) -> i32 {
         let share = share(&self.x, value);
         area.left + (share * f64::from(area.right - area.left)).round() as i32
     }
 
-    fn down(&self, value: f64, area: Area) -> i32 {
+    pub fn down(&self, value: f64, area: Area) -> i32 {
         let share = share(&self.y, value);
         area.bottom - (share * f64::from(area.bottom - area.top)).round() as i32
     }
-}
-
-struct Label {
-    text: String,
-    ink: Ink,
-    value: f64,
 }
 
 /// How far along the axis a value lies, 0 to 1.
@@ -342,34 +330,12 @@ fn share(axis: &Axis, value: f64) -> f64 {
     ((axis.place(value) - low) / (high - low)).clamp(0.0, 1.0)
 }
 
-/// Moves labels down until none touches the one above, and back up where they leave the area.
-fn spread(labels: &mut [(i32, Label)], area: Area) {
-    let step = TEXT + TENTHS;
-    for index in 1..labels.len() {
-        labels[index].0 = labels[index].0.max(labels[index - 1].0 + step);
-    }
-    let mut floor = area.bottom;
-    for (y, _) in labels.iter_mut().rev() {
-        *y = (*y).min(floor);
-        floor = *y - step;
-    }
+pub fn rule(canvas: &Canvas, from: (i32, i32), to: (i32, i32), ink: Ink) -> Drawn {
+    let style = ink.look().colour().stroke_width(THIN);
+    canvas.draw(&PathElement::new(vec![from, to], style)).map_err(|error| error.to_string())
 }
 
-/// Words on top of a map or beside a bar.
-fn note(canvas: &Canvas, text: &str, at: (i32, i32)) -> Result<(), Box<dyn std::error::Error>> {
-    let font = ("sans-serif", TEXT).into_font().style(FontStyle::Bold);
-    let style = font.color(&Ink::Strong.look().colour()).pos(Pos::new(HPos::Left, VPos::Center));
-    canvas.draw(&Text::new(text.to_owned(), at, style)).map_err(|error| error.to_string().into())
-}
-
-fn write(
-    canvas: &Canvas,
-    text: &str,
-    ink: Ink,
-    at: (i32, i32),
-    across: HPos,
-    down: VPos,
-) -> Result<(), Box<dyn std::error::Error>> {
+pub fn write(canvas: &Canvas, text: &str, ink: Ink, at: (i32, i32), across: HPos, down: VPos) -> Drawn {
     let style = ("sans-serif", TEXT).into_font().color(&ink.look().colour()).pos(Pos::new(across, down));
-    canvas.draw(&Text::new(text.to_owned(), at, style)).map_err(|error| error.to_string().into())
+    canvas.draw(&Text::new(text.to_owned(), at, style)).map_err(|error| error.to_string())
 }

@@ -62,13 +62,19 @@ fn groups<'a>(run: &'a Run, kind: &str) -> Vec<(&'a str, Vec<Point<'a>>)> {
 
 /// Statements that the database saw for each acknowledged create, by the best witness there is.
 fn statements_per_create(series: &Series) -> Option<f64> {
-    let sum = |names: &[&str]| {
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        series.slices.iter().map(|slice| slice.sum(&names)).sum::<u64>() as f64
+    let pairs = statements_and_creates(series);
+    let sum = |of: fn(&(f64, f64)) -> f64| pairs.iter().map(of).sum::<f64>();
+    (sum(|it| it.1) > 0.0).then(|| sum(|it| it.0) / sum(|it| it.1))
+}
+
+/// Statements and creates slice by slice; none where no witness counted any statement.
+fn statements_and_creates(series: &Series) -> Vec<(f64, f64)> {
+    let counts = |name: &str| -> Vec<f64> {
+        let names = [name.to_owned()];
+        series.slices.iter().map(|slice| slice.sum(&names) as f64).collect()
     };
-    let created = sum(&["client.created"]);
-    let statements = STATEMENTS.iter().map(|name| sum(&[name])).find(|sum| *sum > 0.0)?;
-    (created > 0.0).then_some(statements / created)
+    let seen = STATEMENTS.into_iter().map(counts).find(|counts| counts.iter().any(|count| *count > 0.0));
+    seen.unwrap_or_default().into_iter().zip(counts("client.created")).collect()
 }
 
 /// Independent counts first.

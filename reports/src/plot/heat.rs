@@ -3,40 +3,36 @@
 use crate::distribution::Distribution;
 use crate::figure;
 use crate::plot::axis::{Axis, Reading};
-use crate::plot::chart::{Chart, Layer};
-use crate::plot::sheet::{Ink, Look};
-use crate::plot::{Plot, Table};
+use crate::plot::chart::{Cell, Chart, Layer, push_joined};
+use crate::plot::sheet::Ink;
+use crate::plot::{MOST_ROWS, Plot, Table};
 use crate::run::{Measurement, Model, Series, Slice};
 
 /// Most columns (stretches of time) and rows (ranges of latency) of the map.
 const COLUMNS: usize = 60;
 const ROWS: usize = 26;
 
-/// Drawn for the first series, where it has slices enough to show a change.
-pub fn plot(measurement: &Measurement) -> Option<Plot> {
-    let series = measurement.series.first()?;
+/// Drawn where there are slices enough to show a change.
+pub fn plot(measurement: &Measurement, series: &Series) -> Option<Plot> {
     let grid = Grid::of(series)?;
     let times = if measurement.model == Model::Open { "response time" } else { "service time" };
     let x = Axis::time(grid.columns.last()?.end_s);
     let y = Axis::log(times, Reading::Microseconds, [grid.edge(0), grid.edge(ROWS)].into_iter());
     let cells = grid.boxes();
-    let name = if measurement.series.len() > 1 { format!(", {}", series.variant) } else { String::new() };
     Some(Plot {
         id: "heat".to_owned(),
-        title: format!("Latency over time{name}"),
+        title: "Latency over time".to_owned(),
         caption: format!(
             "The stronger the colour, the more requests took that long at that time (each step is about three times as \
              many). {}",
             grid.worst()
         ),
         measurement: None,
+        folded: None,
         chart: Chart::new(x, y, vec![Layer::Boxes { boxes: cells }]),
         table: grid.table(),
     })
 }
-
-/// Left, bottom, right, top, look.
-type Box = (f64, f64, f64, f64, Look);
 
 struct Grid {
     columns: Vec<Column>,
@@ -73,20 +69,14 @@ impl Grid {
         self.low * (self.high / self.low).powf(row as f64 / ROWS as f64)
     }
 
-    fn boxes(&self) -> Vec<Box> {
+    fn boxes(&self) -> Vec<Cell> {
         let most = self.columns.iter().flat_map(|column| column.counts).max().unwrap_or(1) as f64;
-        let mut boxes: Vec<Box> = Vec::new();
+        let mut boxes: Vec<Cell> = Vec::new();
         for row in 0..ROWS {
             let (bottom, top) = (self.edge(row), self.edge(row + 1));
             for column in self.columns.iter().filter(|column| column.counts[row] > 0) {
                 let look = Ink::Heat(step(column.counts[row] as f64 / most)).look();
-                match boxes.last_mut() {
-                    // Neighbours of one colour are one box: the page stays small.
-                    Some(last) if last.1 == bottom && last.2 == column.start_s && last.4 == look => {
-                        last.2 = column.end_s
-                    }
-                    _ => boxes.push((column.start_s, bottom, column.end_s, top, look)),
-                }
+                push_joined(&mut boxes, (column.start_s, bottom, column.end_s, top, look));
             }
         }
         boxes.sort_by_key(|(.., look)| look.ink);
@@ -106,7 +96,8 @@ impl Grid {
 
     fn table(&self) -> Table {
         let mut table = Table::new(["second", "p50", "p99", "longest"]);
-        for column in &self.columns {
+        let stride = self.columns.len().div_ceil(MOST_ROWS).max(1);
+        for column in self.columns.iter().step_by(stride) {
             let times = [column.p50_us, column.p99_us, column.max_us].map(figure::time_us);
             table.rows.push([format!("{:.1}", column.start_s)].into_iter().chain(times).collect());
         }

@@ -3,7 +3,7 @@
 use crate::plot::axis::{Axis, Reading};
 use crate::plot::chart::{Chart, Layer};
 use crate::plot::sheet::Ink;
-use crate::plot::{Plot, Table};
+use crate::plot::{MOST_ROWS, Plot, Table};
 use crate::run::{Measurement, Series, Slice};
 
 /// Counters of look-ups begin so; what follows names the level that answered.
@@ -13,9 +13,9 @@ const HITS: [&str; 2] = ["process", "redis"];
 /// Levels that wait for the database or ask it. Look-ups of codes that no link has stand apart.
 const MISSES: [&str; 2] = ["waiter", "store"];
 
-/// Drawn for the first series that looks anything up.
-pub fn plot(measurement: &Measurement) -> Option<Plot> {
-    let series = measurement.series.iter().find(|series| series.slices.iter().any(|it| lookups(it) > 0))?;
+/// Drawn where anything was looked up.
+pub fn plot(measurement: &Measurement, series: &Series) -> Option<Plot> {
+    rate(series)?;
     let levels: Vec<&str> = HITS.into_iter().filter(|level| total(series, level) > 0).collect();
     let end = series.slices.last().map_or(1.0, |slice| slice.start_s + slice.duration_s);
     // Each line adds a level to those below it, so that the axis may begin where the lines do.
@@ -41,9 +41,16 @@ pub fn plot(measurement: &Measurement) -> Option<Plot> {
         title: "Hit rate over time".to_owned(),
         caption: caption(measurement, series),
         measurement: None,
+        folded: None,
         chart,
         table: table(series, &levels),
     })
+}
+
+/// Look-ups answered without the database, and all look-ups of links that exist, slice by slice.
+pub fn pairs(series: &Series) -> Vec<(f64, f64)> {
+    let hits = |slice: &Slice| HITS.iter().map(|level| of_level(slice, level)).sum::<u64>() as f64;
+    series.slices.iter().map(|slice| (hits(slice), lookups(slice) as f64)).collect()
 }
 
 /// Look-ups answered without the database, of all look-ups of links that exist.
@@ -112,7 +119,8 @@ fn caption(measurement: &Measurement, series: &Series) -> String {
 fn table(series: &Series, levels: &[&str]) -> Table {
     let mut table = Table::new(["second", "look-ups"]);
     table.head.extend(levels.iter().map(|level| label(level).to_owned()));
-    for slice in &series.slices {
+    let stride = series.slices.len().div_ceil(MOST_ROWS).max(1);
+    for slice in series.slices.iter().step_by(stride) {
         let shares = levels.iter().map(|level| format!("{:.2} %", share(slice, &[level]) * 100.0));
         table.rows.push(
             [format!("{:.1}", slice.start_s), lookups(slice).to_string()].into_iter().chain(shares).collect(),

@@ -10,9 +10,10 @@ use crate::plot::sheet::Ink;
 use crate::plot::{Plot, Table};
 use crate::render::rates;
 use crate::run::{Measurement, Model, Series, Slice};
+use crate::statistics::ratio;
 
 /// Points of the curve to each nine.
-const POINTS_A_NINE: u32 = 24;
+const POINTS_A_NINE: u32 = 20;
 /// Blocks of slices that the band is made from, and the fewest that make one.
 const BLOCKS: usize = 20;
 const FEWEST_BLOCKS: usize = 8;
@@ -84,6 +85,7 @@ fn drawn(title: String, caption: String, curves: &[Curve]) -> Option<Plot> {
         title,
         caption,
         measurement: None,
+        folded: None,
         chart: Chart::new(x, y, layers),
         table: table(curves),
     })
@@ -164,8 +166,9 @@ fn band(curve: &Curve, slices: &[Slice]) -> Option<Vec<(f64, f64)>> {
     let above: Vec<Vec<f64>> = blocks.iter().map(|block| longer_than(block, &steps)).collect();
     let (mut fast, mut slow) = (Vec::new(), Vec::new());
     for (index, us) in steps.iter().enumerate() {
-        let above: Vec<f64> = above.iter().map(|block| block[index] + lost).collect();
-        let Some((share, error)) = ratio(&above, &counts) else { continue };
+        let pairs: Vec<(f64, f64)> =
+            above.iter().zip(&counts).map(|(block, count)| (block[index] + lost, *count)).collect();
+        let Some((share, error)) = ratio::of_sums(&pairs) else { continue };
         // Of fewer than five slower requests no normal interval can be made.
         if share * all <= 5.0 {
             break;
@@ -197,16 +200,6 @@ fn longer_than(times: &Distribution, ascending_us: &[f64]) -> Vec<f64> {
         above.push((times.count() - up_to) as f64);
     }
     above
-}
-
-/// Σ`a` over Σ`b`, with the standard error of a ratio estimator over blocks.
-fn ratio(a: &[f64], b: &[f64]) -> Option<(f64, f64)> {
-    let (sum_a, sum_b): (f64, f64) = (a.iter().sum(), b.iter().sum());
-    let share = sum_a / sum_b;
-    let n = a.len() as f64;
-    let squares: f64 = a.iter().zip(b).map(|(a, b)| (a - share * b).powi(2)).sum();
-    let error = (n / (n - 1.0) * squares).sqrt() / sum_b;
-    (share > 0.0 && share.is_finite()).then_some((share, error))
 }
 
 fn caption(measurement: &Measurement, first: &Curve) -> String {

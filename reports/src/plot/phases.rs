@@ -5,7 +5,7 @@ use crate::plot::axis::{Axis, Reading};
 use crate::plot::chart::{Chart, Layer, Span};
 use crate::plot::sheet::Ink;
 use crate::plot::{Plot, Table};
-use crate::run::Measurement;
+use crate::run::Series;
 
 /// Recorded times, in the order of a request's life, and how they are told.
 const PHASES: [(&str, &str); 5] = [
@@ -16,8 +16,7 @@ const PHASES: [(&str, &str); 5] = [
     ("response", "due → last byte"),
 ];
 
-pub fn plot(measurement: &Measurement) -> Option<Plot> {
-    let series = measurement.series.first()?;
+pub fn plot(series: &Series) -> Option<Plot> {
     let known: Vec<_> = PHASES
         .into_iter()
         .filter_map(|(name, label)| Some((label, series.times.get(name).filter(|it| it.count() > 0)?)))
@@ -54,6 +53,7 @@ pub fn plot(measurement: &Measurement) -> Option<Plot> {
         title: "Phases of a request".to_owned(),
         caption: "The thick part of each bar reaches from the median to the 99th percentile, the thin part to the longest.".to_owned(),
         measurement: None,
+        folded: None,
         chart,
         table,
     })

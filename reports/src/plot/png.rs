@@ -59,10 +59,7 @@ impl Page {
     }
 
     fn area(&mut self, points: &[(i32, i32)], look: Look) {
-        // The cells of a map meet without a seam only where they end with a pixel.
-        let whole =
-            |(x, y): Point| if matches!(look.ink, Ink::Heat(_)) { (x.round(), y.round()) } else { (x, y) };
-        let outline: Vec<Point> = points.iter().map(|at| whole(place(*at))).collect();
+        let outline: Vec<Point> = points.iter().copied().map(place).collect();
         let mut mask = self.canvas.mask(outline.iter().copied(), 1.0);
         mask.polygon(&outline);
         self.canvas.lay(&mask, ink(look.ink), look.opacity as f32);

@@ -64,6 +64,23 @@ pub struct Sheet {
     pub width: i32,
     pub height: i32,
     pub shapes: Vec<Shape>,
+    /// Where each part ends, in the order of drawing.
+    pub parts: Vec<(Part, usize)>,
+}
+
+/// A part of a drawing: whoever zooms along the x axis treats each in its own way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Stays as it is.
+    Frame,
+    /// Ticks and grid of the x axis.
+    Ticks,
+    /// What is measured, within the axes.
+    Plane,
+    /// Names of lines: stay as they are.
+    Names,
+    /// Words at a point of the plane.
+    Notes,
 }
 
 impl Ink {
@@ -173,6 +190,10 @@ impl DrawingBackend for Pen<'_> {
         style: &S,
         fill: bool,
     ) -> Drawn {
+        // The cells of a map meet without a seam only where they end with a pixel.
+        let on_grid = fill && matches!(Look::of(style.color()).ink, Ink::Heat(_));
+        let round = |at: i32| if on_grid { (at + TENTHS / 2).div_euclid(TENTHS) * TENTHS } else { at };
+        let [left, top, right, bottom] = [left, top, right, bottom].map(round);
         let corners = vec![(left, top), (right, top), (right, bottom), (left, bottom)];
         match fill {
             true => self.add(Shape::Area { points: corners, look: Look::of(style.color()) }),

@@ -3,25 +3,25 @@
 use std::fmt::Write;
 
 use crate::plot::axis::{Axis, Scale};
-use crate::plot::chart::Chart;
-use crate::plot::sheet::{Across, HEADROOM, Ink, Look, Shape, Sheet, TENTHS};
+use crate::plot::chart::{Chart, TEXT};
+use crate::plot::sheet::{Across, HEADROOM, Ink, Look, Part, Shape, Sheet, TENTHS};
 
 /// An element for a page whose style sheet gives the classes their colours.
 ///
 /// Its data attributes tell a script where the axes lie, so that it can name the values under a pointer.
-pub fn inline(sheet: &Sheet, chart: &Chart, id: &str, alternative: &str) -> String {
+pub fn inline(sheet: &Sheet, chart: &Chart, id: &str) -> String {
     let area = chart.area();
     let mut out = String::new();
     let _ = write!(
         out,
-        r#"<svg class="plot" id="{id}" viewBox="0 0 {} {}" role="img" aria-label="{}" tabindex="0" data-x="{}" data-y="{}">"#,
+        r#"<svg class="plot" id="{id}" viewBox="0 0 {} {}" role="img" aria-labelledby="{id}-title {id}-caption" tabindex="0" font-size="{}" data-x="{}" data-y="{}">"#,
         px(sheet.width),
         px(sheet.height),
-        escaped(alternative),
+        px(TEXT),
         axis(&chart.x, area.left, area.right),
         axis(&chart.y, area.bottom, area.top),
     );
-    shapes(sheet, chart, &mut out);
+    parts(sheet, chart, &mut out);
     out.push_str("</svg>");
     out
 }
@@ -32,82 +32,117 @@ pub fn standalone(sheet: &Sheet, chart: &Chart, title: &str, alternative: &str) 
     let mut out = String::new();
     let _ = write!(
         out,
-        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {} {}" width="{}" height="{}" role="img" font-family="system-ui, sans-serif"><title>{}</title><style>{}</style><rect width="100%" height="100%" style="fill:var(--card)"/><text class="ink fill" x="2" y="19" font-size="15" font-weight="600">{}</text><g transform="translate(0 {})">"#,
+        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {} {}" width="{}" height="{}" role="img" font-family="system-ui, sans-serif" font-size="{}"><title>{}</title><style>{}</style><rect width="100%" height="100%" style="fill:var(--card)"/><text class="ink fill" x="2" y="19" font-size="15" font-weight="600">{}</text><g transform="translate(0 {})">"#,
         px(width),
         px(height),
         px(width),
         px(height),
+        px(TEXT),
         escaped(alternative),
         include_str!("../../templates/plot.css"),
         escaped(title),
         px(HEADROOM),
     );
-    shapes(sheet, chart, &mut out);
+    parts(sheet, chart, &mut out);
     out.push_str("</g></svg>\n");
     out
 }
 
-fn shapes(sheet: &Sheet, chart: &Chart, out: &mut String) {
-    let mut filled: Option<Look> = None;
-    for shape in &sheet.shapes {
-        // Neighbours of one look share an element: a map has a thousand cells.
-        if let (Some(look), Shape::Area { points, look: next }) = (filled, shape)
-            && look == *next
-        {
-            let _ = write!(out, "{}Z", path(points));
-            continue;
-        }
-        if filled.take().is_some() {
+/// The parts that a script treats in its own way have a class.
+fn parts(sheet: &Sheet, chart: &Chart, out: &mut String) {
+    let mut start = 0;
+    for (part, end) in &sheet.parts {
+        out.push_str(match part {
+            Part::Frame | Part::Names => "<g>",
+            Part::Ticks => r#"<g class="ticks">"#,
+            Part::Plane => r#"<g class="plane">"#,
+            Part::Notes => r#"<g class="notes">"#,
+        });
+        shapes(&sheet.shapes[start..*end], chart, out);
+        out.push_str("</g>");
+        start = *end;
+    }
+}
+
+fn shapes(shapes: &[Shape], chart: &Chart, out: &mut String) {
+    // Neighbours of one look share an element: a map has hundreds of cells, a grid a dozen lines.
+    let mut open: Option<String> = None;
+    for shape in shapes {
+        let head = head(shape, chart);
+        if open.is_some() && head != open {
             out.push_str(r#""/>"#);
         }
-        match shape {
-            Shape::Line { points, look, width } => line(points, *look, *width, chart, out),
-            Shape::Area { points, look } => {
-                let _ = write!(
-                    out,
-                    r#"<path class="{} fill"{} d="{}Z"/>"#,
-                    class(look.ink),
-                    opacity(*look),
-                    path(points)
-                );
-            }
-            Shape::Dot { at, radius, look } => {
+        match (&head, shape) {
+            (Some(_), Shape::Line { points, .. }) if head == open => out.push_str(&path(points)),
+            (Some(_), Shape::Area { points, .. }) if head == open => out.push_str(&closed(points)),
+            (Some(head), Shape::Line { points, .. }) => out.push_str(&(head.clone() + &path(points))),
+            (Some(head), Shape::Area { points, .. }) => out.push_str(&(head.clone() + &closed(points))),
+            (_, Shape::Dot { at, radius, look }) => {
                 let (x, y, r) = (px(at.0), px(at.1), px(*radius));
                 let _ =
                     write!(out, r#"<circle class="{} fill" cx="{x}" cy="{y}" r="{r}"/>"#, class(look.ink));
             }
-            Shape::Text { at, text, look, size, across, halo } => {
-                let anchor = match across {
-                    Across::Start => "",
-                    Across::Middle => r#" text-anchor="middle""#,
-                    Across::End => r#" text-anchor="end""#,
-                };
-                let halo = if *halo { " halo" } else { "" };
-                let (x, y, size) = (px(at.0), px(at.1), px(*size));
-                let _ = write!(
-                    out,
-                    r#"<text class="{} fill{halo}" x="{x}" y="{y}" font-size="{size}"{anchor}>{}</text>"#,
-                    class(look.ink),
-                    escaped(text)
-                );
-            }
+            (_, Shape::Text { .. }) => text(shape, out),
+            (None, Shape::Line { .. } | Shape::Area { .. }) => unreachable!("they have a head"),
         }
+        open = head;
     }
-    if filled.is_some() {
+    if open.is_some() {
         out.push_str(r#""/>"#);
     }
 }
 
-fn line(points: &[(i32, i32)], look: Look, width: i32, chart: &Chart, out: &mut String) {
-    let _ = write!(out, r#"<path class="{} line" stroke-width="{}""#, class(look.ink), px(width));
-    out.push_str(&opacity(look));
+/// How the element of a line or an area begins, up to its outline.
+fn head(shape: &Shape, chart: &Chart) -> Option<String> {
+    match shape {
+        Shape::Line { look, width, .. } => Some(line(*look, *width, chart)),
+        Shape::Area { look, .. } => {
+            Some(format!(r#"<path class="{} fill"{} d=""#, class(look.ink), opacity(*look)))
+        }
+        Shape::Dot { .. } | Shape::Text { .. } => None,
+    }
+}
+
+fn text(shape: &Shape, out: &mut String) {
+    let Shape::Text { at, text, look, size, across, halo } = shape else { return };
+    let anchor = match across {
+        Across::Start => "",
+        Across::Middle => r#" text-anchor="middle""#,
+        Across::End => r#" text-anchor="end""#,
+    };
+    let halo = if *halo { " halo" } else { "" };
+    let size = if *size == TEXT { String::new() } else { format!(r#" font-size="{}""#, px(*size)) };
+    let _ = write!(
+        out,
+        r#"<text class="{} fill{halo}" x="{}" y="{}"{size}{anchor}>{}</text>"#,
+        class(look.ink),
+        px(at.0),
+        px(at.1),
+        escaped(text)
+    );
+}
+
+fn line(look: Look, width: i32, chart: &Chart) -> String {
+    let mut out =
+        format!(r#"<path class="{} line" stroke-width="{}"{}"#, class(look.ink), px(width), opacity(look));
     if look.dashed {
         out.push_str(r#" stroke-dasharray="5 4""#);
     }
     if let Some((name, _)) = chart.names().find(|(_, of)| *of == look) {
         let _ = write!(out, r#" data-name="{}""#, escaped(name));
     }
-    let _ = write!(out, r#" d="{}"/>"#, path(points));
+    out + r#" d=""#
+}
+
+/// The outline of an area; that of a rectangle in few letters.
+fn closed(points: &[(i32, i32)]) -> String {
+    match points {
+        [(left, top), (right, a), (b, bottom), (c, d)] if (a, b, c, d) == (top, right, left, bottom) => {
+            let (width, height) = (right - left, bottom - top);
+            format!("M{} {}h{}v{}h{}Z", px(*left), px(*top), px(width), px(height), px(-width))
+        }
+        _ => path(points) + "Z",
+    }
 }
 
 /// Absolute move, then relative steps: half the bytes. Steps in one direction are joined.

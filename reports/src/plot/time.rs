@@ -1,4 +1,4 @@
-//! What happened over time: rates, processor time, and what the generator suffered.
+//! What happened over time: rates and processor time.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use crate::figure;
 use crate::plot::axis::{Axis, Reading};
 use crate::plot::chart::{Chart, Layer};
 use crate::plot::sheet::{Ink, Look};
-use crate::plot::{Plot, Table};
+use crate::plot::{MOST_ROWS, Plot, Table};
 use crate::render::rates;
 use crate::run::{Measurement, Model, Series, Slice};
 
@@ -47,14 +47,27 @@ type Loss = (&'static str, u8, fn(&Slice) -> u64);
 const LOSSES: [Loss; 2] =
     [("dropped", 1, |slice| rates::count(slice, "client.dropped")), ("failed", 3, rates::failed)];
 
-/// Processor time of each process, in cores.
+/// Most lines that a reader tells apart.
+const MOST_LINES: usize = 6;
+
+/// Processor time of each process, in cores: of all variants in one plot where the lines are few.
 pub fn cpu(measurement: &Measurement) -> Option<Plot> {
-    let one = measurement.series.len() == 1;
+    let lines: usize = measurement.series.iter().map(|series| processes(series).len()).sum();
+    (lines <= MOST_LINES || measurement.series.len() == 1).then(|| cpu_of(&measurement.series)).flatten()
+}
+
+/// The processor time of a variant by itself, where [`cpu`] would hold too many lines.
+pub fn cpu_alone(measurement: &Measurement, series: &Series) -> Option<Plot> {
+    cpu(measurement).is_none().then(|| cpu_of(std::slice::from_ref(series))).flatten()
+}
+
+fn cpu_of(all: &[Series]) -> Option<Plot> {
     let mut courses = Vec::new();
-    for series in &measurement.series {
+    for series in all {
         for process in processes(series) {
             let counter = format!("cpu.{process}_us");
-            let name = if one { process.clone() } else { format!("{process}, {}", series.variant) };
+            let name =
+                if all.len() == 1 { process.clone() } else { format!("{process}, {}", series.variant) };
             let look = Ink::Series(courses.len() as u8 % 7).look();
             courses.push(Course { name, look, slices: &series.slices, value: cores(counter) });
         }
@@ -65,43 +78,6 @@ pub fn cpu(measurement: &Measurement) -> Option<Plot> {
         let caption = format!("On average: {}. One core is fully busy at 1.", caption.join(", "));
         draw("cpu", "Processor time of each process", "cores", Reading::Number, &courses, caption)
     })
-}
-
-/// What could have made the generator lie: its own load, time stolen by the machine's host, lateness.
-pub fn generator(measurement: &Measurement) -> Option<Plot> {
-    let series = measurement.series.first()?;
-    let steal = Course {
-        name: "steal".to_owned(),
-        look: Ink::Series(1).look(),
-        slices: &series.slices,
-        value: cores("machine.steal_us".to_owned()),
-    };
-    let own = Course {
-        name: "generator".to_owned(),
-        look: Ink::Series(0).look(),
-        slices: &series.slices,
-        value: cores("cpu.generator_us".to_owned()),
-    };
-    let measured = |counter: &str| series.slices.iter().any(|slice| slice.counters.contains_key(counter));
-    let mut courses = Vec::new();
-    for (course, counter) in [(own, "cpu.generator_us"), (steal, "machine.steal_us")] {
-        if measured(counter) {
-            courses.push(course);
-        }
-    }
-    let delay = series.times.get("send-delay");
-    let at = |q| delay.and_then(|it| it.quantile_us(q)).map_or("–".to_owned(), figure::time_us);
-    let lateness = match delay {
-        Some(_) => {
-            format!("It sent {} late at the median, {} at p99, {} at most. ", at(0.5), at(0.99), at(1.0))
-        }
-        None => String::new(),
-    };
-    let caption = format!(
-        "{lateness}Where the generator lags or the host takes the processor away, latencies are not the server's."
-    );
-    (!courses.is_empty())
-        .then(|| draw("generator", "The generator's own error", "cores", Reading::Number, &courses, caption))
 }
 
 /// Lines over one time axis, with the figures of every slice behind them.
@@ -132,8 +108,9 @@ pub fn draw(
         title: title.to_owned(),
         caption,
         measurement: None,
+        folded: None,
         chart: Chart::new(Axis::time(ends.fold(1.0, f64::max)), y, layers),
-        table: table(courses),
+        table: table(courses, reading),
     }
 }
 
@@ -148,7 +125,8 @@ fn per_second<'a>(name: &str, look: Look, series: &'a Series, of: fn(&Slice) -> 
     Course { name: name.to_owned(), look, slices: &series.slices, value }
 }
 
-fn cores<'a>(counter: String) -> Box<dyn Fn(&Slice) -> f64 + 'a> {
+/// Microseconds of a counter a second, as processor cores.
+pub fn cores<'a>(counter: String) -> Box<dyn Fn(&Slice) -> f64 + 'a> {
     Box::new(move |slice| rates::count(slice, &counter) as f64 / 1e6 / slice.duration_s)
 }
 
@@ -178,23 +156,27 @@ fn rates_caption(measurement: &Measurement) -> String {
     )
 }
 
-/// At most so many rows stand behind a plot; longer series are in the CSV.
-const ROWS: usize = 60;
-
-fn table(courses: &[Course]) -> Table {
+fn table(courses: &[Course], reading: Reading) -> Table {
     let mut table = Table::new(["second"]);
     table.head.extend(courses.iter().map(|course| course.name.clone()));
     let mut starts: Vec<f64> =
         courses.iter().flat_map(|course| course.slices.iter().map(|it| it.start_s)).collect();
     starts.sort_by(f64::total_cmp);
     starts.dedup();
-    let stride = starts.len().div_ceil(ROWS).max(1);
+    let stride = starts.len().div_ceil(MOST_ROWS).max(1);
     for start in starts.into_iter().step_by(stride) {
         let cell = |course: &Course| {
             let slice = course.slices.iter().find(|slice| slice.start_s == start);
-            slice.map_or(String::new(), |slice| figure::significant((course.value)(slice)))
+            slice.map_or(String::new(), |slice| said(reading, (course.value)(slice)))
         };
         table.rows.push([format!("{start:.1}")].into_iter().chain(courses.iter().map(cell)).collect());
     }
     table
+}
+
+fn said(reading: Reading, value: f64) -> String {
+    match reading {
+        Reading::Microseconds => figure::time_us(value),
+        _ => figure::significant(value),
+    }
 }

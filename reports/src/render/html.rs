@@ -3,9 +3,9 @@
 use askama::Template;
 
 use crate::file::ReportError;
-use crate::plot::{self, Plot, Table};
+use crate::plot::{self, Plot, Table, faults};
 use crate::render::means;
-use crate::render::{figure, rates, raw, table};
+use crate::render::{figure, rates, raw, rests, table};
 use crate::run::{Ledger, Measurement, Run};
 use crate::verdict::{CheckVerdict, ClaimVerdict, Verdict};
 
@@ -107,7 +107,7 @@ impl Row {
             verdict: check.verdict,
             mark: table::mark(check.verdict),
             why: why.cloned().unwrap_or_default(),
-            rests_on: standings(check),
+            rests_on: rests::in_short(check),
         }
     }
 }
@@ -174,9 +174,13 @@ struct Load<'a> {
     open: bool,
     name: &'a str,
     about: &'a str,
-    remarks: &'a [String],
+    remarks: Vec<String>,
     invalid: Vec<&'a str>,
     plots: Vec<Figure>,
+    /// Plots of a point of a curve or a map: too many for the page, they lie beside it.
+    beside: Vec<&'a str>,
+    /// The plots of each variant but the first.
+    folded: Vec<(&'a str, Vec<Figure>)>,
     ledger: Vec<(&'static str, String)>,
     settings: Vec<(String, String)>,
     counters: Table,
@@ -188,22 +192,36 @@ impl<'a> Load<'a> {
     fn of(
         index: usize,
         measurement: &'a Measurement,
-        plots: &[Plot],
+        plots: &'a [Plot],
         of: usize,
     ) -> Result<Load<'a>, ReportError> {
+        let own = || plots.iter().filter(move |plot| plot.measurement == Some(index));
         Ok(Load {
             number: index + 1,
             open: of <= 4 && !plot::is_point(measurement),
             name: &measurement.scenario.name,
             about: &measurement.scenario.about,
-            remarks: &measurement.remarks,
+            remarks: measurement.remarks.iter().cloned().chain(faults::remark(&measurement.faults)).collect(),
             invalid: measurement
                 .invalid
                 .iter()
                 .chain(&measurement.invalid_latency)
                 .map(String::as_str)
                 .collect(),
-            plots: figures(plots.iter().filter(|plot| plot.measurement == Some(index)))?,
+            plots: match plot::is_point(measurement) {
+                true => Vec::new(),
+                false => figures(own().filter(|plot| plot.folded.is_none()))?,
+            },
+            beside: own().filter(|_| plot::is_point(measurement)).map(|plot| plot.id.as_str()).collect(),
+            folded: measurement
+                .series
+                .iter()
+                .skip(1)
+                .map(|series| series.variant.as_str())
+                .map(|variant| {
+                    Ok((variant, figures(own().filter(|plot| plot.folded.as_deref() == Some(variant)))?))
+                })
+                .collect::<Result<_, ReportError>>()?,
             ledger: measurement.ledger.as_ref().map(ledger).unwrap_or_default(),
             settings: means::settings(measurement),
             counters: rates::counters(measurement),
@@ -220,7 +238,7 @@ impl<'a> Load<'a> {
 #[derive(Template)]
 #[template(path = "figure.html")]
 struct Drawn<'a> {
-    wide: bool,
+    id: &'a str,
     title: &'a str,
     svg: String,
     caption: &'a str,
@@ -235,7 +253,7 @@ pub fn figures<'a>(plots: impl Iterator<Item = &'a Plot>) -> Result<Vec<Figure>,
     plots
         .map(|plot| {
             let (title, caption, table) = (&plot.title, &plot.caption, &plot.table);
-            let drawn = Drawn { wide: false, title, svg: plot.inline()?, caption, table };
+            let drawn = Drawn { id: &plot.id, title, svg: plot.inline()?, caption, table };
             Ok(Figure { html: drawn.render().expect("a figure of text renders to text") })
         })
         .collect()
@@ -253,16 +271,4 @@ fn ledger(ledger: &Ledger) -> Vec<(&'static str, String)> {
         ("strangers", count(ledger.strangers)),
         ("read back", ledger.source.clone()),
     ]
-}
-
-/// The standings that a check rests on, each once: the details stand with the evidence.
-fn standings(check: &CheckVerdict) -> String {
-    let mut all: Vec<&str> = check
-        .rests_on
-        .iter()
-        .map(|it| it.split_once(": ").map_or(it.as_str(), |(_, standing)| standing))
-        .collect();
-    all.sort_unstable();
-    all.dedup();
-    all.join("; ")
 }

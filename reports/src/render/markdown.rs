@@ -1,6 +1,6 @@
 //! `report.md`: the verdicts for a CI job summary.
 
-use crate::render::{figure, means, rates, table};
+use crate::render::{figure, means, rates, rests, table};
 use crate::run::Run;
 use crate::verdict::{CheckVerdict, ClaimVerdict};
 
@@ -48,7 +48,7 @@ fn row(claim: &ClaimVerdict, check: &CheckVerdict) -> String {
         figure::measured(check),
         table::mark(check.verdict),
         check.verdict,
-        escaped(&check.rests_on.join("; ")),
+        escaped(&rests::in_short(check)),
     )
 }
 

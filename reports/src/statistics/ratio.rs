@@ -14,6 +14,15 @@ pub fn of_estimates(of: (f64, f64, f64), over: (f64, f64, f64)) -> Option<(f64, 
     Some((ratio.exp(), (ratio - down).exp(), (ratio + up).exp()))
 }
 
+/// Σ of the first over Σ of the second, with the standard error of a ratio estimator over blocks.
+pub fn of_sums(blocks: &[(f64, f64)]) -> Option<(f64, f64)> {
+    let (first, second) = blocks.iter().fold((0.0, 0.0), |sums, it| (sums.0 + it.0, sums.1 + it.1));
+    let (share, n) = (first / second, blocks.len() as f64);
+    let squares: f64 = blocks.iter().map(|(a, b)| (a - share * b).powi(2)).sum();
+    let error = (n / (n - 1.0) * squares).sqrt() / second;
+    (share > 0.0 && share.is_finite()).then_some((share, error))
+}
+
 #[cfg(test)]
 mod tests {
     use rand::{RngExt, SeedableRng};

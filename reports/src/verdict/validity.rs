@@ -113,12 +113,9 @@ fn needed(check: &Check) -> Vec<String> {
     names
 }
 
-/// What each counter rests on, one line each.
+/// What the counters rest on, a line for each standing, and what they were checked against.
 pub(super) fn rests_on(check: &Check, measurement: &Measurement) -> Vec<String> {
-    let mut lines: Vec<String> = counters(&check.metric)
-        .iter()
-        .map(|name| format!("{name}: {}", standing(name, measurement)))
-        .collect();
+    let mut lines = by_standing(&counters(&check.metric), measurement);
     for Agreement { counters: (one, other), within } in &check.agree {
         let line = match [one, other].into_iter().find(|name| !is_witnessed(name, measurement)) {
             Some(unseen) => {
@@ -149,6 +146,20 @@ pub(super) fn rests_on(check: &Check, measurement: &Measurement) -> Vec<String> 
     }
     lines.dedup();
     lines
+}
+
+/// `client.ok, client.sent: counted by the client (…)`: each counter once, those of one standing together.
+fn by_standing(names: &[String], measurement: &Measurement) -> Vec<String> {
+    let mut groups: Vec<(String, Vec<&str>)> = Vec::new();
+    for name in names {
+        let standing = standing(name, measurement);
+        match groups.iter_mut().find(|(of, _)| *of == standing) {
+            Some((_, group)) if group.contains(&name.as_str()) => {}
+            Some((_, group)) => group.push(name),
+            None => groups.push((standing, vec![name])),
+        }
+    }
+    groups.into_iter().map(|(standing, names)| format!("{}: {standing}", names.join(", "))).collect()
 }
 
 pub(super) fn is_of_ledger(name: &str) -> bool {

@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 
 use proofload_reports::run::{
-    Environment, GeneratorError, Ledger, Measurement, Model, Series, Slice, Standing, VERSION, Witness,
+    Environment, Fault, GeneratorError, Ledger, Measurement, Model, Series, Slice, Standing, VERSION, Witness,
 };
 use proofload_reports::verdict::{CheckVerdict, ClaimVerdict, Interval, Verdict};
 use proofload_reports::{Distribution, Run};
+use proofload_scenarios::scenario::{FaultAction, FaultTarget};
 use proofload_scenarios::{Bound, Check, Claim, Compare, Kind, Metric, Scenario};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
@@ -17,6 +18,12 @@ use serde_json::json;
 pub fn quick_run() -> Run {
     let mut redirects = measurement("hit-rate-entries", 20, 2_000);
     redirects.ceiling = Some(0.892);
+    redirects.faults = vec![
+        fault(4.0, FaultAction::Kill, FaultTarget::Redis),
+        fault(5.2, FaultAction::Start, FaultTarget::Redis),
+        fault(12.5, FaultAction::Flush, FaultTarget::App),
+        fault(19.0, FaultAction::Restart, FaultTarget::Keygen),
+    ];
     redirects.settings.insert("rate found".into(), "4,000/s".into());
     let mut creates = measurement("create-only", 24, 300);
     creates.series = vec![creates_of("before", 24, 300, 2.02), creates_of("after", 24, 300, 0.06)];
@@ -30,6 +37,10 @@ pub fn quick_run() -> Run {
     journeys.model = Model::Journeys;
     journeys.series[0].times.remove("response");
     run_of(vec![redirects, creates, journeys])
+}
+
+fn fault(at_s: f64, what: FaultAction, whom: FaultTarget) -> Fault {
+    Fault { at_s, took_s: 0.1, what, whom }
 }
 
 pub fn run_of(measurements: Vec<Measurement>) -> Run {
@@ -123,8 +134,8 @@ pub fn grouped_run() -> Run {
         ("no pool", 0.05),
         ("no warming", 0.06),
     ] {
-        let mut point = measurement(&format!("ablation/techniques/{name}"), 5, 300);
-        point.series = vec![creates_of("server", 5, 300, statements)];
+        let mut point = measurement(&format!("ablation/techniques/{name}"), 12, 300);
+        point.series = vec![creates_of("server", 12, 300, statements)];
         run.measurements.push(point);
     }
     for (zipf, entries) in
@@ -142,6 +153,37 @@ pub fn grouped_run() -> Run {
         run.measurements.push(point);
     }
     run
+}
+
+/// What a check of all claims on all backends measures: fifteen claims, their scenarios, a curve, an ablation and
+/// an envelope.
+pub fn full_check() -> (Run, Vec<ClaimVerdict>) {
+    let mut run = run_of(Vec::new());
+    run.profile = "full".into();
+    for number in 0..16 {
+        let mut it = measurement(&format!("scenario-{number}"), 60, 1_000);
+        if number % 3 == 0 {
+            it.series = vec![creates_of("before", 60, 300, 2.02), creates_of("after", 60, 900, 0.05)];
+        }
+        run.measurements.push(it);
+    }
+    let grouped = grouped_run().measurements.into_iter().skip(3).collect::<Vec<_>>();
+    for round in 0..3 {
+        run.measurements.extend(grouped.iter().cloned().map(|mut point| {
+            let rest = point.scenario.name.rsplit_once('/').expect("it is a point");
+            point.scenario.name = format!("{}/{}, {round}", rest.0, rest.1);
+            point
+        }));
+    }
+    let verdicts: Vec<ClaimVerdict> = (0..15)
+        .map(|number| {
+            let mut verdict = verdicts().swap_remove(number % 2);
+            verdict.claim.id = format!("{}-{number}", verdict.claim.id);
+            verdict
+        })
+        .collect();
+    run.claims = verdicts.iter().map(|it| it.claim.clone()).collect();
+    (run, verdicts)
 }
 
 /// Sets the counters of look-ups so that the process's cache answers almost all hits.
@@ -168,6 +210,7 @@ pub fn redirect_slice(index: u32, rate: u32) -> Slice {
         ("client.wrong", 0),
         ("client.error", sent / 900),
         ("client.dropped", dropped),
+        ("client.send_delay_us", sent * if index % 7 == 3 { 9 } else { 2 }),
         ("cpu.server_us", 310_000 + random.random_range(0..90_000)),
         ("cpu.generator_us", 420_000 + random.random_range(0..60_000)),
         ("machine.steal_us", if index % 7 == 3 { 12_000 } else { 900 }),
@@ -202,6 +245,8 @@ fn creates_of(variant: &str, slices: u32, rate: u32, statements: f64) -> Series 
 fn create_slice(index: u32, rate: u32, statements: f64) -> Slice {
     let mut slice = redirect_slice(index, rate);
     slice.block = index / 4;
+    // A few more in some slices, so that intervals have a width.
+    let statements = statements * (1.0 + f64::from(index % 4) * 0.01);
     let created = slice.counters["client.sent"];
     slice.counters.retain(|name, _| !name.starts_with("server."));
     slice.counters.insert("client.created".into(), created);

@@ -1,13 +1,17 @@
 //! What each technique contributes: each switched off alone.
 
-use super::{Point, statements_per_create};
+use statrs::distribution::{ContinuousCDF, StudentsT};
+
+use super::{Point, statements_and_creates};
+use crate::compare::Compared;
 use crate::figure;
 use crate::plot::axis::{Axis, Reading};
 use crate::plot::chart::{Chart, Layer};
 use crate::plot::sheet::Ink;
 use crate::plot::{Plot, Table, hits};
 use crate::render::rates;
-use crate::run::{Measurement, Series};
+use crate::run::{Measurement, Model, Series};
+use crate::statistics::ratio;
 
 /// What is compared, by its own axis: a bar chart each, where at least two points have it.
 const MEASURES: [Measure; 4] = [
@@ -15,15 +19,20 @@ const MEASURES: [Measure; 4] = [
         id: "statements",
         title: "statements per create",
         reading: Reading::Number,
-        of: |_, it| statements_per_create(it),
+        of: |_, it| of_sums(&statements_and_creates(it)),
     },
-    Measure { id: "hit-rate", title: "hit rate", reading: Reading::Percent, of: |_, it| hits::rate(it) },
+    Measure {
+        id: "hit-rate",
+        title: "hit rate",
+        reading: Reading::Percent,
+        of: |_, it| of_sums(&hits::pairs(it)),
+    },
     Measure { id: "p99", title: "p99 latency", reading: Reading::Microseconds, of: p99 },
     Measure {
         id: "cpu",
         title: "server CPU per request",
         reading: Reading::Microseconds,
-        of: |_, it| server_cpu(it),
+        of: |_, it| of_sums(&cpu_and_answers(it)),
     },
 ];
 
@@ -31,7 +40,14 @@ struct Measure {
     id: &'static str,
     title: &'static str,
     reading: Reading,
-    of: fn(&Measurement, &Series) -> Option<f64>,
+    of: fn(&Measurement, &Series) -> Option<Bar>,
+}
+
+/// How long a bar is, with the ends of its 95 % interval where there is one.
+#[derive(Clone, Copy)]
+struct Bar {
+    value: f64,
+    interval: Option<(f64, f64)>,
 }
 
 pub fn plots(points: &[Point]) -> Vec<Plot> {
@@ -39,43 +55,61 @@ pub fn plots(points: &[Point]) -> Vec<Plot> {
 }
 
 fn plot(points: &[Point], measure: &Measure) -> Option<Plot> {
-    let mut bars: Vec<(String, f64)> = Vec::new();
+    let mut bars: Vec<(String, Bar)> = Vec::new();
     for point in points {
         for series in &point.measurement.series {
             let many = point.measurement.series.len() > 1;
             let name =
                 if many { format!("{}, {}", point.name, series.variant) } else { point.name.to_owned() };
-            bars.extend((measure.of)(point.measurement, series).map(|value| (name, value)));
+            bars.extend((measure.of)(point.measurement, series).map(|bar| (name, bar)));
         }
     }
     if bars.len() < 2 {
         return None;
     }
-    let mut table = Table::new(["switched off", measure.title]);
-    table.rows.extend(bars.iter().map(|(name, value)| vec![name.clone(), said(measure, *value)]));
-    let caption =
-        format!("Each bar is the design with one technique switched off; {} is the first.", bars[0].0);
+    let mut table = Table::new(["switched off", measure.title, "95 % interval"]);
+    table.rows.extend(bars.iter().map(|(name, bar)| {
+        let interval = bar.interval.map_or("too few slices".to_owned(), |(low, high)| {
+            format!("{} to {}", said(measure, low), said(measure, high))
+        });
+        vec![name.clone(), said(measure, bar.value), interval]
+    }));
+    let drawn = match bars.iter().any(|(_, bar)| bar.interval.is_some()) {
+        true => " The line at a bar's end is its 95 % interval.",
+        false => "",
+    };
+    let caption = format!(
+        "Each bar is the design with one technique switched off; {}, the first, has all on.{drawn}",
+        bars[0].0
+    );
     Some(Plot {
         id: measure.id.to_owned(),
         title: format!("Ablation: {}", measure.title),
         caption,
         measurement: None,
+        folded: None,
         chart: chart(measure, &bars),
         table,
     })
 }
 
 /// The first point, all techniques on, stands at the top and in its own colour.
-fn chart(measure: &Measure, bars: &[(String, f64)]) -> Chart {
-    let highest = bars.iter().map(|(_, value)| *value).fold(0.0, f64::max);
+fn chart(measure: &Measure, bars: &[(String, Bar)]) -> Chart {
+    let end = |bar: &Bar| bar.interval.map_or(bar.value, |(_, high)| high.max(bar.value));
+    let highest = bars.iter().map(|(_, bar)| end(bar)).fold(0.0, f64::max);
     let x = Axis::linear(measure.title, measure.reading, 0.0, highest * 1.3);
     let y = Axis::named("", bars.iter().rev().map(|(name, _)| name.clone()).collect());
-    let mut boxes = Vec::new();
-    let mut layers = Vec::new();
-    for (row, (_, value)) in bars.iter().rev().enumerate() {
-        let ink = if row + 1 == bars.len() { Ink::Series(0) } else { Ink::Series(6) };
-        boxes.push((0.0, row as f64 + 0.2, *value, row as f64 + 0.8, ink.look()));
-        layers.push(Layer::Note { at: (*value, row as f64 + 0.5), text: said(measure, *value) });
+    let (mut boxes, mut layers) = (Vec::new(), Vec::new());
+    for (row, (_, bar)) in bars.iter().rev().enumerate() {
+        let (row, first) = (row as f64, row + 1 == bars.len());
+        let ink = if first { Ink::Series(0) } else { Ink::Series(6) };
+        boxes.push((0.0, row + 0.2, bar.value, row + 0.8, ink.look().faint(0.75)));
+        layers.extend(bar.interval.map(|(low, high)| Layer::Line {
+            name: String::new(),
+            look: Ink::Strong.look(),
+            points: vec![(low, row + 0.5), (high, row + 0.5)],
+        }));
+        layers.push(Layer::Note { at: (end(bar), row + 0.5), text: said(measure, bar.value) });
     }
     layers.insert(0, Layer::Boxes { boxes });
     let mut chart = Chart::new(x, y, layers);
@@ -91,12 +125,40 @@ fn said(measure: &Measure, value: f64) -> String {
     }
 }
 
-fn p99(measurement: &Measurement, series: &Series) -> Option<f64> {
-    series.times.get(rates::times_of(measurement.model))?.quantile_us(0.99)
+/// Blocks of slices that an interval is made from, and the fewest that make one.
+const BLOCKS: usize = 20;
+const FEWEST_BLOCKS: usize = 8;
+
+/// A ratio of sums over slices. Neighbours share their fate, so blocks of them are the samples.
+fn of_sums(slices: &[(f64, f64)]) -> Option<Bar> {
+    let sum = |part: &[(f64, f64)]| part.iter().fold((0.0, 0.0), |sums, it| (sums.0 + it.0, sums.1 + it.1));
+    let (over, under) = sum(slices);
+    if under <= 0.0 {
+        return None;
+    }
+    let blocks: Vec<(f64, f64)> = slices.chunks(slices.len().div_ceil(BLOCKS)).map(sum).collect();
+    let interval = (blocks.len() >= FEWEST_BLOCKS).then(|| {
+        let t = StudentsT::new(0.0, 1.0, blocks.len() as f64 - 1.0).ok()?.inverse_cdf(0.975);
+        let (value, error) = ratio::of_sums(&blocks)?;
+        Some(((value - t * error).max(0.0), value + t * error))
+    });
+    Some(Bar { value: over / under, interval: interval.flatten() })
 }
 
-fn server_cpu(series: &Series) -> Option<f64> {
-    let sum = |name| series.slices.iter().map(|slice| rates::count(slice, name)).sum::<u64>() as f64;
-    let (cpu, answered) = (sum("cpu.server_us"), sum("client.ok"));
-    (cpu > 0.0 && answered > 0.0).then_some(cpu / answered)
+fn cpu_and_answers(series: &Series) -> Vec<(f64, f64)> {
+    let counted = |name: &str| series.slices.iter().any(|slice| rates::count(slice, name) > 0);
+    if !counted("cpu.server_us") {
+        return Vec::new();
+    }
+    let pair = |slice| (rates::count(slice, "cpu.server_us") as f64, rates::count(slice, "client.ok") as f64);
+    series.slices.iter().map(pair).collect()
+}
+
+fn p99(measurement: &Measurement, series: &Series) -> Option<Bar> {
+    let metric = match measurement.model {
+        Model::Open => Compared::Response { quantile: 0.99 },
+        Model::Closed | Model::Journeys => Compared::Service { quantile: 0.99 },
+    };
+    let found = metric.value((measurement, series));
+    Some(Bar { value: found.value?, interval: found.bounds })
 }

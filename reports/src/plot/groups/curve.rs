@@ -46,6 +46,7 @@ fn plot(points: &[Point], closed: bool, id: &str) -> Option<Plot> {
         title: title.to_owned(),
         caption,
         measurement: None,
+        folded: None,
         chart: Chart::new(x, y, layers),
         table,
     })

@@ -5,8 +5,8 @@ use proofload_scenarios::zipf::ceiling;
 use super::Point;
 use crate::figure;
 use crate::plot::axis::{Axis, Reading};
-use crate::plot::chart::{Chart, Layer};
-use crate::plot::sheet::{Ink, Look};
+use crate::plot::chart::{Cell, Chart, Layer, push_joined};
+use crate::plot::sheet::Ink;
 use crate::plot::{Plot, Table, hits};
 
 /// The published bound.
@@ -78,6 +78,7 @@ fn plot(links: u32, spots: &[Spot]) -> Plot {
         title: format!("Where a hit rate of 99 % can be had, {} links", figure::count(u64::from(links))),
         caption: caption(links, &spots),
         measurement: None,
+        folded: None,
         chart: Chart::new(x, y, layers),
         table: table(&spots),
     }
@@ -136,7 +137,7 @@ fn drift(spots: &[Spot]) -> Option<Plot> {
 }
 
 /// The ceiling of every cell: the stronger the colour, the more misses remain for any cache.
-fn map(links: u32, x: &Axis, y: &Axis) -> Vec<(f64, f64, f64, f64, Look)> {
+fn map(links: u32, x: &Axis, y: &Axis) -> Vec<Cell> {
     let mut boxes = Vec::new();
     for row in 0..UP {
         let (bottom, top) = (along(y, row, UP), along(y, row + 1, UP));
@@ -144,7 +145,7 @@ fn map(links: u32, x: &Axis, y: &Axis) -> Vec<(f64, f64, f64, f64, Look)> {
         for column in 0..ACROSS {
             let (left, right) = (along(x, column, ACROSS), along(x, column + 1, ACROSS));
             let best = mass.of_hottest((f64::from(links) * (left * right).sqrt()) as u32);
-            boxes.push((left, bottom, right, top, Ink::Heat(step(best)).look()));
+            push_joined(&mut boxes, (left, bottom, right, top, Ink::Heat(step(best)).look()));
         }
     }
     boxes.sort_by_key(|(.., look)| look.ink);
