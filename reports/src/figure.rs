@@ -23,6 +23,12 @@ pub fn measured(verdict: &CheckVerdict) -> String {
     }
 }
 
+/// The upper end of a check's interval, where it has one.
+pub fn at_most(verdict: &CheckVerdict) -> Option<String> {
+    let interval = verdict.interval.filter(|it| it.high.is_finite() && it.high > it.low)?;
+    Some(Unit::of(&verdict.check).write(interval.high, digits(verdict)))
+}
+
 /// The bound of a check in the unit of its metric: `≥ 99 %`.
 pub fn bound(check: &Check) -> String {
     let sign = match check.bound {

@@ -8,11 +8,11 @@ use crate::verdict::{ClaimVerdict, Verdict};
 /// One sentence that a person would say aloud.
 pub fn headline(run: &Run, verdicts: &[ClaimVerdict]) -> String {
     if !run.invalid.is_empty() {
-        return format!("the run cannot be trusted: {}", run.invalid[0]);
+        return format!("The run cannot be trusted: {}", run.invalid[0]);
     }
     if verdicts.is_empty() {
         return match run.measurements.len() {
-            1 => format!("one measurement, {}, and no claim to judge", run.measurements[0].scenario.name),
+            1 => format!("One measurement, {}, and no claim to judge", run.measurements[0].scenario.name),
             n => format!("{n} measurements and no claim to judge"),
         };
     }
@@ -23,7 +23,7 @@ pub fn headline(run: &Run, verdicts: &[ClaimVerdict]) -> String {
     let outcome = match upheld.max() {
         Some(Verdict::Holds) => upheld_in_all(verdicts),
         Some(worst) => format!("{} {}", named(verdicts, worst), verb(worst, verdicts)),
-        None => "no claim has a bound that is upheld".to_owned(),
+        None => "No claim has a bound that this project upholds".to_owned(),
     };
     let as_published: Vec<_> = verdicts
         .iter()
@@ -33,7 +33,7 @@ pub fn headline(run: &Run, verdicts: &[ClaimVerdict]) -> String {
     match as_published.len() {
         0 => outcome,
         1 => format!("{outcome}; as published, {} does not hold", as_published[0]),
-        _ => format!("{outcome}; as published, {} do not hold", as_published.join(" and ")),
+        _ => format!("{outcome}; as published, {} do not hold", listed(&as_published)),
     }
 }
 
@@ -121,15 +121,23 @@ const COMPARED: &str =
 
 fn upheld_in_all(verdicts: &[ClaimVerdict]) -> String {
     match verdicts {
-        [one] => format!("{} holds in the bounds upheld", one.claim.id),
-        _ => format!("all {} claims hold in the bounds upheld", verdicts.len()),
+        [one] => format!("{} holds in the bounds that this project upholds", one.claim.id),
+        _ => format!("All {} claims hold in the bounds that this project upholds", verdicts.len()),
     }
 }
 
 fn named(verdicts: &[ClaimVerdict], worst: Verdict) -> String {
     let ids: Vec<_> =
         verdicts.iter().filter(|it| it.upheld == Some(worst)).map(|it| it.claim.id.as_str()).collect();
-    ids.join(" and ")
+    listed(&ids)
+}
+
+/// `a, b and c`.
+fn listed(words: &[&str]) -> String {
+    match words {
+        [all @ .., last] if !all.is_empty() => format!("{} and {last}", all.join(", ")),
+        _ => words.concat(),
+    }
 }
 
 fn verb(worst: Verdict, verdicts: &[ClaimVerdict]) -> &'static str {

@@ -3,8 +3,10 @@
 use crate::figure;
 use crate::verdict::{CheckVerdict, ClaimVerdict, Verdict};
 
-/// Narrower than this a row becomes several lines.
-const NARROWEST: usize = 72;
+/// Columns that a title needs beside the figures; with fewer, the figures stand below it.
+const NARROWEST: usize = 28;
+/// Columns that the mark, the verdict and the kind take.
+const MARKS: usize = 24;
 
 /// One line a check, and the sentence of each claim below it. `width` is that of the terminal.
 pub fn table(verdicts: &[ClaimVerdict], width: usize, colour: bool) -> String {
@@ -43,24 +45,46 @@ impl Row {
             bound: figure::bound(&check.check),
             reason: check.reasons.first().filter(|_| check.verdict != Verdict::Holds).cloned(),
         }
+        .without_repetition()
+    }
+
+    /// That a value misses its bound stands in the row already.
+    fn without_repetition(mut self) -> Row {
+        let said = format!("{} misses {}", self.measured, self.bound);
+        self.reason = self.reason.filter(|reason| *reason != said);
+        self
+    }
+
+    fn figures(&self) -> String {
+        format!("{}, bound {}", self.measured, self.bound)
     }
 
     fn write(&self, sizes: &Sizes, ink: Ink, text: &mut String) {
         let mark = ink.verdict(self.verdict, &format!("{} {:<12}", mark(self.verdict), self.verdict.name()));
-        match sizes {
+        match *sizes {
             Sizes::Columns { title, measured, bound } => {
-                let short = clipped(&self.title, *title);
+                let mut lines = wrapped(&self.title, title).into_iter();
+                let first = lines.next().unwrap_or_default();
                 text.push_str(&format!(
-                    "  {mark} {:<6} {short:<title$}  {:>measured$}  {:<bound$}",
+                    "  {mark} {:<6} {first:<title$}  {:>measured$}  {:<bound$}",
                     self.kind, self.measured, self.bound
                 ));
                 text.truncate(text.trim_end().len());
                 text.push('\n');
+                lines.for_each(|line| text.push_str(&format!("{:MARKS$}{line}\n", "")));
+            }
+            Sizes::Hanging { width } => {
+                let mut lines = wrapped(&self.title, width - MARKS).into_iter();
+                let first = lines.next().unwrap_or_default();
+                text.push_str(&format!("  {mark} {:<6} {first}\n", self.kind));
+                for line in lines.chain(wrapped(&self.figures(), width - MARKS)) {
+                    text.push_str(&format!("{:MARKS$}{line}\n", ""));
+                }
             }
             Sizes::Stacked { width } => {
                 text.push_str(&format!("  {mark} {}\n", self.kind));
-                let figures = format!("{}, bound {}", self.measured, self.bound);
-                for line in wrapped(&self.title, width - 4).into_iter().chain(wrapped(&figures, width - 4)) {
+                let title = wrapped(&self.title, width - 4);
+                for line in title.into_iter().chain(wrapped(&self.figures(), width - 4)) {
                     text.push_str(&format!("    {line}\n"));
                 }
             }
@@ -73,27 +97,42 @@ impl Row {
     }
 }
 
+/// How a row is laid out: the wider the terminal, the fewer lines.
 enum Sizes {
-    Columns { title: usize, measured: usize, bound: usize },
-    Stacked { width: usize },
+    Columns {
+        title: usize,
+        measured: usize,
+        bound: usize,
+    },
+    /// The figures below the title.
+    Hanging {
+        width: usize,
+    },
+    /// Both below the verdict.
+    Stacked {
+        width: usize,
+    },
 }
 
 impl Sizes {
-    /// The mark and the kind take 24 columns, the gaps four; the title gets what the figures leave.
+    /// The title gets what the figures and the gaps leave.
     fn of(rows: &[Row], width: usize) -> Sizes {
         let longest = |of: fn(&Row) -> &str| rows.iter().map(|row| columns(of(row))).max().unwrap_or(0);
         let (measured, bound) = (longest(|row| &row.measured), longest(|row| &row.bound));
-        let left = width.saturating_sub(24 + 4 + measured + bound);
-        if width < NARROWEST || left < 16 {
-            return Sizes::Stacked { width: width.max(32) };
+        let title = width.saturating_sub(MARKS + 4 + measured + bound).min(longest(|row| &row.title));
+        match () {
+            () if title >= NARROWEST.min(longest(|row| &row.title)) => {
+                Sizes::Columns { title, measured, bound }
+            }
+            () if width >= 2 * MARKS + 16 => Sizes::Hanging { width },
+            () => Sizes::Stacked { width: width.max(32) },
         }
-        Sizes::Columns { title: left.min(longest(|row| &row.title)), measured, bound }
     }
 
     fn width(&self) -> usize {
         match self {
-            Sizes::Columns { title, measured, bound } => 28 + title + measured + bound,
-            Sizes::Stacked { width } => *width,
+            Sizes::Columns { title, measured, bound } => MARKS + 4 + title + measured + bound,
+            Sizes::Hanging { width } | Sizes::Stacked { width } => *width,
         }
     }
 }
@@ -147,13 +186,6 @@ fn rows(claim: &ClaimVerdict) -> impl Iterator<Item = Row> + '_ {
 /// Columns that a text takes: all that we print is one column a character.
 fn columns(text: &str) -> usize {
     text.chars().count()
-}
-
-fn clipped(text: &str, width: usize) -> String {
-    if columns(text) <= width {
-        return text.to_owned();
-    }
-    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }
 
 fn wrapped(text: &str, width: usize) -> Vec<String> {

@@ -222,7 +222,7 @@ fn versus(
         }
     }
     if totals[0].0 + totals[1].0 == 0 {
-        return Err(format!("neither variant had any {}: there is no ratio", words::noun(sum)));
+        return Err(format!("neither variant had any {}: there is no ratio", words::noun(sum, "or")));
     }
     let (blocks, left_out) = paired(&sides);
     let enough = blocks.len() >= FEWEST_BLOCKS;

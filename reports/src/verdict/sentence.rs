@@ -14,15 +14,27 @@ pub(super) fn sentence(claim: &Claim, checks: &[CheckVerdict], run: &Run) -> Str
         return format!("Nothing was checked of {}.", claim.id);
     };
     let mut text = told(headline, measurement(headline, run));
+    let published = worst(&stated).filter(|it| it.check.kind != headline.check.kind);
+    let as_stated = published.is_some_and(|it| is_the_same(it, headline));
+    if as_stated {
+        text.push_str(", as stated");
+    }
     if upheld.len() > 1 {
         text.push_str(&format!(" ({} upheld bounds hold)", tally(&upheld)));
     }
-    if let Some(published) = worst(&stated).filter(|it| it.check.kind != headline.check.kind) {
+    if let Some(published) = published.filter(|_| !as_stated) {
         text.push_str("; ");
-        text.push_str(&published_bound(published, measurement(published, run)));
+        text.push_str(&published_bound(published, headline, measurement(published, run)));
     }
     text.push('.');
     text
+}
+
+/// Whether the published bound asks for just what the headline says, and it holds.
+fn is_the_same(published: &CheckVerdict, headline: &CheckVerdict) -> bool {
+    let (one, other) = (&published.check, &headline.check);
+    (&one.metric, one.bound, &one.scenario) == (&other.metric, other.bound, &other.scenario)
+        && [published.verdict, headline.verdict] == [Verdict::Holds; 2]
 }
 
 fn of_kind(checks: &[CheckVerdict], kind: Kind) -> Vec<&CheckVerdict> {
@@ -34,10 +46,11 @@ fn worst<'a>(checks: &[&'a CheckVerdict]) -> Option<&'a CheckVerdict> {
     checks.iter().rev().max_by_key(|it| it.verdict).copied()
 }
 
-/// `all 3`, `2 of 3`, `none of 3`.
+/// `both`, `all 3`, `2 of 3`, `none of 3`.
 fn tally(checks: &[&CheckVerdict]) -> String {
     let all = checks.len();
     match checks.iter().filter(|it| it.verdict == Verdict::Holds).count() {
+        2 if all == 2 => "both".to_owned(),
         hold if hold == all => format!("all {all}"),
         0 => format!("none of {all}"),
         hold => format!("{hold} of {all}"),
@@ -88,36 +101,66 @@ fn measured(verdict: &CheckVerdict, measurement: Option<&Measurement>) -> String
                 None => format!("The cache{} answered {value} of {whole}s", size(check, measurement)),
             }
         }
-        Metric::Ratio { sum, per, .. } => {
-            format!("It took {value} {} per {}", words::noun(sum), words::unit_of(per))
-        }
+        Metric::Ratio { sum, per, .. } => ratio(verdict, sum, per),
         Metric::Versus { sum, per, compare } => format!(
-            "`{}` {} {} as many {} per {} as `{}`",
+            "`{}` {} {} as {} {} per {} as `{}`",
             compare.of,
             if words::unit_of(per) == "second" { "made" } else { "took" },
             value.replace(" ×", " times"),
-            words::noun(sum),
+            if words::is_cpu(sum) { "much" } else { "many" },
+            words::noun(sum, "and"),
             words::unit_of(per),
             compare.over
         ),
-        Metric::Count { sum, .. } => {
-            let value = if verdict.estimate == Some(0.0) { "no".to_owned() } else { value };
-            format!("There were {value} {}, {}", words::noun(sum), verdict.method)
+        Metric::Count { sum, .. } if verdict.estimate == Some(0.0) => {
+            format!("There were no {}, {}", words::noun(sum, "or"), verdict.method)
         }
-        Metric::Rate { sum, .. } => format!("There were {value} {} per second", words::noun(sum)),
+        Metric::Count { sum, .. } => {
+            format!("There were {value} {}, {}", words::noun(sum, "and"), verdict.method)
+        }
+        Metric::Rate { sum, .. } => {
+            format!("There were {value} {} per second", words::noun(sum, "and"))
+        }
         Metric::Response { quantile, .. } => {
             format!("{} of responses took at most {value}", percent(*quantile))
         }
         Metric::Service { quantile, .. } => {
             format!("{} of requests were served within {value}", percent(*quantile))
         }
-        Metric::Fact { name } => format!("{} came to {value}", name.replace(['_', '-'], " ")),
+        Metric::Fact { name } => words::fact(name, &value),
     }
 }
 
+/// A share of a whole, or so many of one for each of another.
+fn ratio(verdict: &CheckVerdict, sum: &[String], per: &[String]) -> String {
+    let value = figure::measured(verdict);
+    if sum.iter().all(|name| per.contains(name)) {
+        return format!("{} made up {value} of {}", capitalised(&words::noun(sum, "and")), words::whole(per));
+    }
+    let unit = words::unit_of(per);
+    match figure::at_most(verdict).filter(|_| verdict.estimate == Some(0.0)) {
+        Some(most) => format!("There were no {}, at most {most} per {unit}", words::noun(sum, "or")),
+        None => format!("It took {value} {} per {unit}", words::noun(sum, "and")),
+    }
+}
+
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
+}
+
 /// What became of the bound as it was published.
-fn published_bound(verdict: &CheckVerdict, measurement: Option<&Measurement>) -> String {
-    let (check, bound) = (&verdict.check, figure::bound(&verdict.check));
+fn published_bound(
+    verdict: &CheckVerdict,
+    headline: &CheckVerdict,
+    measurement: Option<&Measurement>,
+) -> String {
+    let check = &verdict.check;
+    // Where the headline tells of something else, a bare bound would be taken for one of that.
+    let bound = match is_of_one_kind(&check.metric, &headline.check.metric) {
+        true => figure::bound(check),
+        false => format!("“{}”", check.title),
+    };
     let attainable = measurement.and_then(|it| it.ceiling).unwrap_or(1.0);
     let out_of_reach = matches!(&check.metric, Metric::Ratio { sum, of_ceiling: false, .. } if words::is_of_hits(sum))
         && check.bound.value() > attainable;
@@ -131,6 +174,14 @@ fn published_bound(verdict: &CheckVerdict, measurement: Option<&Measurement>) ->
         }
         Verdict::Inconclusive => format!("the stated {bound} is not settled"),
         Verdict::Invalid => format!("the stated {bound} cannot be judged"),
+    }
+}
+
+/// Whether two metrics are told in the same words: of a hit rate, what the ceiling allows is another measure of it.
+fn is_of_one_kind(one: &Metric, other: &Metric) -> bool {
+    match (one, other) {
+        (Metric::Ratio { sum: a, per: b, .. }, Metric::Ratio { sum: c, per: d, .. }) => a == c && b == d,
+        _ => one == other,
     }
 }
 

@@ -131,6 +131,7 @@ fn drift(spots: &[Spot]) -> Option<Plot> {
             best * 100.0,
         ),
         measurement: None,
+        folded: None,
         chart: Chart::new(x, y, layers),
         table,
     })

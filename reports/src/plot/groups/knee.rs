@@ -45,6 +45,7 @@ pub fn plots(points: &[Point]) -> Vec<Plot> {
                   of the objective is kept; right of it, queues grow as long as the load lasts."
             .to_owned(),
         measurement: None,
+        folded: None,
         chart: Chart::new(x, y, layers),
         table,
     }]
