@@ -32,6 +32,8 @@ fn an_interval_log_holds_every_slice() {
         assert_eq!(Distribution(histogram), slice.latency.unpack());
     }
     assert!(log.starts_with("#[Histogram log format version 1.3]\n"));
+    assert!(log.contains("-tag before or after"), "a reader is told that it needs a tag");
+    assert!(!render::hlog(&run, &run.measurements[0]).contains("Tag="), "one series needs none");
 }
 
 #[test]

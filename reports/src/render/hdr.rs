@@ -12,7 +12,8 @@ use crate::run::{Measurement, Run, Series};
 /// Recorded in nanoseconds, told in milliseconds, as HdrHistogram's tools expect it.
 const NS_IN_MS: f64 = 1e6;
 
-/// One interval a slice, tagged with the variant. Values are nanoseconds.
+/// One interval a slice. Values are nanoseconds. Of several variants each has its tag, which HdrHistogram's log processor
+/// must be given; it ends with an error where every line bears one that it was not asked for.
 ///
 /// Times count from the measurement's beginning, which is told as the run's: a run does not keep when
 /// each of its measurements began.
@@ -22,20 +23,36 @@ pub fn hlog(run: &Run, measurement: &Measurement) -> String {
     let mut writer = IntervalLogWriterBuilder::new()
         .add_comment("[Histogram log format version 1.3]")
         .add_comment(&format!("[proofload: {}, values in nanoseconds]", one_line(&measurement.scenario.name)))
+        .add_comment(&format!("[HistogramLogProcessor {}]", log_processor_options(measurement)))
         .with_start_time(UNIX_EPOCH + Duration::from_millis(run.started_unix_ms))
         .with_max_value_divisor(NS_IN_MS)
         .begin_log_with(&mut log, &mut serializer)
         .expect("memory takes all");
     for series in &measurement.series {
-        let tag = series.variant.replace([',', ' ', '\r', '\n'], "-");
+        let tag = tag(series);
+        let tag = Some(&*tag).filter(|_| measurement.series.len() > 1).and_then(Tag::new);
         for slice in &series.slices {
             let (start, length) = (seconds(slice.start_s), seconds(slice.duration_s));
-            writer
-                .write_histogram(&slice.latency.unpack().0, start, length, Tag::new(&tag))
-                .expect("memory takes all");
+            writer.write_histogram(&slice.latency.unpack().0, start, length, tag).expect("memory takes all");
         }
     }
     String::from_utf8(log).expect("a log is text")
+}
+
+/// What HdrHistogram's own reader has to be told.
+fn log_processor_options(measurement: &Measurement) -> String {
+    let ratio = "-outputValueUnitRatio 1000000";
+    match measurement.series.as_slice() {
+        [] | [_] => ratio.to_owned(),
+        many => {
+            let tags: Vec<String> = many.iter().map(tag).collect();
+            format!("{ratio} -tag {}", tags.join(" or "))
+        }
+    }
+}
+
+fn tag(series: &Series) -> String {
+    series.variant.replace([',', ' ', '\r', '\n'], "-")
 }
 
 /// Value in milliseconds, quantile, count up to it, and 1/(1 − quantile); five lines to each halving.
