@@ -137,7 +137,7 @@ fn a_claim_about_any_service_holds_or_fails_by_what_client_and_service_count() {
     let place = TempDir::new().unwrap();
     expect(&check(place.path(), &Shop::open(2)), 0);
     let report = fs::read_to_string(place.path().join("report/report.md")).unwrap();
-    assert!(report.contains("self-reported (the target's /metrics)"), "{report}");
+    assert!(report.contains("self-reported, counted by the client; checked against client"), "{report}");
 
     let wasteful = check(place.path(), &Shop::open(5));
     expect(&wasteful, 1);
