@@ -141,7 +141,7 @@ fn a_claim_about_any_service_holds_or_fails_by_what_client_and_service_count() {
 
     let wasteful = check(place.path(), &Shop::open(5));
     expect(&wasteful, 1);
-    let told = String::from_utf8_lossy(&wasteful.stdout).into_owned();
+    let told = fs::read_to_string(place.path().join("report/junit.xml")).unwrap();
     assert!(told.contains("misses ≤ 3"), "{told}");
 }
 
