@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use std::{env, fs};
 
 use anyhow::{Context, Result};
+use proofload_reports::verdict::ClaimVerdict;
 use proofload_reports::{Run, exit_code, judge_all, render};
 
 use crate::cli::Output;
@@ -48,9 +49,7 @@ impl Destination {
 
     /// Judges the run, writes the report, prints the table, and returns the exit code.
     pub fn publish(&self, run: &Run, json: bool) -> Result<u8> {
-        let verdicts = judge_all(run);
-        render::write(&self.directory, run, &verdicts)?;
-        self.point_latest()?;
+        let verdicts = self.keep(run)?;
         let code = exit_code(run, &verdicts);
         if json {
             println!("{}", serde_json::to_string(&verdicts)?);
@@ -59,6 +58,14 @@ impl Destination {
             println!("\nreport: {}", self.directory.join("report.html").display());
         }
         Ok(code)
+    }
+
+    /// Judges the run and writes the report.
+    pub fn keep(&self, run: &Run) -> Result<Vec<ClaimVerdict>> {
+        let verdicts = judge_all(run);
+        render::write(&self.directory, run, &verdicts)?;
+        self.point_latest()?;
+        Ok(verdicts)
     }
 
     /// Writes one page into the directory and returns its path.

@@ -7,7 +7,7 @@ use proofload_scenarios::Scenario;
 use proofload_scenarios::scenario::{Load, RateSpec, ScheduleSpec};
 
 use crate::adhoc::PROBE_SLICES;
-use crate::cli::RunArgs;
+use crate::cli::{Place, RunArgs};
 use crate::lab::Lab;
 use crate::live::Live;
 use crate::measure::{measure, measure_all};
@@ -24,9 +24,23 @@ pub fn run(args: &RunArgs) -> Result<u8> {
     match (&args.scenario, &args.access_log, &args.adhoc.url) {
         (Some(name), None, None) => one_scenario(name, args),
         (None, Some(log), None) => replay::replay(log, args),
-        (None, None, Some(_)) => adhoc::run(&args.adhoc, args.output.json, interrupt::flag()),
+        (None, None, Some(url)) => one_url(url, args),
         _ => bail!("name what to run: SCENARIO.toml, --access-log FILE, or --url URL"),
     }
+}
+
+/// Prints what came of it; a report is written where `--out` names its directory.
+fn one_url(url: &str, args: &RunArgs) -> Result<u8> {
+    let (load, json) = (&args.adhoc, args.output.json);
+    if args.output.out.is_none() {
+        return adhoc::run(load, json, interrupt::flag(), None);
+    }
+    let lab = Lab::open(&Place { target: Some(url.to_owned()), ..args.place.clone() })?;
+    let destination = Destination::prepare(&args.output, "run")?;
+    let mut session = Session::begin("run", args.profile, &lab);
+    let code = adhoc::run(load, json, interrupt::flag(), Some(&mut session.run.measurements))?;
+    destination.keep(&session.end())?;
+    Ok(code)
 }
 
 fn one_scenario(name: &str, args: &RunArgs) -> Result<u8> {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Args;
 use proofload_reports::knee::Slo;
+use proofload_reports::run::Measurement;
 use proofload_scenarios::Scenario;
 use proofload_scenarios::scenario::{
     HttpOptions, HttpTemplate, Load as Asked, Phases, RateSpec, ScheduleSpec,
@@ -85,11 +86,17 @@ pub struct AdhocArgs {
 pub const PROBE_SLICES: u32 = 50;
 
 /// Loads the URL, prints what came of it and returns the exit code: 0, 4 where the measurement cannot be
-/// trusted, or 1 where nothing was answered rightly. `stop` ends the load early.
+/// trusted, or 1 where nothing was answered rightly. `stop` ends the load early. What was measured goes into `kept` where
+/// someone wants a report of it.
 ///
 /// # Errors
 /// When the URL is none, does not resolve or cannot be reached.
-pub fn run(args: &AdhocArgs, json: bool, stop: Arc<AtomicBool>) -> Result<u8> {
+pub fn run(
+    args: &AdhocArgs,
+    json: bool,
+    stop: Arc<AtomicBool>,
+    kept: Option<&mut Vec<Measurement>>,
+) -> Result<u8> {
     let url = args.url.as_deref().context("no URL was given")?;
     let (target, path) = Target::of_url(url, &manner(args)?)?;
     let template = template(args, path)?;
@@ -101,14 +108,18 @@ pub fn run(args: &AdhocArgs, json: bool, stop: Arc<AtomicBool>) -> Result<u8> {
     spec.slice = Duration::from_secs(1).min(args.duration);
     spec.stop = stop;
     if let Some(slo) = args.slo {
-        return knee_of(args, slo, &spec, &exchange, json);
+        return knee_of(args, slo, &spec, &exchange, json, kept);
     }
     let live = Live::start(args.warm_up + args.duration);
     live.phase(url, args.warm_up + args.duration);
     let result = drive(&spec, exchange, requests(), &mut |boundary| live.show(boundary));
     live.finish();
-    let summary = Summary::of(&result?, args);
+    let recording = result?;
+    let summary = Summary::of(&recording, args);
     show(&summary, json)?;
+    if let Some(kept) = kept {
+        kept.push(knee::measurement(&scenario("url".to_owned(), args, args.rate), recording));
+    }
     Ok(summary.exit_code())
 }
 
@@ -122,31 +133,49 @@ fn show<T: Serialize + Display>(result: &T, json: bool) -> Result<()> {
 }
 
 /// Searches the knee and returns the exit code.
-fn knee_of(args: &AdhocArgs, slo: Slo, spec: &Drive, exchange: &Arc<Templates>, json: bool) -> Result<u8> {
+fn knee_of(
+    args: &AdhocArgs,
+    slo: Slo,
+    spec: &Drive,
+    exchange: &Arc<Templates>,
+    json: bool,
+    mut kept: Option<&mut Vec<Measurement>>,
+) -> Result<u8> {
     const CALIBRATION: Duration = Duration::from_secs(2);
     let calibration = Drive { measurement: CALIBRATION.min(args.duration), ..spec.clone() };
     let capacity = capacity(&calibration, exchange.clone(), requests())?;
+    let mut probes = 0;
     let probe = |rate: f64| {
         // Fine slices: they are what the confidence rests on.
         let slice = (args.duration / PROBE_SLICES).max(Duration::from_millis(20));
         let open = Drive { load: load(args, Some(rate))?, slice, ..spec.clone() };
         let recording = drive(&open, exchange.clone(), requests(), &mut |_| ())?;
-        Ok(knee::measurement(&scenario(args, rate), recording))
+        probes += 1;
+        let scenario = scenario(format!("knee/url/{probes}"), args, Some(rate));
+        let mut measurement = knee::measurement(&scenario, recording);
+        measurement.settings.insert("objective".to_owned(), slo.to_string());
+        if let Some(kept) = &mut kept {
+            kept.push(measurement.clone());
+        }
+        Ok(measurement)
     };
     let found = knee::find(slo, capacity, probe, |probe| eprintln!("{}", knee::line(probe)))?;
     show(&found, json)?;
     Ok(found.exit_code())
 }
 
-/// The scenario that a probe of the search amounts to.
-fn scenario(args: &AdhocArgs, rate: f64) -> Scenario {
+/// The scenario that the load amounts to.
+fn scenario(name: String, args: &AdhocArgs, rate: Option<f64>) -> Scenario {
+    let connections = args.connections;
     Scenario {
-        name: "knee".to_owned(),
+        name,
         about: args.url.clone().unwrap_or_default(),
         seed: args.load_seed,
-        load: Asked::Open {
-            schedule: ScheduleSpec::Poisson(RateSpec::PerSecond(rate)),
-            connections: args.connections,
+        load: match rate {
+            Some(rate) => {
+                Asked::Open { schedule: ScheduleSpec::Poisson(RateSpec::PerSecond(rate)), connections }
+            }
+            None => Asked::Closed { connections, think_time_ms: 0 },
         },
         phases: Phases {
             warm_up_s: args.warm_up.as_secs_f64(),
