@@ -34,7 +34,10 @@ pub fn page(run: &Run, verdicts: &[ClaimVerdict], plots: &[Plot]) -> Result<Stri
         verb: &run.verb,
         moment: figure::moment(run.started_unix_ms),
         headline,
-        sentences: verdicts.iter().map(|it| it.sentence.as_str()).filter(|it| !it.is_empty()).collect(),
+        lead: match verdicts {
+            [only] => &only.sentence,
+            _ => "",
+        },
         invalid: &run.invalid,
         verdicts: verdicts.iter().flat_map(|it| it.checks.iter().map(|check| Row::of(it, check))).collect(),
         loads,
@@ -65,7 +68,8 @@ struct Page<'a> {
     verb: &'a str,
     moment: String,
     headline: String,
-    sentences: Vec<&'a str>,
+    /// What is said of the only claim; of several each says it where its evidence is.
+    lead: &'a str,
     invalid: &'a [String],
     verdicts: Vec<Row>,
     loads: Vec<rates::Load>,
@@ -116,6 +120,7 @@ impl Row {
 struct Evidence<'a> {
     id: &'a str,
     statement: &'a str,
+    sentence: &'a str,
     note: &'a str,
     checks: Vec<CheckEvidence<'a>>,
 }
@@ -141,6 +146,7 @@ impl<'a> Evidence<'a> {
         Evidence {
             id: &claim.claim.id,
             statement: &claim.claim.statement,
+            sentence: &claim.sentence,
             note: &claim.claim.note,
             checks: claim.checks.iter().map(|check| CheckEvidence::of(check, run)).collect(),
         }
