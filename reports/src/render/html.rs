@@ -183,7 +183,8 @@ struct Load<'a> {
     remarks: Vec<String>,
     invalid: Vec<&'a str>,
     plots: Vec<Figure>,
-    /// Plots of a point of a curve or a map: too many for the page, they lie beside it.
+    /// Plots that are too many for the page: those of a point of a curve or a map, and in a run of many measurements
+    /// those of each variant but the first.
     beside: Vec<&'a str>,
     /// The plots of each variant but the first.
     folded: Vec<(&'a str, Vec<Figure>)>,
@@ -192,6 +193,9 @@ struct Load<'a> {
     counters: Table,
     facts: Vec<(String, String)>,
 }
+
+/// A page with more measurements than this would pass the size at which it can be sent around.
+const MANY: usize = 24;
 
 impl<'a> Load<'a> {
     /// A run of few measurements lies open; of many, a reader picks.
@@ -202,6 +206,8 @@ impl<'a> Load<'a> {
         of: usize,
     ) -> Result<Load<'a>, ReportError> {
         let own = || plots.iter().filter(move |plot| plot.measurement == Some(index));
+        let many = of > MANY;
+        let is_beside = |plot: &Plot| plot::is_point(measurement) || (many && plot.folded.is_some());
         Ok(Load {
             number: index + 1,
             open: of <= 4 && !plot::is_point(measurement),
@@ -218,11 +224,12 @@ impl<'a> Load<'a> {
                 true => Vec::new(),
                 false => figures(own().filter(|plot| plot.folded.is_none()))?,
             },
-            beside: own().filter(|_| plot::is_point(measurement)).map(|plot| plot.id.as_str()).collect(),
+            beside: own().filter(|plot| is_beside(plot)).map(|plot| plot.id.as_str()).collect(),
             folded: measurement
                 .series
                 .iter()
                 .skip(1)
+                .filter(|_| !many)
                 .map(|series| series.variant.as_str())
                 .map(|variant| {
                     Ok((variant, figures(own().filter(|plot| plot.folded.as_deref() == Some(variant)))?))

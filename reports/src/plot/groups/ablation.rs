@@ -69,7 +69,7 @@ fn plot(points: &[Point], measure: &Measure) -> Option<Plot> {
     }
     let mut table = Table::new(["switched off", measure.title, "95 % interval"]);
     table.rows.extend(bars.iter().map(|(name, bar)| {
-        let interval = bar.interval.map_or("too few slices".to_owned(), |(low, high)| {
+        let interval = bar.interval.map_or("too few samples".to_owned(), |(low, high)| {
             format!("{} to {}", said(measure, low), said(measure, high))
         });
         vec![name.clone(), said(measure, bar.value), interval]
@@ -160,5 +160,7 @@ fn p99(measurement: &Measurement, series: &Series) -> Option<Bar> {
         Model::Closed | Model::Journeys => Compared::Service { quantile: 0.99 },
     };
     let found = metric.value((measurement, series));
-    Some(Bar { value: found.value?, interval: found.bounds })
+    // Where too few requests reach the tail, its upper bound is unknown, and infinite.
+    let interval = found.bounds.filter(|(low, high)| low.is_finite() && high.is_finite());
+    Some(Bar { value: found.value?, interval })
 }
