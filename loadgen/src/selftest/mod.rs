@@ -29,13 +29,13 @@ pub struct SelftestArgs {
 #[derive(Serialize)]
 struct Outcome<'a> {
     passed: bool,
-    /// Null where something else had the generator's core.
+    /// Null where something else had the generator's core, or the test server's.
     generator_error: Option<&'a GeneratorError>,
     findings: &'a [Finding],
 }
 
 /// Runs all trials, prints what they found and keeps the error bound for later runs. The exit code:
-/// 1 if a trial failed, 4 if something else had the generator's core, so that nothing can be said.
+/// 1 if a trial failed, 4 if something else had the generator's core or the test server's, so that nothing can be said.
 ///
 /// # Errors
 /// When no local server can be started.
@@ -99,14 +99,14 @@ fn bound(findings: &[Finding]) -> GeneratorError {
     }
 }
 
-/// Whether what failed is the generator's fault, not that of something else that had its core.
+/// Whether what failed is the generator's fault, not that of something else that had a core.
 fn settled(findings: &[Finding]) -> bool {
     findings.iter().all(|finding| finding.doubt.is_none())
 }
 
 fn print(findings: &[Finding], error: &GeneratorError) {
     println!("{:<11} {:<46} {:>12} {:>12} {:>9}", "trial", "", "truth/limit", "reported", "error");
-    for Finding { trial, what, unit, truth, reported, error, passed, doubt } in findings {
+    for Finding { trial, what, unit, truth, reported, error, passed, doubt, .. } in findings {
         let error = error.map_or_else(String::new, |error| format!("{:.2} %", error * 100.0));
         let value = |number: f64| format!("{number:.1} {unit}");
         let verdict = match (passed, doubt) {

@@ -33,10 +33,13 @@ pub enum Behaviour {
     ClosesEach,
 }
 
+/// When each request was read, in the order they came, and when its answer was sent; the same until it is.
+type Log = Arc<Mutex<Vec<(Instant, Instant)>>>;
+
 /// A running test server; dropping it ends it.
 pub struct TestServer {
     pub addr: SocketAddr,
-    arrivals: Arc<Mutex<Vec<Instant>>>,
+    log: Log,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -54,7 +57,7 @@ struct State {
     served: Cell<u64>,
     /// Requests whose turn to be answered has come.
     called: Cell<usize>,
-    arrivals: Arc<Mutex<Vec<Instant>>>,
+    log: Log,
     over: RefCell<Option<oneshot::Sender<()>>>,
 }
 
@@ -67,10 +70,10 @@ impl TestServer {
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
         listener.set_nonblocking(true)?;
         let addr = listener.local_addr()?;
-        let arrivals = Arc::new(Mutex::new(Vec::new()));
+        let log = Log::default();
         let (stop, stopped) = oneshot::channel();
         let (up_in, up) = mpsc::channel();
-        let seen = arrivals.clone();
+        let seen = log.clone();
         let thread = std::thread::Builder::new().name("test-server".to_owned()).spawn(move || {
             if let Some(core) = core {
                 let _ = crate::cores::pin(core);
@@ -82,12 +85,17 @@ impl TestServer {
             }
         })?;
         let _ = up.recv();
-        Ok(Self { addr, arrivals, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { addr, log, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// When each request so far was read.
+    /// When each request so far was read, in order.
     pub fn arrivals(&self) -> Vec<Instant> {
-        self.arrivals.lock().expect("no thread panics while it holds this").clone()
+        self.served().into_iter().map(|(arrived, _)| arrived).collect()
+    }
+
+    /// When each request so far was read, in order, and when its answer was sent.
+    pub fn served(&self) -> Vec<(Instant, Instant)> {
+        self.log.lock().expect("no thread panics while it holds this").clone()
     }
 }
 
@@ -103,7 +111,7 @@ impl Drop for TestServer {
 async fn serve(
     listener: std::net::TcpListener,
     behaviour: Behaviour,
-    arrivals: Arc<Mutex<Vec<Instant>>>,
+    log: Log,
     stopped: oneshot::Receiver<()>,
 ) {
     let Ok(listener) = TcpListener::from_std(listener) else { return };
@@ -114,7 +122,7 @@ async fn serve(
         free_at: Cell::new(None),
         served: Cell::new(0),
         called: Cell::new(0),
-        arrivals,
+        log,
         over: RefCell::new(Some(over)),
     });
     let accept = async {
@@ -159,6 +167,7 @@ async fn attend(mut stream: TcpStream, state: Rc<State>) {
             Behaviour::ClosesEach => LAST_ANSWER,
             _ => ANSWER,
         };
+        state.answered(turn);
         if stream.write_all(bytes).await.is_err() {
             return;
         }
@@ -177,9 +186,13 @@ async fn attend(mut stream: TcpStream, state: Rc<State>) {
 impl State {
     /// Notes an arrival; how many came before it.
     fn arrive(&self, at: Instant) -> usize {
-        let mut arrivals = self.arrivals.lock().expect("no thread panics while it holds this");
-        arrivals.push(at);
-        arrivals.len() - 1
+        let mut log = self.log.lock().expect("no thread panics while it holds this");
+        log.push((at, at));
+        log.len() - 1
+    }
+
+    fn answered(&self, turn: usize) {
+        self.log.lock().expect("no thread panics while it holds this")[turn].1 = Instant::now();
     }
 
     fn answer_at(&self, arrived: Instant, turn: usize) -> Instant {

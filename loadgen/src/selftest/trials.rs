@@ -25,6 +25,8 @@ pub struct Finding {
     pub reported: f64,
     /// |reported / truth − 1|, where a truth is known.
     pub error: Option<f64>,
+    /// What the test server's own stamps say, where it has them: not quite the truth where it was held up itself.
+    pub served: Option<f64>,
     pub passed: bool,
     /// Why the comparison says little: something else had the generator's core.
     pub doubt: Option<String>,
@@ -41,7 +43,17 @@ impl Finding {
     ) -> Self {
         let error = (reported / truth - 1.0).abs();
         let what = what.to_owned();
-        Self { trial, what, unit, truth, reported, error: Some(error), passed: error <= within, doubt: None }
+        let passed = error <= within;
+        Self { trial, what, unit, truth, reported, error: Some(error), served: None, passed, doubt: None }
+    }
+
+    /// The same beside what the server's stamps say. Where those explain the difference, it is not the generator's.
+    fn beside(self, served: f64, within: f64) -> Self {
+        let explained = !self.passed && (self.reported / served - 1.0).abs() <= within;
+        let doubt = explained.then(|| {
+            format!("the test server was held up: its own stamps say {served:.1} {unit}", unit = self.unit)
+        });
+        Self { served: Some(served), doubt, ..self }
     }
 
     fn at_most(trial: &'static str, what: &str, unit: &'static str, limit: f64, reported: f64) -> Self {
@@ -53,6 +65,7 @@ impl Finding {
             truth: limit,
             reported,
             error: None,
+            served: None,
             passed: reported <= limit,
             doubt: None,
         }
@@ -63,7 +76,7 @@ impl Finding {
 fn doubt(mut findings: Vec<Finding>, recordings: &[Recording]) -> Vec<Finding> {
     let reason = recordings.iter().flat_map(|recording| &recording.invalid_latency).next();
     for finding in findings.iter_mut().filter(|finding| !finding.passed) {
-        finding.doubt = reason.cloned();
+        finding.doubt = finding.doubt.take().or_else(|| reason.cloned());
     }
     findings
 }
@@ -199,12 +212,16 @@ pub fn stall_over(
     let busy = RATE / capacity(&spec, exchange, visits())?;
 
     let server = bench.server(Behaviour::Stalls { every, lasting })?;
-    let recording =
-        bench.record(&server, open(Schedule::Constant(rate(RATE)), connections), every * periods)?;
-    let finding = |name: &str, q: f64| {
+    let (schedule, lasts) = (Schedule::Constant(rate(RATE)), every * periods);
+    let due: Vec<Duration> = schedule.arrivals(SEED).take_while(|offset| *offset < lasts).collect();
+    let recording = bench.record(&server, open(schedule, connections), lasts)?;
+    let mut served = truth::served_responses(&due, &server.served(), Duration::ZERO);
+    let mut finding = |name: &str, q: f64| {
         let true_us = truth::stall_quantile(q, every, lasting, busy) * 1e6;
         let what = format!("{:?} every {:?}, response {name}", lasting, every);
+        let served_us = truth::quantile(&mut served, q) * 1e6;
         Finding::near(TRIAL, &what, "µs", true_us, quantile_us(&recording, "response", q), 0.01)
+            .beside(served_us, 0.01)
     };
     Ok(doubt(vec![finding("p99", 0.99), finding("p99.9", 0.999)], &[recording]))
 }
@@ -231,11 +248,15 @@ pub fn queue(bench: &Bench, lasting: Duration) -> Result<Vec<Finding>> {
     let server = bench.server(Behaviour::Queue { times: Arc::new(times.clone()) })?;
     let recording = bench.record(&server, open(schedule, 256), lasting)?;
     let mut responses = truth::queue_responses(&offsets, &times);
+    let way = Duration::from_secs_f64(way_us / 1e6);
+    let mut served = truth::served_responses(&offsets, &server.served(), way);
     let mut finding = |name: &str, q: f64, within: f64| {
         let truth = truth::quantile(&mut responses, q) * 1e6 + way_us;
         let theory = truth::exponential_queue_quantile(q, ARRIVALS, SERVICES) * 1e6;
         let what = format!("response {name} (in theory {theory:.0} µs)");
+        let served_us = truth::quantile(&mut served, q) * 1e6;
         Finding::near(TRIAL, &what, "µs", truth, quantile_us(&recording, "response", q), within)
+            .beside(served_us, within)
     };
     Ok(doubt(vec![finding("p50", 0.5, 0.05), finding("p99", 0.99, 0.01)], &[recording]))
 }
@@ -290,6 +311,7 @@ pub fn starved(bench: &Bench, lasting: Duration) -> Result<Vec<Finding>> {
         truth: 1.0,
         reported: recording.invalid_latency.len() as f64,
         error: None,
+        served: None,
         passed: noticed,
         doubt: None,
     }])

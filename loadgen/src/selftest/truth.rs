@@ -1,6 +1,6 @@
 //! What is true of a known server: closed formulas and exact replays, free of clocks.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Response-time quantile `q`, in seconds, of a server that stalls for `lasting` of each `every` and then
 /// drains what came meanwhile; `busy` is arrival rate × service time. Holds for quantiles within the stall.
@@ -20,6 +20,15 @@ pub fn queue_responses(arrivals: &[Duration], services: &[Duration]) -> Vec<f64>
             (free_at - arrival).as_secs_f64()
         })
         .collect()
+}
+
+/// Response times, in seconds, as a server's own stamps tell them: the n-th request to come is the n-th that was due,
+/// and the quickest of them needed `way` there and back.
+pub fn served_responses(due: &[Duration], served: &[(Instant, Instant)], way: Duration) -> Vec<f64> {
+    let pairs = || due.iter().zip(served);
+    let began = pairs().filter_map(|(due, (arrived, _))| arrived.checked_sub(*due)).min();
+    let Some(began) = began else { return Vec::new() };
+    pairs().map(|(due, (_, answered))| (*answered - (began + *due) + way).as_secs_f64()).collect()
 }
 
 /// Response-time quantile `q`, in seconds, of a queue with Poisson arrivals and exponential service.
@@ -65,6 +74,15 @@ mod tests {
     fn a_queue_makes_the_second_of_two_wait() {
         let ms = Duration::from_millis;
         assert_eq!(queue_responses(&[ms(0), ms(1), ms(20)], &[ms(5)]), [0.005, 0.009, 0.005]);
+    }
+
+    #[test]
+    fn a_server_that_was_held_up_says_so() {
+        let (ms, began) = (Duration::from_millis, Instant::now());
+        let served = [(10, 11), (21, 30), (29, 31)].map(|(came, left)| (began + ms(came), began + ms(left)));
+        // The third request came nine after the first was due ten before: it needed least, and so marks the beginning.
+        let responses = served_responses(&[ms(0), ms(10), ms(20)], &served, ms(1));
+        assert_eq!(responses, [0.003, 0.012, 0.003]);
     }
 
     #[test]
