@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 
-use crate::cache::flight::{Joined, Ticket};
+use crate::cache::flight::{self, Joined, Ticket};
 use crate::cache::memory::{Keep, Memory};
 use crate::cache::redis::{Lease, Looked, RedisLevel};
 use crate::cache::table::{Entry, Name, Newcomer, Table};
@@ -30,6 +30,9 @@ pub enum Followed {
 pub struct Unavailable(pub String);
 
 pub type Answer = Result<Followed, Unavailable>;
+
+/// A read of many links at once, under way.
+pub type Survey = flight::Survey<Answer>;
 
 /// What a read takes.
 pub struct ReaderParts {
@@ -93,9 +96,23 @@ impl Reader {
         answer.await.unwrap_or_else(|_| Err(Unavailable("the read was given up".into())))
     }
 
-    /// Lets the table have a link that nobody asked for yet; says whether it took it.
-    pub fn keep_ahead(&self, code: &str, link: &Link) -> bool {
-        is_safe(&link.url) && self.table().insert(Name::of(code), newcomer(link), Entry::Ahead)
+    /// Lets the table have a link that was just created, which nobody can have changed yet.
+    pub fn keep_created(&self, code: &str, link: &Link) {
+        if is_safe(&link.url) {
+            self.table().insert(Name::of(code), newcomer(link), Entry::Ahead);
+        }
+    }
+
+    /// Begins a read of many links at once; to be called before the store is asked.
+    pub fn survey(&self) -> Survey {
+        self.memory.survey()
+    }
+
+    /// Lets the table have a link that nobody asked for yet, unless it was changed since the survey began; says whether
+    /// it took it.
+    pub fn keep_surveyed(&self, survey: &Survey, link: &Link) -> bool {
+        let code = self.parts.codec.text(&link.key);
+        is_safe(&link.url) && self.memory.keep_surveyed(survey, &code, newcomer(link))
     }
 
     /// Drops what this process keeps under a code whose link was changed, or may have been.

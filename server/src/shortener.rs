@@ -17,7 +17,7 @@ use crate::reader::{Answer, Reader, ReaderParts};
 use crate::store::{Link, Patch, Store, StoreError};
 use crate::target::{TargetError, Targets};
 
-pub use crate::reader::{Followed, Unavailable};
+pub use crate::reader::{Followed, Survey, Unavailable};
 
 /// What one thread keeps to itself.
 #[derive(Default)]
@@ -202,9 +202,14 @@ impl Shortener {
         self.reader.forget_all();
     }
 
-    /// Puts a link that warming read into the cache.
-    pub fn keep_warm(&self, link: &Link) -> bool {
-        self.reader.keep_ahead(&self.codec.text(&link.key), link)
+    /// Begins a read of many links at once, to warm the cache with; to be called before the store is asked.
+    pub fn survey(&self) -> Survey {
+        self.reader.survey()
+    }
+
+    /// Puts a link that warming read into the cache, unless it was changed since the survey began.
+    pub fn keep_warm(&self, survey: &Survey, link: &Link) -> bool {
+        self.reader.keep_surveyed(survey, link)
     }
 
     pub fn totals(&self) -> Totals {
@@ -291,7 +296,7 @@ impl Shortener {
         match created.link.key {
             // Nobody knew this code before its client does, so nothing can have changed it yet.
             Key::Generated(_) if !created.replayed => {
-                self.reader.keep_ahead(&created.code, &created.link);
+                self.reader.keep_created(&created.code, &created.link);
             }
             _ => self.tell(Said::Created(created.code.as_str().into())),
         }

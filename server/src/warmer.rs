@@ -51,15 +51,19 @@ impl Warmer {
         let shortener = &self.shortener;
         // What empties the cache from now on undoes this warming, or a part of it.
         shortener.lost_track();
+        let survey = shortener.survey();
         let mut links = 0;
         let hot = self.warmth.hot.min(self.most_links());
         if hot > 0 {
             shortener.table().expect(hot);
-            shortener.store.hottest(hot, |link| links += usize::from(shortener.keep_warm(&link))).await?;
+            shortener
+                .store
+                .hottest(hot, |link| links += usize::from(shortener.keep_warm(&survey, &link)))
+                .await?;
         }
         if self.warmth.random > 0 {
             let random = shortener.store.random(self.warmth.random).await?;
-            links += random.iter().filter(|link| shortener.keep_warm(link)).count();
+            links += random.iter().filter(|link| shortener.keep_warm(&survey, link)).count();
         }
         let taken = start.elapsed();
         let warming = Warming { links, seconds: taken.as_secs_f64(), at: now() };

@@ -1,14 +1,38 @@
 //! Single flight: of all look-ups that miss one code at the same time, one reads and the others wait for it.
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
-/// The reads under way, by code.
+/// The reads under way.
 pub struct Flights<T> {
-    open: Mutex<HashMap<Box<str>, Arc<Flight<T>>>>,
+    open: Mutex<Open<T>>,
 }
+
+struct Open<T> {
+    /// Of one link each, by code.
+    reads: HashMap<Box<str>, Arc<Flight<T>>>,
+    /// Of many links each.
+    surveys: Vec<Arc<Mutex<Overtaken>>>,
+}
+
+/// What was changed since a survey began.
+#[derive(Default)]
+struct Overtaken {
+    codes: HashSet<Box<str>>,
+    all: bool,
+}
+
+/// A read of many links at once, as warming makes, that nobody waits for. It takes far longer than a read of one, so
+/// changes are noted while it lasts: what it saw of a link that was changed meanwhile may be out of date.
+pub struct Survey<T> {
+    flights: Arc<Flights<T>>,
+    overtaken: Arc<Mutex<Overtaken>>,
+}
+
+/// Changes that are noted by code; after more than these, nothing that the survey still brings is kept.
+const MOST_NOTED: usize = 65_536;
 
 /// One read and those who wait for it.
 struct Flight<T> {
@@ -31,19 +55,19 @@ pub enum Joined<T: Clone> {
 
 impl<T: Clone> Flights<T> {
     pub fn new() -> Arc<Self> {
-        Arc::new(Self { open: Mutex::new(HashMap::new()) })
+        Arc::new(Self { open: Mutex::new(Open { reads: HashMap::new(), surveys: Vec::new() }) })
     }
 
     /// Waits for the read of `code` that is under way, or takes on to do it.
     pub fn join(self: &Arc<Self>, code: &str) -> Joined<T> {
         let (sender, receiver) = oneshot::channel();
         let mut open = self.open.lock();
-        if let Some(flight) = open.get(code) {
+        if let Some(flight) = open.reads.get(code) {
             flight.waiters.lock().push(sender);
             return Joined::Waiter(receiver);
         }
         let flight = Arc::new(Flight { waiters: Mutex::new(vec![sender]) });
-        open.insert(code.into(), flight.clone());
+        open.reads.insert(code.into(), flight.clone());
         Joined::First(Ticket { flights: self.clone(), flight, code: code.into() }, receiver)
     }
 
@@ -52,7 +76,7 @@ impl<T: Clone> Flights<T> {
     pub fn land(ticket: Ticket<T>, answer: T, keep: impl FnOnce()) -> u64 {
         let mut open = ticket.flights.open.lock();
         if ticket.is_current(&open) {
-            open.remove(&ticket.code);
+            open.reads.remove(&ticket.code);
             keep();
         }
         drop(open);
@@ -65,21 +89,70 @@ impl<T: Clone> Flights<T> {
     /// Keeps reads that began before a change from storing what they saw, while `forget` drops what is stored.
     pub fn overtake(&self, code: &str, forget: impl FnOnce()) {
         let mut open = self.open.lock();
-        open.remove(code);
+        open.reads.remove(code);
+        open.surveys.iter().for_each(|survey| survey.lock().note(code));
         forget();
     }
 
     /// As [`Flights::overtake`], for all codes.
     pub fn overtake_all(&self, forget: impl FnOnce()) {
         let mut open = self.open.lock();
-        open.clear();
+        open.reads.clear();
+        open.surveys.iter().for_each(|survey| survey.lock().note_all());
         forget();
+    }
+
+    /// Begins a survey; to be called before the store is asked.
+    pub fn survey(self: &Arc<Self>) -> Survey<T> {
+        let overtaken = Arc::<Mutex<Overtaken>>::default();
+        self.open.lock().surveys.push(overtaken.clone());
+        Survey { flights: self.clone(), overtaken }
+    }
+}
+
+impl<T> Survey<T> {
+    /// Stores what the survey saw of a link by `keep`, which says whether it did; not if the link was changed since.
+    pub fn keep(&self, code: &str, keep: impl FnOnce() -> bool) -> bool {
+        // Held throughout, so that no change comes between the question and the answer.
+        let _open = self.flights.open.lock();
+        !self.overtaken.lock().has(code) && keep()
+    }
+
+    /// Whether all was forgotten since it began, so that most of what it brought is not kept.
+    pub fn is_void(&self) -> bool {
+        self.overtaken.lock().all
+    }
+}
+
+impl<T> Drop for Survey<T> {
+    fn drop(&mut self) {
+        self.flights.open.lock().surveys.retain(|survey| !Arc::ptr_eq(survey, &self.overtaken));
+    }
+}
+
+impl Overtaken {
+    fn note(&mut self, code: &str) {
+        if self.codes.len() >= MOST_NOTED {
+            self.note_all();
+        }
+        if !self.all {
+            self.codes.insert(code.into());
+        }
+    }
+
+    fn note_all(&mut self) {
+        self.all = true;
+        self.codes = HashSet::new();
+    }
+
+    fn has(&self, code: &str) -> bool {
+        self.all || self.codes.contains(code)
     }
 }
 
 impl<T: Clone> Ticket<T> {
-    fn is_current(&self, open: &HashMap<Box<str>, Arc<Flight<T>>>) -> bool {
-        open.get(&self.code).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight))
+    fn is_current(&self, open: &Open<T>) -> bool {
+        open.reads.get(&self.code).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight))
     }
 }
 
@@ -87,7 +160,7 @@ impl<T: Clone> Drop for Ticket<T> {
     fn drop(&mut self) {
         let mut open = self.flights.open.lock();
         if self.is_current(&open) {
-            open.remove(&self.code);
+            open.reads.remove(&self.code);
         }
         drop(open);
         self.flight.waiters.lock().clear();
@@ -135,6 +208,32 @@ mod tests {
         let mut kept = false;
         Flights::land(after, 2, || kept = true);
         assert_eq!((late.try_recv(), kept), (Ok(2), true));
+    }
+
+    #[test]
+    fn a_change_overtakes_what_a_survey_saw_before_it() {
+        let flights = Flights::<u32>::new();
+        flights.overtake("earlier", || {});
+        let survey = flights.survey();
+        flights.overtake("changed", || {});
+        assert!(survey.keep("earlier", || true) && !survey.keep("changed", || panic!("out of date")));
+        assert!(!survey.keep("full", || false) && !survey.is_void());
+        flights.overtake_all(|| {});
+        assert!(!survey.keep("earlier", || panic!("out of date")) && survey.is_void());
+        drop(survey);
+        assert!(flights.survey().keep("changed", || true));
+        assert_eq!(flights.open.lock().surveys.len(), 0);
+    }
+
+    #[test]
+    fn more_changes_than_are_noted_void_a_survey() {
+        let flights = Flights::<u32>::new();
+        let survey = flights.survey();
+        (0..MOST_NOTED).for_each(|n| flights.overtake(&n.to_string(), || {}));
+        assert!(survey.keep("other", || true) && !survey.keep("0", || true));
+        flights.overtake("one more", || {});
+        assert!(!survey.keep("other", || true));
+        assert_eq!(survey.overtaken.lock().codes.len(), 0);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::flight::{Flights, Joined, Ticket};
+use super::flight::{Flights, Joined, Survey, Ticket};
 use super::negative::Negative;
 use super::table::{Entry, Name, Newcomer, Table};
 
@@ -50,6 +50,16 @@ impl<A: Clone> Memory<A> {
             Keep::Unknown => self.negative.insert(code, Instant::now()),
             Keep::Nothing => {}
         })
+    }
+
+    /// Begins a read of many links at once; to be called before the store is asked.
+    pub fn survey(&self) -> Survey<A> {
+        self.flights.survey()
+    }
+
+    /// Lets the table have a link that a survey saw, unless it was changed since; says whether it took it.
+    pub fn keep_surveyed(&self, survey: &Survey<A>, code: &str, link: Newcomer<'_>) -> bool {
+        survey.keep(code, || self.table.insert(Name::of(code), link, Entry::Ahead))
     }
 
     /// Drops what is kept under a code whose link was changed, or may have been.
