@@ -7,7 +7,7 @@
 //!            on a task of its own:      ids and codes from the pool ◀── blocks ◀── leases: keygen,
 //!            custom   SELECT, INSERT               │                    (two at    or Redis + store,
 //!            checked  draw, SELECT, INSERT         ▼                    a time)    or store alone
-//!            keyed    claim, then as above      INSERT … ON CONFLICT DO NOTHING RETURNING id
+//!            keyed    claim, as above, note it  INSERT … ON CONFLICT DO NOTHING RETURNING id
 //!                        │                         │ committed         │ taken      │ connection lost
 //!                        ▼                         ▼                   ▼            ▼
 //!                     answer                    answer           next id, again   again; what is there is ours
@@ -24,7 +24,7 @@ use tokio::sync::oneshot;
 
 use crate::blocks::{BlockCounters, Blocks};
 use crate::codes::{Codec, CustomCodeError};
-use crate::inserter::{Inserted, Inserter, InserterOptions, Outcome, Pace, RowId};
+use crate::inserter::{Inserter, InserterOptions, Outcome, Pace, RowId};
 use crate::keygen::Leases;
 use crate::pool::Pool;
 use crate::store::{Link, Store};
@@ -138,6 +138,9 @@ pub enum CreateError {
     /// 422: the URL cannot be stored.
     #[error("the URL cannot be stored: {0}")]
     Url(&'static str),
+    /// 409: the link that was made under the same `Idempotency-Key` is gone, and is not made again.
+    #[error("the link that was created with this Idempotency-Key has been deleted")]
+    Deleted,
     /// 422: the `Idempotency-Key` was used for another request.
     #[error("this Idempotency-Key was used for another request")]
     IdempotencyMismatch,
@@ -278,10 +281,7 @@ impl Begun {
         let gone = |_| CreateError::Indeterminate("the server is stopping".into());
         match self {
             Begun::Task(answer) => answer.await.map_err(gone)?,
-            Begun::Queued(answer) => match answer.await.map_err(gone)?? {
-                Inserted::Stored(row, code) => Ok(created(row, code.as_str().to_owned())),
-                Inserted::Taken(_) => Err(CreateError::Collisions(1)),
-            },
+            Begun::Queued(answer) => created(answer.await.map_err(gone)??),
         }
     }
 }

@@ -38,7 +38,7 @@ pub enum RowId {
     Next,
     /// Drawn and checked by the caller, who draws again if it is taken.
     Drawn(u64),
-    /// Set aside under an idempotency key: if it is taken, then by this very row.
+    /// Set aside under an idempotency key: if it is taken, then by another request with the same key.
     Claimed(u64),
 }
 

@@ -134,15 +134,16 @@ impl Shortener {
 
     /// Creates a link and lets the cache have it.
     pub async fn create(&self, new: NewLink, desk: &Desk) -> Result<Created, CreateError> {
+        let is_keyed = new.idempotency.is_some();
         let created = self.creator.create(new).await;
-        self.after_create(&created, desk);
+        self.after_create(&created, is_keyed, desk);
         created
     }
 
     /// Creates many links; each succeeds or fails by itself.
     pub async fn create_many(&self, new: Vec<NewLink>, desk: &Desk) -> Vec<Result<Created, CreateError>> {
         let created = self.creator.create_many(new).await;
-        created.iter().for_each(|created| self.after_create(created, desk));
+        created.iter().for_each(|created| self.after_create(created, false, desk));
         created
     }
 
@@ -290,12 +291,13 @@ impl Shortener {
         }
     }
 
-    fn after_create(&self, created: &Result<Created, CreateError>, desk: &Desk) {
+    fn after_create(&self, created: &Result<Created, CreateError>, is_keyed: bool, desk: &Desk) {
         desk.tally.created(create_result(created));
         let Ok(created) = created else { return };
         match created.link.key {
-            // Nobody knew this code before its client does, so nothing can have changed it yet.
-            Key::Generated(_) if !created.replayed => {
+            // Nobody knew this code before its client does, so nothing can have changed it yet; unless the client has
+            // sent the request twice and was told of it by the other answer.
+            Key::Generated(_) if !is_keyed => {
                 self.reader.keep_created(&created.code, &created.link);
             }
             _ => self.tell(Said::Created(created.code.as_str().into())),
@@ -351,7 +353,9 @@ fn create_result(created: &Result<Created, CreateError>) -> CreateResult {
     match created {
         Ok(_) => CreateResult::Created,
         Err(CreateError::Custom(_) | CreateError::Url(_) | CreateError::Busy) => CreateResult::Rejected,
-        Err(CreateError::Taken | CreateError::IdempotencyMismatch) => CreateResult::Conflict,
+        Err(CreateError::Taken | CreateError::Deleted | CreateError::IdempotencyMismatch) => {
+            CreateResult::Conflict
+        }
         Err(_) => CreateResult::Failed,
     }
 }

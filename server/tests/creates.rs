@@ -3,16 +3,17 @@
 mod support;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use proofload_server::codes::{Codec, Key, PUBLIC_DEFAULT_KEY, Slot, split};
 use proofload_server::creator::{
     CodeDesign, CreateError, Created, Creator, CreatorOptions, Idempotency, InsertDesign, NewLink,
 };
-use proofload_server::inserter::{Inserter, InserterOptions, Pace, Row, RowId};
+use proofload_server::inserter::{Inserted, Inserter, InserterOptions, Pace, Row, RowId};
 use proofload_server::keygen::Leases;
 use proofload_server::pool::Pool;
-use proofload_server::store::{Claim, Kind, Store};
+use proofload_server::store::{Claim, Kind, NewRow, Patch, Store};
 use support::{Postgres, connect, sqlite};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -224,17 +225,99 @@ async fn a_request_cut_off_after_its_claim_is_finished_by_its_retry() {
     assert_stored(&store, &Codec::new(&PUBLIC_DEFAULT_KEY), &[created]).await;
 }
 
+async fn a_retry_finds_the_link_as_it_is_now(store: Store) {
+    let codec = Codec::new(&PUBLIC_DEFAULT_KEY);
+    let custom = |code: &str| NewLink { custom: Some(code.into()), ..link(1) };
+    for codes in [CodeDesign::Blocks, CodeDesign::Checked] {
+        for insert in [InsertDesign::Coalesced, InsertDesign::Single] {
+            for new in [link(1), custom(&format!("my-{codes:?}-{insert:?}"))] {
+                let creator = creator(&store, "rust", options(codes, insert));
+                let key = format!("{new:?} {codes:?} {insert:?}");
+                let keyed = || {
+                    let idempotency = Some(Idempotency { key: key.clone(), fingerprint: 1 });
+                    creator.create(NewLink { idempotency, ..new.clone() })
+                };
+                let made = keyed().await.unwrap();
+                assert!(!made.replayed);
+                let patch =
+                    Patch { url: Some("https://example.com/changed".into()), expires: Some(Some(1 << 40)) };
+                let changed = store.update(&made.link.key, &patch).await.unwrap().unwrap();
+                let again = keyed().await.unwrap();
+                assert_eq!((again.replayed, &again.code, &again.link), (true, &made.code, &changed));
+                assert!(store.delete(&made.link.key).await.unwrap());
+                for _ in 0..2 {
+                    assert!(matches!(keyed().await, Err(CreateError::Deleted)));
+                    assert_eq!(store.find(&codec.key(&made.code).unwrap()).await.unwrap(), None);
+                }
+                assert_eq!((creator.counters().created, creator.counters().replayed), (1, 1));
+            }
+        }
+    }
+}
+
 #[tokio::test]
-async fn one_poisoned_row_fails_alone() {
+async fn a_retry_finds_the_link_as_it_is_now_on_sqlite() {
+    let (store, _directory) = sqlite().await;
+    a_retry_finds_the_link_as_it_is_now(store).await;
+}
+
+#[tokio::test]
+async fn a_retry_finds_the_link_as_it_is_now_on_postgresql() {
     let postgres = Postgres::start().await;
-    let store = connect(&postgres.database("links").await).await;
+    a_retry_finds_the_link_as_it_is_now(connect(&postgres.database("links").await).await).await;
+}
+
+#[tokio::test]
+async fn a_custom_code_that_someone_else_has_by_now_is_not_given_out_as_a_replay() {
+    let (store, _directory) = sqlite().await;
+    let creator = creator(&store, "rust", CreatorOptions::default());
+    let keyed = || {
+        let idempotency = Some(Idempotency { key: "mine".into(), fingerprint: 1 });
+        creator.create(NewLink { custom: Some("my-code".into()), idempotency, ..link(1) })
+    };
+    let made = keyed().await.unwrap();
+    store.delete(&made.link.key).await.unwrap();
+    store.insert_custom("my-code", &made.link.url, made.link.created + 1, None, 0).await.unwrap();
+    assert!(matches!(keyed().await, Err(CreateError::Deleted)));
+}
+
+#[tokio::test]
+async fn a_claimed_row_that_finds_its_id_taken_is_answered_with_what_is_there() {
+    let (store, _directory) = sqlite().await;
+    let (inserter, codec) = inserter(&store);
+    let there = NewRow {
+        id: 7,
+        url: "https://example.com/there".into(),
+        created: 5,
+        expires: Some(1 << 40),
+        clicks: 3,
+    };
+    store.insert(&there).await.unwrap();
+    let id = RowId::Claimed(7);
+    let row = Row { url: "https://example.com/mine".into(), created: 9, expires: None, clicks: 0, id };
+    let Ok(Inserted::Found(link, code)) = inserter.submit(row).unwrap().await.unwrap() else {
+        panic!("it is there");
+    };
+    assert_eq!((&link.url, link.created, code), (&there.url, 5, codec.encode(7)));
+    assert_eq!(inserter.counters().stored.load(Relaxed), 0);
+}
+
+/// An inserter of its own, and its codec.
+fn inserter(store: &Store) -> (Inserter, Codec) {
     let codec = Codec::new(&PUBLIC_DEFAULT_KEY);
     let leases = Leases::new(store.clone(), "rust".parse().unwrap(), None, None).unwrap();
     let blocks = proofload_server::blocks::Blocks::start(leases, codec.clone(), 1_000, &Handle::current());
     let pool = Pool::start(blocks, codec.clone(), 0, &Handle::current());
     let pace = Pace { spacing: Duration::from_millis(5), eager_rows: 100, batch_rows: 1_000, writers: 1 };
     let limits = InserterOptions { pace, queue_rows: 1_000 };
-    let inserter = Inserter::start(store.clone(), codec, pool, limits, &Handle::current());
+    (Inserter::start(store.clone(), codec.clone(), pool, limits, &Handle::current()), codec)
+}
+
+#[tokio::test]
+async fn one_poisoned_row_fails_alone() {
+    let postgres = Postgres::start().await;
+    let store = connect(&postgres.database("links").await).await;
+    let (inserter, _) = inserter(&store);
     let mut answers = vec![];
     for n in 0..100 {
         let url = format!("https://example.com/{n}{}", if n == 37 { "\0" } else { "" });

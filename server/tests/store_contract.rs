@@ -243,9 +243,12 @@ async fn claims_are_kept(store: Store) {
     let claim = Claim { fingerprint: u64::MAX, key: Key::Generated(5) };
     let other = Claim { fingerprint: 2, key: Key::Custom("my-code".into()) };
     assert_eq!(store.claim("a", &claim).await.unwrap(), Claimed::New);
-    assert_eq!(store.claim("a", &other).await.unwrap(), Claimed::Before(claim.clone()));
+    assert_eq!(store.claim("a", &other).await.unwrap(), Claimed::Open(claim.clone()));
     assert_eq!(store.claim("b", &other).await.unwrap(), Claimed::New);
-    assert_eq!(store.claimed("b").await.unwrap(), Some(other.clone()));
+    assert_eq!(store.claimed("b").await.unwrap(), Some(Claimed::Open(other.clone())));
+    store.claim_made("b", 77).await.unwrap();
+    store.unclaim("b").await.unwrap();
+    assert_eq!(store.claim("b", &claim).await.unwrap(), Claimed::Made(other.clone(), 77));
     store.unclaim("a").await.unwrap();
     assert_eq!(store.claim("a", &other).await.unwrap(), Claimed::New);
     assert_eq!(store.forget_claims(unix_now() + 1).await.unwrap(), 2);

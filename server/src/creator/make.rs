@@ -77,7 +77,7 @@ impl Maker {
         match new.custom.take() {
             Some(code) => self.custom(&code, new).await,
             None if self.options.codes == CodeDesign::Checked => self.drawn(new).await,
-            None => created_or_taken(self.insert(row(new, RowId::Next)).await?),
+            None => created(self.insert(row(new, RowId::Next)).await?),
         }
     }
 
@@ -103,8 +103,8 @@ impl Maker {
         for _ in 0..MOST_DRAWS {
             row.id = RowId::Drawn(self.draw().await?);
             match self.insert(row).await? {
-                Inserted::Stored(stored, code) => return Ok(created(stored, code.as_str().to_owned())),
                 Inserted::Taken(again) => row = again,
+                stored => return created(stored),
             }
         }
         Err(CreateError::Collisions(MOST_DRAWS))
@@ -126,7 +126,9 @@ impl Maker {
     }
 
     /// A create that a client may repeat. The code is set aside under the client's key before anything is stored, so
-    /// that a retry, even after a crash in between, makes the very same link or finds it made.
+    /// that a retry, even after a crash in between, makes the very same link or finds it made. That it was made is noted
+    /// before the client is answered, so that a retry after the link was deleted does not bring it back. What remains: of
+    /// two requests under way side by side, the second may bring back what the client deleted on the answer to the first.
     async fn once(&self, new: NewLink, idempotency: Idempotency) -> Result<Created, CreateError> {
         let key = match &new.custom {
             Some(code) => Key::Custom(code.as_str().into()),
@@ -134,36 +136,76 @@ impl Maker {
             None => Key::Generated(self.next_id().await?),
         };
         let claim = Claim { fingerprint: idempotency.fingerprint, key };
-        match self.store.claim(&idempotency.key, &claim).await.map_err(nothing_stored)? {
-            Claimed::Before(before) if before.fingerprint != claim.fingerprint => {
-                Err(CreateError::IdempotencyMismatch)
-            }
-            Claimed::Before(before) => match self.store.find(&before.key).await.map_err(nothing_stored)? {
-                Some(link) if link.url == new.url => {
-                    self.counts.replayed.fetch_add(1, Relaxed);
-                    Ok(Created { code: self.codec.text(&link.key), link, replayed: true })
+        let (claim, is_first) =
+            match self.store.claim(&idempotency.key, &claim).await.map_err(nothing_stored)? {
+                Claimed::New => (claim, true),
+                Claimed::Open(before) | Claimed::Made(before, _)
+                    if before.fingerprint != claim.fingerprint =>
+                {
+                    return Err(CreateError::IdempotencyMismatch);
                 }
-                Some(_) => Err(CreateError::Taken),
-                None => self.at(before.key, new).await,
-            },
-            Claimed::New => {
-                let created = self.at(claim.key, new).await;
-                let stored_nothing =
-                    matches!(&created, Err(error) if !matches!(error, CreateError::Indeterminate(_)));
-                if stored_nothing {
-                    // If this fails the client's retry is answered from the claim, with the same outcome.
-                    let _ = self.store.unclaim(&idempotency.key).await;
-                }
-                created
+                Claimed::Made(before, made) => return self.made_before(&before.key, made).await,
+                Claimed::Open(before) => (before, false),
+            };
+        let found = if is_first { None } else { self.found(&claim.key, &new).await? };
+        let created = match found {
+            Some(link) => Ok(self.replay(link)),
+            None => self.at(claim.key, new).await,
+        };
+        self.settle(&idempotency.key, is_first, created).await
+    }
+
+    /// Notes what became of a claim, before the client is told.
+    async fn settle(
+        &self,
+        idempotency_key: &str,
+        is_first: bool,
+        created: Result<Created, CreateError>,
+    ) -> Result<Created, CreateError> {
+        match &created {
+            // Unnoted, a retry would bring the link back after the client has deleted it.
+            Ok(made) => {
+                let noted = self.store.claim_made(idempotency_key, made.link.created).await;
+                noted.map_err(|error| CreateError::Indeterminate(error.to_string()))?;
             }
+            // The retry will find out.
+            Err(CreateError::Indeterminate(_) | CreateError::Deleted) => {}
+            // Nothing was stored. If this fails the client's retry is answered from the claim, with the same outcome.
+            Err(_) if is_first => drop(self.store.unclaim(idempotency_key).await),
+            Err(_) => {}
         }
+        created
+    }
+
+    /// The link of a claim that was made at `made`, as it is now. A link under the same custom code that was made at any
+    /// other time is someone else's.
+    async fn made_before(&self, key: &Key, made: i64) -> Result<Created, CreateError> {
+        match self.store.find(key).await.map_err(nothing_stored)? {
+            Some(link) if link.created == made => Ok(self.replay(link)),
+            _ => Err(CreateError::Deleted),
+        }
+    }
+
+    /// The link that a request made whose claim is still open. A generated code is nobody else's; a custom one is, if it
+    /// leads elsewhere.
+    async fn found(&self, key: &Key, new: &NewLink) -> Result<Option<Link>, CreateError> {
+        let link = self.store.find(key).await.map_err(nothing_stored)?;
+        Ok(link.filter(|link| matches!(key, Key::Generated(_)) || link.url == new.url))
+    }
+
+    fn replay(&self, link: Link) -> Created {
+        self.counts.replayed.fetch_add(1, Relaxed);
+        Created { code: self.codec.text(&link.key), link, replayed: true }
     }
 
     /// Creates a link under the key that was set aside for it.
     async fn at(&self, key: Key, new: NewLink) -> Result<Created, CreateError> {
         match key {
             Key::Custom(code) => self.custom(&code, new).await,
-            Key::Generated(id) => created_or_taken(self.insert(row(new, RowId::Claimed(id))).await?),
+            Key::Generated(id) => match self.insert(row(new, RowId::Claimed(id))).await? {
+                Inserted::Found(link, _) => Ok(self.replay(link)),
+                inserted => created(inserted),
+            },
         }
     }
 
@@ -204,14 +246,15 @@ pub(super) fn row(new: NewLink, id: RowId) -> Row {
     Row { url: new.url, created: unix_now(), expires: new.expires, clicks: new.clicks, id }
 }
 
-pub(super) fn created(row: NewRow, code: String) -> Created {
-    let NewRow { id, url, created, expires, clicks } = row;
-    Created { code, link: Link { key: Key::Generated(id), url, created, expires, clicks }, replayed: false }
-}
-
-fn created_or_taken(inserted: Inserted) -> Result<Created, CreateError> {
+/// A row with a generated code, as its client is told of it.
+pub(super) fn created(inserted: Inserted) -> Result<Created, CreateError> {
     match inserted {
-        Inserted::Stored(row, code) => Ok(created(row, code.as_str().to_owned())),
+        Inserted::Stored(row, code) => {
+            let NewRow { id, url, created, expires, clicks } = row;
+            let link = Link { key: Key::Generated(id), url, created, expires, clicks };
+            Ok(Created { code: code.as_str().to_owned(), link, replayed: false })
+        }
+        Inserted::Found(link, code) => Ok(Created { code: code.as_str().to_owned(), link, replayed: true }),
         Inserted::Taken(_) => Err(CreateError::Collisions(1)),
     }
 }

@@ -122,7 +122,7 @@ impl From<&CreateError> for Problem {
             CreateError::Custom(_) | CreateError::Url(_) | CreateError::IdempotencyMismatch => {
                 Self::unprocessable(detail)
             }
-            CreateError::Taken => Self::new(StatusCode::CONFLICT, detail),
+            CreateError::Taken | CreateError::Deleted => Self::new(StatusCode::CONFLICT, detail),
             CreateError::Busy
             | CreateError::NoIds(_)
             | CreateError::Store(_)

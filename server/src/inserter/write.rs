@@ -8,7 +8,7 @@ use super::{InsertCounters, Row, RowId};
 use crate::codes::{Code, Codec};
 use crate::creator::CreateError;
 use crate::pool::Pool;
-use crate::store::{Key, NewRow, Store, StoreError};
+use crate::store::{Key, Link, NewRow, Store, StoreError};
 
 /// How long a batch is tried again while the database is away.
 const PERSEVERANCE: Duration = Duration::from_secs(5);
@@ -23,6 +23,8 @@ pub type Outcome = Result<Inserted, CreateError>;
 pub enum Inserted {
     /// Committed, under this id and code.
     Stored(NewRow, Code),
+    /// Its claimed id was taken, by this link of another request with the same idempotency key.
+    Found(Link, Code),
     /// Its drawn id was taken; nothing was stored.
     Taken(Row),
 }
@@ -162,7 +164,7 @@ impl Writer {
         for mut placed in taken {
             placed.conflicts += 1;
             let outcome = match placed.id {
-                RowId::Claimed(_) => Ok(Inserted::Stored(placed.row, placed.code)),
+                RowId::Claimed(id) => self.found(id, placed.code).await,
                 RowId::Drawn(_) => {
                     self.counters.violations.fetch_add(1, Relaxed);
                     Ok(Inserted::Taken(unplaced(placed.row, placed.id)))
@@ -191,6 +193,15 @@ impl Writer {
                 }
                 vec![]
             }
+        }
+    }
+
+    /// What stands under a claimed id that was found taken.
+    async fn found(&self, id: u64, code: Code) -> Outcome {
+        match self.store.find(&Key::Generated(id)).await {
+            Ok(Some(link)) => Ok(Inserted::Found(link, code)),
+            Ok(None) => Err(CreateError::Deleted),
+            Err(error) => Err(CreateError::Indeterminate(error.to_string())),
         }
     }
 

@@ -18,8 +18,11 @@ pub struct Claim {
 pub enum Claimed {
     /// The key is new and now stands for the claim.
     New,
-    /// The key was claimed before, for this.
-    Before(Claim),
+    /// The key was claimed before, for this, and no link is known to be made of it: the request is still under way, or
+    /// was cut off.
+    Open(Claim),
+    /// The link of this claim was made, at this time (unix seconds, as in its row). It may have been changed since.
+    Made(Claim, i64),
 }
 
 impl Store {
@@ -42,18 +45,24 @@ impl Store {
             }
             // The claim may have been forgotten between the two statements; then it is free again.
             if let Some(before) = self.claimed(idempotency_key).await? {
-                return Ok(Claimed::Before(before));
+                return Ok(before);
             }
         }
     }
 
-    /// What an idempotency key was claimed for.
-    pub async fn claimed(&self, idempotency_key: &str) -> Result<Option<Claim>> {
+    /// What an idempotency key was claimed for; never [`Claimed::New`].
+    pub async fn claimed(&self, idempotency_key: &str) -> Result<Option<Claimed>> {
         let values = vec![Value::Text(idempotency_key)];
         self.first(Statement::write(Kind::Idempotency, sql::CLAIMED, values), decode).await
     }
 
-    /// Gives a claim up, after a create that stored nothing.
+    /// Notes that the link of a claim was made, so that it is never made again.
+    pub async fn claim_made(&self, idempotency_key: &str, created: i64) -> Result<()> {
+        let values = vec![Value::Text(idempotency_key), Value::Int(created)];
+        self.execute(Statement::write(Kind::Idempotency, sql::CLAIM_MADE, values)).await.map(drop)
+    }
+
+    /// Gives a claim up, after a create that stored nothing; not if its link was made by a retry.
     pub async fn unclaim(&self, idempotency_key: &str) -> Result<()> {
         let values = vec![Value::Text(idempotency_key)];
         self.execute(Statement::write(Kind::Idempotency, sql::UNCLAIM, values)).await.map(drop)
@@ -66,10 +75,14 @@ impl Store {
     }
 }
 
-fn decode(row: &dyn Row) -> sqlx::Result<Claim> {
+fn decode(row: &dyn Row) -> sqlx::Result<Claimed> {
     let key = match row.maybe_text(2)? {
         Some(code) => Key::Custom(code.into()),
         None => Key::Generated(row.int(1)?.cast_unsigned()),
     };
-    Ok(Claim { fingerprint: row.int(0)?.cast_unsigned(), key })
+    let claim = Claim { fingerprint: row.int(0)?.cast_unsigned(), key };
+    Ok(match row.maybe_int(3)? {
+        Some(made) => Claimed::Made(claim, made),
+        None => Claimed::Open(claim),
+    })
 }

@@ -13,6 +13,7 @@ use super::{Kind, Result, StoreError, StoreOptions};
 pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, script: include_str!("migrations/postgres/0001_links.sql") },
     Migration { version: 2, script: include_str!("migrations/postgres/0002_identity.sql") },
+    Migration { version: 3, script: include_str!("migrations/postgres/0003_claims_made.sql") },
 ];
 
 pub(super) fn open(url: &str, options: &StoreOptions) -> Result<TwoLanes<PgConnection>> {

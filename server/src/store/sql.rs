@@ -109,6 +109,7 @@ pub(super) const CLAIM: Sql = Sql::same(
      ON CONFLICT DO NOTHING",
 );
 pub(super) const CLAIMED: Sql =
-    Sql::same("SELECT fingerprint, id, custom FROM claims WHERE idempotency_key = $1");
-pub(super) const UNCLAIM: Sql = Sql::same("DELETE FROM claims WHERE idempotency_key = $1");
+    Sql::same("SELECT fingerprint, id, custom, made FROM claims WHERE idempotency_key = $1");
+pub(super) const CLAIM_MADE: Sql = Sql::same("UPDATE claims SET made = $2 WHERE idempotency_key = $1");
+pub(super) const UNCLAIM: Sql = Sql::same("DELETE FROM claims WHERE idempotency_key = $1 AND made IS NULL");
 pub(super) const FORGET_CLAIMS: Sql = Sql::same("DELETE FROM claims WHERE created < $1");

@@ -17,6 +17,7 @@ use super::{Kind, Result, StoreError, StoreOptions};
 pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, script: include_str!("migrations/sqlite/0001_links.sql") },
     Migration { version: 2, script: include_str!("migrations/sqlite/0002_identity.sql") },
+    Migration { version: 3, script: include_str!("migrations/sqlite/0003_claims_made.sql") },
 ];
 
 /// More readers than this gain nothing: each is a thread of its own.
