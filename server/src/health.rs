@@ -44,6 +44,9 @@ pub struct Dependency {
 }
 
 const FRESH: Duration = Duration::from_millis(250);
+/// How long the database may take to answer a ping: whoever asks for health has time-outs of a second or two, and a
+/// database that hangs must not make this process look dead.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 impl Health {
     pub fn new(shortener: Arc<Shortener>, leases: Leases) -> Self {
@@ -88,12 +91,16 @@ impl Health {
 
     async fn ping_database(&self) -> Dependency {
         let start = Instant::now();
-        let ping = self.shortener.at_home(|shortener| async move { shortener.store.ping().await }).await;
+        let ping = self.shortener.at_home(|shortener| async move { shortener.store.ping().await });
+        let error = match tokio::time::timeout(PATIENCE, ping).await {
+            Ok(ping) => ping.err().map(|error| error.to_string()),
+            Err(_) => Some(format!("no answer within {} ms", PATIENCE.as_millis())),
+        };
         Dependency {
             name: self.shortener.store.name(),
-            up: ping.is_ok(),
+            up: error.is_none(),
             latency_ms: Some(start.elapsed().as_secs_f64() * 1e3),
-            error: ping.err().map(|error| error.to_string()),
+            error,
         }
     }
 }

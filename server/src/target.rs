@@ -1,13 +1,13 @@
 //! Where a short link leads: the rules for URLs, on their way in and again on their way out.
 
-use url::Url;
+use url::{Host, Url};
 
 /// Decides which URLs may be shortened.
 #[derive(Debug, Clone)]
 pub struct Targets {
     longest: usize,
     /// Our own public host and port: a link to it would lead back here.
-    own: Option<(String, u16)>,
+    own: Option<Place>,
 }
 
 /// Why a URL cannot be shortened.
@@ -30,7 +30,7 @@ pub enum TargetError {
 impl Targets {
     /// `public` is what our own short links begin with.
     pub fn new(longest: usize, public: &str) -> Self {
-        Self { longest, own: Url::parse(public).ok().and_then(|url| host_and_port(&url)) }
+        Self { longest, own: Url::parse(public).ok().and_then(|url| Place::of(&url)) }
     }
 
     /// Checks a URL that is to be shortened. It is kept as it was given, but for characters beyond ASCII, which a
@@ -49,8 +49,8 @@ impl Targets {
             return Err(TargetError::Scheme);
         }
         let url = Url::parse(text).map_err(|error| TargetError::Malformed(error.to_string()))?;
-        let host = host_and_port(&url).ok_or(TargetError::Scheme)?;
-        if self.own.as_ref() == Some(&host) {
+        let place = Place::of(&url).ok_or(TargetError::Scheme)?;
+        if self.own.as_ref().is_some_and(|own| own.leads_back(&place)) {
             return Err(TargetError::Loop);
         }
         let kept = if text.is_ascii() { text.to_owned() } else { String::from(url) };
@@ -71,9 +71,36 @@ fn has_http_scheme(url: &[u8]) -> bool {
     begins(b"https://") || begins(b"http://")
 }
 
-fn host_and_port(url: &Url) -> Option<(String, u16)> {
-    let host = url.host_str()?.trim_end_matches('.').to_owned();
-    Some((host, url.port_or_known_default()?))
+/// Where a URL leads: what is asked there does not matter.
+#[derive(Debug, Clone)]
+struct Place {
+    /// All names of this machine's own loopback are one.
+    host: String,
+    port: u16,
+}
+
+const LOOPBACK: &str = "localhost";
+
+impl Place {
+    fn of(url: &Url) -> Option<Self> {
+        let loopback = match url.host()? {
+            Host::Domain(name) => {
+                let name = name.trim_end_matches('.');
+                name == LOOPBACK || name.ends_with(".localhost")
+            }
+            Host::Ipv4(ip) => ip.is_loopback() || ip.is_unspecified(),
+            Host::Ipv6(ip) => ip.is_unspecified() || ip.to_canonical().is_loopback(),
+        };
+        let host = if loopback { LOOPBACK } else { url.host_str()?.trim_end_matches('.') };
+        Some(Self { host: host.to_owned(), port: url.port_or_known_default()? })
+    }
+
+    /// Whether a link there comes back to us. A public host's default ports are all ours, as one is usually redirected to
+    /// the other; its other ports, and those of this machine, may well be someone else's.
+    fn leads_back(&self, to: &Self) -> bool {
+        let default = self.host != LOOPBACK && [80, 443].contains(&to.port);
+        self.host == to.host && (self.port == to.port || default)
+    }
 }
 
 #[cfg(test)]
@@ -123,6 +150,7 @@ mod tests {
             ("https://sho.rt/abc", TargetError::Loop),
             ("http://SHO.RT.:443/abc", TargetError::Loop),
             ("https://x@sho.rt/", TargetError::Loop),
+            ("http://sho.rt/abc", TargetError::Loop),
         ];
         for (url, error) in cases {
             assert_eq!(targets().check(url), Err(error), "{url:?}");
@@ -133,10 +161,21 @@ mod tests {
     #[test]
     fn a_loop_is_seen_behind_other_spellings_of_our_address() {
         let targets = Targets::new(100, "http://127.0.0.1:8080");
-        for url in ["http://127.0.0.1:8080/", "http://2130706433:8080/x", "http://0x7f.1:8080/"] {
+        for url in [
+            "http://127.0.0.1:8080/",
+            "http://2130706433:8080/x",
+            "http://0x7f.1:8080/",
+            "http://localhost:8080/",
+            "http://LOCALHOST.:8080/",
+            "http://[::1]:8080/",
+            "http://[::ffff:127.0.0.1]:8080/",
+            "http://0.0.0.0:8080/",
+        ] {
             assert_eq!(targets.check(url), Err(TargetError::Loop), "{url}");
         }
-        assert!(targets.check("http://127.0.0.1:9090/").is_ok());
+        for url in ["http://127.0.0.1:9090/", "http://localhost/"] {
+            assert!(targets.check(url).is_ok(), "{url}");
+        }
     }
 
     #[test]

@@ -143,7 +143,11 @@ async fn clicks_add_up(store: Store) {
     let clicks = async |key: Key| store.find(&key).await.unwrap().unwrap().clicks;
     assert_eq!(clicks(Key::Generated(1)).await, 0);
     assert_eq!(clicks(Key::Generated(2)).await, 15);
-    assert_eq!(clicks(custom).await, 13);
+    assert_eq!(clicks(custom.clone()).await, 13);
+    // One statement would add to a row once, however often it is named.
+    let again = [(Key::Generated(1), 2), (custom.clone(), 1), (Key::Generated(1), 3), (custom.clone(), 4)];
+    store.add_clicks(&again).await.unwrap();
+    assert_eq!((clicks(Key::Generated(1)).await, clicks(custom).await), (5, 18));
     let before = store.statements().of(Kind::Clicks).attempts;
     store.add_clicks(&[]).await.unwrap();
     assert_eq!(store.statements().of(Kind::Clicks).attempts, before);

@@ -99,6 +99,12 @@ pub async fn create(client: &Client, request: Request) -> Result<Response, Probl
 
 pub async fn create_many(client: &Client, request: Request) -> Result<Response, Problem> {
     let (head, incoming) = request.into_parts();
+    // How many links it is about, and so what the rate limit says, is known only from the body.
+    client.site.authorize(head.headers.get(AUTHORIZATION))?;
+    if head.headers.contains_key(IDEMPOTENCY_KEY) {
+        let text = "bulk requests have no Idempotency-Key: create the links one by one to retry them safely";
+        return Err(Problem::bad_request(text));
+    }
     let body = body::read(incoming, &client.site.limits).await?;
     let asked: Vec<CreateBody> = body::parse(&body)?;
     let most = client.site.limits.bulk;

@@ -32,20 +32,21 @@ impl Rate {
         Self { per_second: f64::from(per_second), buckets: Mutex::new(buckets) }
     }
 
-    /// Takes `cost` tokens, or says after how many seconds there will be enough. A cost above what a bucket holds
-    /// takes all of a full one.
+    /// Takes `cost` tokens, at least one, or says after how many seconds there will be enough. A cost above what a
+    /// bucket holds takes a full one, and the rest as a debt that is paid before anything else is let in.
     pub fn take(&self, client: IpAddr, cost: usize, now: Instant) -> Result<(), u64> {
         let most = self.per_second * 2.0;
-        let (client, cost) = (group(client), (cost as f64).min(most));
+        let (client, cost) = (group(client), (cost as f64).max(1.0));
+        let needed = cost.min(most);
         let mut buckets = self.buckets.lock();
-        buckets.sweep(now);
+        buckets.sweep(self.per_second, now);
         if buckets.by_client.len() >= MOST_CLIENTS && !buckets.by_client.contains_key(&client) {
             return Err(SWEEP.as_secs());
         }
         let bucket = buckets.by_client.entry(client).or_insert(Bucket { tokens: most, filled: now });
         bucket.fill(self.per_second, now);
-        if bucket.tokens < cost {
-            return Err(((cost - bucket.tokens) / self.per_second).ceil() as u64);
+        if bucket.tokens < needed {
+            return Err(((needed - bucket.tokens) / self.per_second).ceil() as u64);
         }
         bucket.tokens -= cost;
         Ok(())
@@ -53,21 +54,28 @@ impl Rate {
 }
 
 impl Buckets {
-    fn sweep(&mut self, now: Instant) {
+    fn sweep(&mut self, per_second: f64, now: Instant) {
         if now.saturating_duration_since(self.swept) < SWEEP {
             return;
         }
         self.swept = now;
-        // A bucket that was not touched for a whole sweep has had the time to fill up.
-        self.by_client.retain(|_, bucket| now.saturating_duration_since(bucket.filled) < SWEEP);
+        self.by_client.retain(|_, bucket| !bucket.would_be_full(per_second, now));
     }
 }
 
 impl Bucket {
     fn fill(&mut self, per_second: f64, now: Instant) {
-        let passed = now.saturating_duration_since(self.filled).as_secs_f64();
-        self.tokens = (self.tokens + passed * per_second).min(per_second * 2.0);
+        self.tokens = self.tokens_at(per_second, now).min(per_second * 2.0);
         self.filled = now;
+    }
+
+    /// Whether it says no more than a new one: a debt outlasts the client's silence.
+    fn would_be_full(&self, per_second: f64, now: Instant) -> bool {
+        self.tokens_at(per_second, now) >= per_second * 2.0
+    }
+
+    fn tokens_at(&self, per_second: f64, now: Instant) -> f64 {
+        self.tokens + now.saturating_duration_since(self.filled).as_secs_f64() * per_second
     }
 }
 
@@ -95,8 +103,31 @@ mod tests {
         assert!(rate.take(one, 1, later).is_ok() && rate.take(one, 1, later).is_ok());
         assert!(rate.take(one, 1, later).is_err());
         let much_later = start + Duration::from_secs(10);
-        assert!(rate.take(one, 1_000, much_later).is_ok());
+        assert!(rate.take(one, 20, much_later).is_ok());
         assert_eq!(rate.take(one, 20, much_later), Err(2));
+    }
+
+    #[test]
+    fn many_at_once_are_paid_for_before_the_next() {
+        let start = Instant::now();
+        let rate = Rate::new(10, start);
+        let (one, other) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        assert!(rate.take(one, 1_000, start).is_ok());
+        let after = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(rate.take(one, 1, after(50)), Err(49));
+        // Buckets are swept meanwhile, and the debt is remembered.
+        assert!(rate.take(other, 1, after(60)).is_ok());
+        assert!(rate.take(one, 1, after(98)).is_err());
+        assert!(rate.take(one, 1, after(99)).is_ok());
+    }
+
+    #[test]
+    fn nothing_at_all_costs_as_much_as_one() {
+        let start = Instant::now();
+        let rate = Rate::new(1, start);
+        let one = IpAddr::from([10, 0, 0, 1]);
+        assert!(rate.take(one, 0, start).is_ok() && rate.take(one, 0, start).is_ok());
+        assert!(rate.take(one, 0, start).is_err());
     }
 
     #[test]

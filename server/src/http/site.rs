@@ -55,11 +55,17 @@ impl Site {
         self.draining.load(Relaxed)
     }
 
+    /// Whether who has this key may write at all.
+    pub fn authorize(&self, key: Option<&HeaderValue>) -> Result<(), Problem> {
+        match self.api_key.as_ref().is_none_or(|right| key.is_some_and(|given| is_bearer(given, right))) {
+            true => Ok(()),
+            false => Err(Problem::unauthorized().closing()),
+        }
+    }
+
     /// Whether this client may write now: `cost` is how many links.
     pub fn admit(&self, key: Option<&HeaderValue>, client: IpAddr, cost: usize) -> Result<(), Problem> {
-        if !self.api_key.as_ref().is_none_or(|right| key.is_some_and(|given| is_bearer(given, right))) {
-            return Err(Problem::unauthorized().closing());
-        }
+        self.authorize(key)?;
         match &self.rate {
             Some(rate) => rate.take(client, cost, Instant::now()).map_err(Problem::too_many_requests),
             None => Ok(()),

@@ -121,8 +121,8 @@ impl Store {
         }
     }
 
-    /// Adds to click counts: one statement for generated and one for custom codes, where there are any. Each key may
-    /// stand in `clicks` once. On an error some of them may have been added.
+    /// Adds to click counts: one statement for generated and one for custom codes, where there are any. A key may
+    /// stand in `clicks` several times. On an error some of them may have been added.
     pub async fn add_clicks(&self, clicks: &[(Key, u64)]) -> Result<()> {
         let mut ids = Vec::new();
         let mut codes = Vec::new();
@@ -133,8 +133,7 @@ impl Store {
             }
         }
         // Sorted, so that processes that flush at the same time lock rows in the same order.
-        ids.sort_unstable();
-        codes.sort_unstable();
+        let (ids, codes) = (summed(ids), summed(codes));
         if !ids.is_empty() {
             let ids_and_clicks =
                 || vec![ints(ids.iter().map(|click| click.0)), ints(ids.iter().map(|click| click.1))];
@@ -160,6 +159,19 @@ impl Store {
             }
         }
     }
+}
+
+/// The sum for each key, in the keys' order: a statement that finds a row twice would add to it once.
+fn summed<K: Ord>(mut clicks: Vec<(K, u64)>) -> Vec<(K, u64)> {
+    clicks.sort_unstable();
+    clicks.dedup_by(|again, first| {
+        let same = again.0 == first.0;
+        if same {
+            first.1 = first.1.saturating_add(again.1);
+        }
+        same
+    });
+    clicks
 }
 
 /// Ids and counts fit: they are below 2^63.
