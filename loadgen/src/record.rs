@@ -181,12 +181,11 @@ pub struct Recorder {
     next_at: u64,
     ship: Sender<WorkerSlice>,
     usage: Usage,
-    /// When an answer was last read.
-    pub last_answer: u64,
-    /// Requests that failed since then.
-    pub failures_since: u64,
-    /// Those of them whose connection could not be made or was torn down: a slow target does not do that.
-    pub torn_since: u64,
+    /// Requests that failed since an answer was last read.
+    failures_since: u64,
+    /// When, since an answer was last read, a connection first could not be made or was torn down: a slow target does
+    /// not do that.
+    torn_at: Option<u64>,
 }
 
 /// What of a thread's running time was reported already.
@@ -215,9 +214,8 @@ impl Recorder {
             next_at: timeline.measured,
             ship,
             usage: Usage::default(),
-            last_answer: timeline.start,
             failures_since: 0,
-            torn_since: 0,
+            torn_at: None,
         }
     }
 
@@ -279,11 +277,12 @@ impl Recorder {
         }
         if let Outcome::Failed(failure) = sample.outcome {
             self.failures_since += 1;
-            self.torn_since += u64::from(failure != Failure::Timeout);
+            if failure != Failure::Timeout {
+                self.torn_at.get_or_insert(sample.done);
+            }
         } else {
-            self.last_answer = sample.done;
             self.failures_since = 0;
-            self.torn_since = 0;
+            self.torn_at = None;
         }
     }
 
@@ -300,6 +299,16 @@ impl Recorder {
             self.times.send_delay.saturating_record(sent.saturating_sub(due));
             self.counts.send_delay_ns += sent.saturating_sub(due);
         }
+    }
+
+    /// Why the target counts as dead: connections are torn down or refused, and since the first of them nothing was
+    /// answered for `patience`. What is merely slow does not die so.
+    pub fn death(&self, now: u64, patience: u64) -> Option<String> {
+        let silent = now.saturating_sub(self.torn_at?);
+        (silent > patience).then(|| {
+            let (silent_s, failures) = (silent as f64 / 1e9, self.failures_since);
+            format!("the target died: no answer for {silent_s:.1} s, {failures} requests failed meanwhile")
+        })
     }
 
     /// Ships the slice if its end has passed. The last one ends only in `finish`: it holds
@@ -335,5 +344,36 @@ impl Recorder {
         self.tick(now);
         self.ship_slice(now);
         self.times
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// A request due at `due` that ended so at `done`.
+    fn ended(due: u64, done: u64, outcome: Outcome) -> Sample {
+        Sample { kind: 0, due, ready: due, sent: due, written: due, first: done, done, outcome }
+    }
+
+    #[test]
+    fn a_target_is_dead_that_stays_silent_after_it_tore_a_connection_down() {
+        let timeline = Timeline { start: 0, measured: 0, slice: 1_000_000, slices: 1, end: 1_000_000 };
+        let mut recorder = Recorder::new(0, 1, true, timeline, mpsc::channel().0);
+        recorder.record(&ended(0, 1, Outcome::Ok), 0);
+        recorder.record(&ended(0, 500, Outcome::Failed(Failure::Timeout)), 0);
+        assert_eq!(recorder.death(10_000, 100), None, "silence alone is slowness");
+        recorder.record(&ended(0, 10_000, Outcome::Failed(Failure::Reset)), 0);
+        recorder.record(&ended(0, 10_090, Outcome::Failed(Failure::Reset)), 0);
+        assert_eq!(
+            recorder.death(10_100, 100),
+            None,
+            "it was silent long before, but only now a connection broke"
+        );
+        assert!(recorder.death(10_101, 100).is_some_and(|reason| reason.contains("3 requests failed")));
+        recorder.record(&ended(0, 10_102, Outcome::Ok), 0);
+        assert_eq!(recorder.death(20_000, 100), None);
     }
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 use proofload_reports::knee::Slo;
-use proofload_reports::run::{Measurement, Series};
+use proofload_reports::run::{Measurement, Run, Series};
 use proofload_scenarios::Scenario;
 use proofload_scenarios::scenario::{Load, RateSpec, ScheduleSpec};
 
@@ -57,7 +57,19 @@ fn one_scenario(name: &str, args: &RunArgs) -> Result<u8> {
     let mut session = Session::begin("run", args.profile, &lab);
     session.run.measurements = measure_all(&scenarios, &lab, &live)?;
     live.finish();
-    destination.publish(&session.end(), args.output.json)
+    let run = session.end();
+    let code = destination.publish(&run, args.output.json)?;
+    if nothing_was_right(&run) {
+        eprintln!("no request was answered rightly: the report shows what came instead");
+        return Ok(code.max(1));
+    }
+    Ok(code)
+}
+
+/// Whether the target gave no right answer at all: no claim may be there to say so.
+fn nothing_was_right(run: &Run) -> bool {
+    let mut slices = run.measurements.iter().flat_map(|it| &it.series).flat_map(|series| &series.slices);
+    slices.all(|slice| slice.sum(&["client.ok".to_owned()]) == 0)
 }
 
 /// Runs the scenario at one rate after the other, each on servers of its own, and reports the curve.

@@ -145,6 +145,25 @@ fn a_target_that_dies_ends_the_drive_early() {
     }
 }
 
+/// The requests that are under way when the drive is told to end are answered at once after that, and the lanes with them.
+#[test]
+fn a_drive_that_is_stopped_between_two_looks_says_so() {
+    let times = std::sync::Arc::new(vec![Duration::from_millis(1)]);
+    for load in [closed(), every(Duration::from_millis(2))] {
+        let server = TestServer::start(Behaviour::Queue { times: times.clone() }, None).unwrap();
+        let recording = run(&server, load, |drive| {
+            drive.measurement = Duration::from_secs(60);
+            let stop = drive.stop.clone();
+            std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(50));
+                stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            });
+        })
+        .unwrap();
+        assert_eq!(recording.ended_early.as_deref(), Some("stopped before its time"));
+    }
+}
+
 #[test]
 fn arrivals_beyond_the_bound_are_dropped_counted_and_make_latency_invalid() {
     let server = TestServer::start(Behaviour::Silent, None).unwrap();

@@ -184,7 +184,7 @@ fn a_wrong_location_is_counted_wrong() {
     let (shop, address, _end) = Shop::open();
     shop.lies.store(true, Relaxed);
     let recording = drive_journeys(&drive(address, 3, 200), &journeys(&shop), &mut |_| ()).unwrap();
-    assert_eq!(recording.total("client.wrong"), shop.seen("found"));
+    assert_eq!(total(&recording, "client.wrong"), shop.seen("found"));
     assert_eq!(recording.total("client.ok/visit-hot"), 0);
     assert!(recording.total("client.wrong") > 0);
     assert!(recording.samples.iter().any(|sample| sample.contains("instead of")), "{:?}", recording.samples);

@@ -166,3 +166,21 @@ fn a_claim_on_counters_that_the_service_does_not_show_is_invalid() {
     });
     expect(&check(place.path(), &url), 4);
 }
+
+#[test]
+fn a_scenario_of_which_nothing_is_answered_rightly_is_no_success() {
+    let place = TempDir::new().unwrap();
+    let scenario = SCENARIO
+        .replace("answer_contains = \"hello\"", "answer_contains = \"bye\"")
+        .replace("measurement_s = 3.2", "measurement_s = 0.4");
+    fs::write(place.path().join("shop-load.toml"), scenario).unwrap();
+    fs::write(place.path().join("users.csv"), "name,age\nann,7\n").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_proofload"))
+        .args(["run", "shop-load.toml", "--out", "report", "--target", &Shop::open(1)])
+        .current_dir(place.path())
+        .output()
+        .expect("the binary was built");
+    // 1, or 4 where a busy machine spoilt the latencies as well.
+    assert_ne!(output.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("answered rightly"));
+}

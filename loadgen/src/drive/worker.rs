@@ -64,6 +64,8 @@ pub struct Shared {
     pub used: Cell<u64>,
     /// No new requests are to be sent.
     pub ending: Cell<bool>,
+    /// Why the drive ends before its time.
+    pub ended_early: RefCell<Option<String>>,
     pub timeout: u64,
 }
 
@@ -178,6 +180,7 @@ impl Worker {
             samples: RefCell::default(),
             used: Cell::new(0),
             ending: Cell::new(false),
+            ended_early: RefCell::default(),
             timeout: nanoseconds(self.drive.timeout),
         });
         let operations = (self.workload)().skip(self.index).step_by(self.workers);
@@ -204,11 +207,12 @@ impl Worker {
             result.expect("lanes are never cancelled, and their panics are the worker's");
         }
         watch.abort();
-        let ended_early = watch.await.ok();
-        self.conclude(shared, ended_early)
+        // It holds what the lanes share until it is gone.
+        let _ = watch.await;
+        self.conclude(shared)
     }
 
-    fn conclude(&self, shared: Rc<Shared>, ended_early: Option<String>) -> WorkerResult {
+    fn conclude(&self, shared: Rc<Shared>) -> WorkerResult {
         let Ok(shared) = Rc::try_unwrap(shared) else { unreachable!("all lanes have ended") };
         let used = shared.used.get();
         let now = shared.clock.now();
@@ -217,7 +221,7 @@ impl Worker {
             created: shared.created.into_inner(),
             indeterminate: shared.indeterminate.into_inner(),
             samples: shared.samples.into_inner(),
-            ended_early,
+            ended_early: shared.ended_early.into_inner(),
             next_operation: used.saturating_sub(1) * self.workers as u64
                 + self.index as u64
                 + u64::from(used > 0),
@@ -226,9 +230,10 @@ impl Worker {
 }
 
 /// Looks after the time: slices that end without an answer, requests that are overdue, a caller that wants to
-/// stop, a target that died. Ends, with the reason, only if the drive must.
-async fn watch(shared: Rc<Shared>, halt: Arc<AtomicBool>) -> String {
+/// stop, a target that died. Ends only if the drive must.
+async fn watch(shared: Rc<Shared>, halt: Arc<AtomicBool>) {
     let period = Duration::from_millis(5).min(shared.drive.timeout / 4).max(Duration::from_millis(1));
+    let patience = nanoseconds(shared.drive.patience);
     loop {
         tokio::time::sleep(period).await;
         let now = shared.clock.now();
@@ -238,14 +243,15 @@ async fn watch(shared: Rc<Shared>, halt: Arc<AtomicBool>) -> String {
             "stopped before its time".to_owned()
         } else if halt.load(Ordering::Relaxed) {
             "another worker found the target dead".to_owned()
-        } else if let Some(reason) = death(&shared, now) {
+        } else if let Some(reason) = shared.recorder.borrow().death(now, patience) {
             reason
         } else {
             continue;
         };
         halt.store(true, Ordering::Relaxed);
-        wind_up(&shared, now).await;
-        return reason;
+        // Said before the end begins: the lanes may be gone, and this task with them, before it looks again.
+        shared.ended_early.replace(Some(reason));
+        return wind_up(&shared, now).await;
     }
 }
 
@@ -257,20 +263,6 @@ fn sweep(shared: &Shared, now: u64) {
             lane.wake();
         }
     }
-}
-
-/// Why the target counts as dead: for so long nothing came back but failures.
-fn death(shared: &Shared, now: u64) -> Option<String> {
-    let recorder = shared.recorder.borrow();
-    let silent = now.saturating_sub(recorder.last_answer);
-    let patience = nanoseconds(shared.drive.patience);
-    (recorder.torn_since > 0 && silent > patience).then(|| {
-        format!(
-            "the target died: no answer for {:.1} s, {} requests failed meanwhile",
-            silent as f64 / 1e9,
-            recorder.failures_since
-        )
-    })
 }
 
 /// Sends no more, and gives what is under way a moment.

@@ -165,18 +165,10 @@ impl Stage {
         self.record(|recorder| recorder.tick(now));
     }
 
-    /// Why the target counts as dead: for so long nothing came back but failures.
+    /// Why the target counts as dead.
     pub fn death(&self, now: u64, patience: u64) -> Option<String> {
         let mut death = None;
-        self.record(|recorder| {
-            let silent = now.saturating_sub(recorder.last_answer);
-            if recorder.torn_since > 0 && silent > patience {
-                let (silent_s, failures) = (silent as f64 / 1e9, recorder.failures_since);
-                death = Some(format!(
-                    "the target died: no answer for {silent_s:.1} s, {failures} requests failed meanwhile"
-                ));
-            }
-        });
+        self.record(|recorder| death = recorder.death(now, patience));
         death
     }
 
