@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use anyhow::{Context, Result, bail};
 use proofload_scenarios::scenario::{Fault, FaultAction, FaultTarget, ServerSettings};
+use proofload_server::codes::{Codec, PUBLIC_DEFAULT_KEY};
 
 use crate::api::Api;
 use crate::connect::Target;
@@ -37,6 +38,8 @@ pub struct Deployment {
     pub database: Database,
     /// What decides the form in which links are stored: deployments that agree on it can use each other's.
     pub form: String,
+    /// How its servers write ids.
+    pub(crate) codec: Codec,
     /// The links that it was started with.
     pub links: Option<Arc<Links>>,
     // In the order in which they end: those who use a service before the service.
@@ -127,6 +130,7 @@ impl Deployment {
             settings: described(settings, differing),
             database,
             form: form(settings, site.program),
+            codec: codec(settings)?,
             links: site.snapshot.map(|snapshot| snapshot.links.clone()),
             apps,
             keygen,
@@ -354,6 +358,17 @@ fn settings_flags(settings: &ServerSettings) -> Result<Vec<String>> {
 pub fn form(settings: &ServerSettings, program: &Path) -> String {
     let flags = ["design", "codes", "stack", "code-key"].map(|flag| settings.flags.get(flag));
     format!("{flags:?} {:?} {}", settings.stacks, program.display())
+}
+
+/// How the variant's servers write ids: needed to read back what they stored.
+fn codec(settings: &ServerSettings) -> Result<Codec> {
+    let text = |flag: &str| settings.flags.get(flag).and_then(toml::Value::as_str);
+    if text("codes") == Some("unpartitioned") {
+        return Ok(Codec::unpartitioned());
+    }
+    let key =
+        text("code-key").map_or(Ok(PUBLIC_DEFAULT_KEY), str::parse).context("variant flag 'code-key'")?;
+    Ok(Codec::new(&key))
 }
 
 fn described(settings: &ServerSettings, mut words: Vec<String>) -> Vec<String> {

@@ -22,7 +22,9 @@ pub struct Faults<'a> {
 impl<'a> Faults<'a> {
     pub fn of(scenario: &'a Scenario) -> Self {
         let mut coming: Vec<&Fault> = scenario.faults.iter().collect();
-        coming.sort_by(|a, b| b.at_s.total_cmp(&a.at_s));
+        // The next to come is last; those due at one moment come in the file's order.
+        coming.sort_by(|a, b| a.at_s.total_cmp(&b.at_s));
+        coming.reverse();
         Self { coming, began: None, struck: Vec::new(), failed: Vec::new() }
     }
 

@@ -7,7 +7,6 @@ use anyhow::Result;
 use proofload_reports::run::{self, Measurement, Model, Series, Slice};
 use proofload_scenarios::Scenario;
 use proofload_scenarios::scenario::{Load, Probe};
-use proofload_server::codes::{Codec, PUBLIC_DEFAULT_KEY};
 
 use crate::drive::{Boundary, Recording};
 use crate::faults::Faults;
@@ -177,12 +176,11 @@ fn load_phases(scenario: &Scenario) -> Phases {
 /// Ends every server in good order and looks up in the stores what was acknowledged.
 pub(crate) fn audit(subjects: Vec<Subject>) -> Result<Option<run::Ledger>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let codec = Codec::new(&PUBLIC_DEFAULT_KEY);
     let mut ledgers = Vec::new();
     for subject in subjects {
         let Place::Bundled(mut deployment) = subject.place else { continue };
         deployment.stop();
-        let stored = runtime.block_on(ledger::read_store(&deployment.database.url(), &codec))?;
+        let stored = runtime.block_on(ledger::read_store(&deployment.database.url(), &deployment.codec))?;
         ledgers.push(ledger::reconcile(
             &subject.created,
             &subject.indeterminate,

@@ -309,6 +309,8 @@ fn count(
     let of_ledger_alone = sum.iter().all(|name| is_of_ledger(name));
     let (trials, what) = match ledger {
         Some(ledger) if of_ledger_alone => (ledger.acknowledged, "acknowledged creates"),
+        // Redirects make no codes: to count them as trials would flatter.
+        _ if is_about_codes(sum) => (total("client.created", series), "acknowledged creates"),
         _ => (total("client.sent", series), "requests"),
     };
     if trials == 0 && check.bound.admits(0.0) {
@@ -330,15 +332,19 @@ fn count(
     Ok(Measured { estimate, needed: None, doubts: Vec::new(), notes })
 }
 
+/// Whether what is counted can go wrong once for each code that is made, and not otherwise.
+fn is_about_codes(sum: &[String]) -> bool {
+    const FAULTS: [&str; 4] = ["collision", "violation", "duplicate", "create_retries"];
+    sum.iter().all(|name| FAULTS.iter().any(|fault| name.contains(fault)))
+}
+
 /// How often random codes would have collided: where that is next to never, none proves little, and the
 /// partition of the codes must be shown otherwise.
 fn by_chance(sum: &[String], measurement: &Measurement, codes: u64) -> Option<String> {
     /// 62⁸ codes of eight letters and digits.
     const CODES: f64 = 218_340_105_584_896.0;
-    let about_codes =
-        |name: &String| ["collision", "violation", "duplicate"].iter().any(|it| name.contains(it));
     let expected = codes as f64 * (codes as f64 - 1.0) / 2.0 / CODES;
-    (measurement.witnesses.contains_key("server") && sum.iter().all(about_codes)).then(|| {
+    (measurement.witnesses.contains_key("server") && is_about_codes(sum)).then(|| {
         format!("{} random codes would have collided {expected:.1e} times on average", figure::count(codes))
     })
 }

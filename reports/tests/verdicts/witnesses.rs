@@ -2,8 +2,8 @@
 
 use proofload_reports::Verdict;
 use proofload_reports::run::Ledger;
-use proofload_scenarios::Bound;
 use proofload_scenarios::claim::Agreement;
+use proofload_scenarios::{Bound, Metric};
 
 use crate::made::*;
 
@@ -85,7 +85,22 @@ fn one_duplicate_fails_a_count_and_none_says_how_little_it_proves() {
         "{:?}",
         found.reasons
     );
-    assert_verdict(&with(Some(Ledger { duplicates: 1, ..ledger })), Verdict::Fails, "misses ≤ 0");
+    assert_verdict(&with(Some(Ledger { duplicates: 1, ..ledger.clone() })), Verdict::Fails, "misses ≤ 0");
+    // As the catalogue asks it: retries and violations beside the duplicates, by creates and not by all requests.
+    let sum = ["server.unique_violations", "server.create_retries", "ledger.duplicates"].map(str::to_owned);
+    let metric = Metric::Count { sum: sum.into(), variant: None };
+    let mut made = creates("after", |_| 25);
+    for slice in &mut made.slices {
+        slice.counters.extend([
+            ("server.unique_violations".to_owned(), 0),
+            ("server.create_retries".to_owned(), 0),
+            ("client.sent".to_owned(), 5_000),
+        ]);
+    }
+    let mut made = measurement(vec![made]);
+    made.ledger = Some(ledger);
+    let found = judged(check(metric, Bound::AtMost(0.0)), made);
+    assert!(found.reasons.iter().any(|it| it.contains("12,000 random codes")), "{:?}", found.reasons);
     assert_verdict(&with(Some(Ledger::default())), Verdict::Invalid, "proves nothing");
     assert_verdict(&with(None), Verdict::Invalid, "there is no ledger");
 }
