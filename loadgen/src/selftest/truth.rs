@@ -80,7 +80,7 @@ mod tests {
     fn a_server_that_was_held_up_says_so() {
         let (ms, began) = (Duration::from_millis, Instant::now());
         let served = [(10, 11), (21, 30), (29, 31)].map(|(came, left)| (began + ms(came), began + ms(left)));
-        // The third request came nine after the first was due ten before: it needed least, and so marks the beginning.
+        // They came 10, 11 and 9 ms after they were due: the third was quickest, so the schedule is taken to begin at 9 ms.
         let responses = served_responses(&[ms(0), ms(10), ms(20)], &served, ms(1));
         assert_eq!(responses, [0.003, 0.012, 0.003]);
     }
