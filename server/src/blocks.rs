@@ -1,5 +1,6 @@
 //! Blocks of leased ids, the next one fetched before it is needed.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -86,10 +87,10 @@ struct Counters {
 }
 
 impl Blocks {
-    /// Starts to lease on `handle`; `size` is the first block's, and the least.
-    pub fn start(leases: Leases, codec: Codec, size: u64, handle: &Handle) -> Blocks {
+    /// Starts to lease on `handle`; the first block has as many ids as the least may have.
+    pub fn start(leases: Leases, codec: Codec, sizes: RangeInclusive<u64>, handle: &Handle) -> Blocks {
         let blocks = Blocks::none(codec);
-        let sizing = Sizing::new(size);
+        let sizing = Sizing::new(sizes);
         blocks.0.counters.size.store(sizing.size, Relaxed);
         handle.spawn(fetch(Arc::downgrade(&blocks.0), leases, sizing));
         blocks
@@ -233,14 +234,16 @@ fn source_index(source: LeaseSource) -> usize {
 struct Sizing {
     size: u64,
     least: u64,
+    most: u64,
     last: Option<Instant>,
     leases: u32,
 }
 
 impl Sizing {
-    fn new(least: u64) -> Sizing {
-        let least = least.clamp(1, MOST_IDS);
-        Sizing { size: least, least, last: None, leases: 0 }
+    fn new(sizes: RangeInclusive<u64>) -> Sizing {
+        let most = (*sizes.end()).clamp(1, MOST_IDS);
+        let least = (*sizes.start()).clamp(1, most);
+        Sizing { size: least, least, most, last: None, leases: 0 }
     }
 
     /// The size of a block leased at `now`. The first two are leased at once, which says nothing about the rate.
@@ -250,7 +253,7 @@ impl Sizing {
         {
             let lasted = now - last;
             if lasted < SHORT {
-                self.size = (self.size * 2).min(MOST_IDS);
+                self.size = (self.size * 2).min(self.most);
             } else if lasted > LONG {
                 self.size = (self.size / 2).max(self.least);
             }
@@ -268,7 +271,7 @@ mod tests {
     #[test]
     fn sizes_follow_the_rate_within_bounds() {
         let mut now = Instant::now();
-        let mut sizing = Sizing::new(1_000);
+        let mut sizing = Sizing::new(1_000..=MOST_IDS);
         assert_eq!([sizing.next(now), sizing.next(now)], [1_000, 1_000]);
         let mut sizes = vec![];
         for _ in 0..12 {
@@ -284,6 +287,13 @@ mod tests {
             sizes.push(sizing.next(now));
         }
         assert_eq!(sizes.last(), Some(&1_000));
+    }
+
+    #[test]
+    fn no_block_is_larger_than_asked_for() {
+        let now = Instant::now();
+        let mut sizing = Sizing::new(1_000..=3_000);
+        assert_eq!([(); 5].map(|()| sizing.next(now)), [1_000, 1_000, 2_000, 3_000, 3_000]);
     }
 
     #[test]

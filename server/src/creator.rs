@@ -15,6 +15,7 @@
 
 mod make;
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -25,7 +26,7 @@ use tokio::sync::oneshot;
 use crate::blocks::{BlockCounters, Blocks};
 use crate::codes::{Codec, CustomCodeError};
 use crate::inserter::{Inserter, InserterOptions, Outcome, Pace, RowId};
-use crate::keygen::Leases;
+use crate::keygen::{Leases, MOST_IDS};
 use crate::pool::Pool;
 use crate::store::{Link, Store};
 use make::{Maker, Parts, check, created, row};
@@ -67,8 +68,8 @@ pub struct CreatorOptions {
     pub queue_rows: usize,
     /// The most insert statements under way at once.
     pub writers: usize,
-    /// The first block's size, and the least.
-    pub block_size: u64,
+    /// The least and the most ids of a block; the first has the least.
+    pub block_ids: RangeInclusive<u64>,
 }
 
 impl Default for CreatorOptions {
@@ -82,7 +83,7 @@ impl Default for CreatorOptions {
             batch_rows: 1_000,
             queue_rows: 20_000,
             writers: 4,
-            block_size: 10_000,
+            block_ids: 10_000..=MOST_IDS,
         }
     }
 }
@@ -205,7 +206,7 @@ impl Creator {
         let blocks = match options.codes {
             CodeDesign::Checked => Blocks::none(codec.clone()),
             CodeDesign::Blocks | CodeDesign::Unpartitioned => {
-                Blocks::start(leases.clone(), codec.clone(), options.block_size, handle)
+                Blocks::start(leases.clone(), codec.clone(), options.block_ids.clone(), handle)
             }
         };
         let pool_size = if options.codes == CodeDesign::Checked { 0 } else { options.pool };

@@ -158,7 +158,7 @@ async fn a_client_that_hangs_up_does_not_stop_its_create() {
 #[tokio::test]
 async fn a_dry_pool_slows_no_one() {
     let (store, _directory) = sqlite().await;
-    let tiny = CreatorOptions { pool: 10, block_size: 100, ..CreatorOptions::default() };
+    let tiny = CreatorOptions { pool: 10, block_ids: 100..=1_000_000, ..CreatorOptions::default() };
     let creator = creator(&store, "rust", tiny);
     let created: Result<Vec<_>, _> = create_at_once(&creator, 1_000).await.into_iter().collect();
     assert_stored(&store, &Codec::new(&PUBLIC_DEFAULT_KEY), &created.unwrap()).await;
@@ -306,7 +306,8 @@ async fn a_claimed_row_that_finds_its_id_taken_is_answered_with_what_is_there() 
 fn inserter(store: &Store) -> (Inserter, Codec) {
     let codec = Codec::new(&PUBLIC_DEFAULT_KEY);
     let leases = Leases::new(store.clone(), "rust".parse().unwrap(), None, None).unwrap();
-    let blocks = proofload_server::blocks::Blocks::start(leases, codec.clone(), 1_000, &Handle::current());
+    let blocks =
+        proofload_server::blocks::Blocks::start(leases, codec.clone(), 1_000..=1_000_000, &Handle::current());
     let pool = Pool::start(blocks, codec.clone(), 0, &Handle::current());
     let pace = Pace { spacing: Duration::from_millis(5), eager_rows: 100, batch_rows: 1_000, writers: 1 };
     let limits = InserterOptions { pace, queue_rows: 1_000 };

@@ -64,7 +64,8 @@ async fn postgresql_saw_exactly_what_we_counted() {
         let store = connect(&url).await;
         let codec = Codec::new(&PUBLIC_DEFAULT_KEY);
         let leases = Leases::new(store.clone(), "rust".parse().unwrap(), None, None).unwrap();
-        let options = CreatorOptions { codes, insert, block_size: 100, ..CreatorOptions::default() };
+        let options =
+            CreatorOptions { codes, insert, block_ids: 100..=1_000_000, ..CreatorOptions::default() };
         let creator = Creator::start(store.clone(), codec, leases, options, &Handle::current());
         use_every_verb(&store, &creator).await;
         // Leases go on in the background; the last may still be under way.

@@ -6,7 +6,7 @@ use super::limits::parse_bytes;
 use super::{Design, Limits, Switch, WarmDesign};
 use crate::codes::Key128;
 use crate::creator::{CodeDesign, InsertDesign};
-use crate::keygen::Stack;
+use crate::keygen::{MOST_IDS, Stack};
 
 /// What `proofload serve` takes.
 #[derive(Debug, Clone, clap::Args)]
@@ -72,6 +72,13 @@ pub struct ServeArgs {
     /// The least time between the starts of two coalesced inserts, in milliseconds
     #[arg(long, default_value_t = 5, value_name = "MS")]
     pub spacing_ms: u64,
+    /// The fewest ids of a leased block, and those of the first; a block that lasts less than ten seconds is followed by one
+    /// twice its size
+    #[arg(long, default_value_t = 10_000, value_name = "IDS")]
+    pub block_ids: u64,
+    /// The most ids of a leased block
+    #[arg(long, default_value_t = MOST_IDS, value_name = "IDS")]
+    pub max_block_ids: u64,
     /// Threads that answer HTTP [default: available cores]
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,

@@ -7,6 +7,7 @@ use super::{Config, Design, ServeArgs, Switch, WarmDesign, Warmth};
 use crate::cache::table::Capacity;
 use crate::codes::{Key128, PUBLIC_DEFAULT_KEY};
 use crate::creator::{CodeDesign, CreatorOptions, InsertDesign};
+use crate::keygen::MOST_IDS;
 
 /// No server that answers anyone needs more, and a typing error should not start a million threads.
 const MOST_THREADS: usize = 1024;
@@ -71,12 +72,16 @@ impl ServeArgs {
         };
         ensure!(self.spacing_ms <= 1_000, "--spacing-ms {}: at most 1000", self.spacing_ms);
         ensure!((1..=10_000_000).contains(&self.limits.queue), "--max-queue: 1 to 10000000");
+        let (least, most) = (self.block_ids, self.max_block_ids);
+        ensure!((1..=MOST_IDS).contains(&most), "--max-block-ids {most}: 1 to {MOST_IDS}");
+        ensure!((1..=most).contains(&least), "--block-ids {least}: 1 to --max-block-ids, {most}");
         Ok(CreatorOptions {
             codes: self.codes.unwrap_or(codes),
             insert: self.insert.unwrap_or(insert),
             pool: self.pool.unwrap_or(pool),
             spacing: Duration::from_millis(self.spacing_ms),
             queue_rows: self.limits.queue,
+            block_ids: least..=most,
             ..CreatorOptions::default()
         })
     }
