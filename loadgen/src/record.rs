@@ -220,6 +220,10 @@ impl Recorder {
     }
 
     pub fn sent(&mut self) {
+        // Without a warm-up the first request is of the measurement, though no answer has told yet that it began.
+        if self.next == 0 && self.timeline.start == self.timeline.measured {
+            self.tick(self.timeline.measured);
+        }
         self.counts.sent += 1;
     }
 

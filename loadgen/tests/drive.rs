@@ -76,6 +76,17 @@ fn a_closed_drive_has_a_service_time_and_no_response_time() {
     assert!(recording.times["service"].count() <= recording.total("client.ok"));
 }
 
+/// Else a slice of an interleaved run answers more than it sent.
+#[test]
+fn without_a_warm_up_the_first_requests_are_of_the_measurement() {
+    let server = TestServer::start(Behaviour::Prompt, None).unwrap();
+    for load in [closed(), every(Duration::from_millis(1))] {
+        let recording = run(&server, load, |_| ()).unwrap();
+        assert_eq!(recording.before_measurement["client.sent"], 0);
+        assert_eq!(recording.total("client.sent"), recording.total("client.ok"));
+    }
+}
+
 #[test]
 fn a_connection_closed_after_each_answer_costs_no_answer() {
     let server = TestServer::start(Behaviour::ClosesEach, None).unwrap();
