@@ -61,16 +61,21 @@ fn contract(subjects: &[Subject], into: &mut Measurement) {
     into.remarks.extend(violations.into_iter().take(TOLD));
 }
 
-/// On the database of the last variant, as the others have the same.
+/// On the database of the first variant that leases ids: what it is asked costs the same on those of the others.
 fn codes(subjects: &[Subject], into: &mut Measurement) {
-    let Some(Subject { place: Place::Bundled(deployment), .. }) = subjects.last() else { return };
-    match generation::speedup(&deployment.database.url()) {
-        Ok(speedup) => {
-            for (bound, value) in [("", speedup.value), (".low", speedup.low), (".high", speedup.high)] {
-                into.facts.insert(format!("{}{bound}", facts::CODES_SPEEDUP), value);
+    let mut obstacle = "nobody leases ids here".to_owned();
+    for subject in subjects {
+        let Place::Bundled(deployment) = &subject.place else { continue };
+        match generation::speedup(&deployment.database.url()) {
+            Ok(speedup) => {
+                for (bound, value) in [("", speedup.value), (".low", speedup.low), (".high", speedup.high)] {
+                    into.facts.insert(format!("{}{bound}", facts::CODES_SPEEDUP), value);
+                }
+                into.settings.insert("codes alone".to_owned(), speedup.source);
+                return;
             }
-            into.settings.insert("codes alone".to_owned(), speedup.source);
+            Err(error) => obstacle = format!("{error:#}"),
         }
-        Err(error) => into.remarks.push(format!("making codes alone could not be timed: {error:#}")),
     }
+    into.remarks.push(format!("making codes alone could not be timed: {obstacle}"));
 }

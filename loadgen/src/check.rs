@@ -27,8 +27,8 @@ pub fn check(args: &CheckArgs) -> Result<u8> {
     let destination = Destination::prepare(&args.output, "check")?;
     let live = Live::start(plan.total());
     let mut session = Session::begin("check", args.profile, &lab);
+    session.run.measurements = measure_all(&asked.scenarios, &asked.claims, &lab, &live)?;
     session.run.claims = asked.claims;
-    session.run.measurements = measure_all(&asked.scenarios, &lab, &live)?;
     live.finish();
     destination.publish(&session.end(), args.output.json)
 }

@@ -192,7 +192,8 @@ impl Deployment {
             .watch_generator();
         let mut witnesses: Vec<Box<dyn Witness>> =
             vec![Box::new(Metrics::of_server(&bases)), Box::new(Machine)];
-        if let Some((keygen, _)) = &self.keygen {
+        if let Some((keygen, address)) = &self.keygen {
+            witnesses.push(Box::new(Metrics::of_keygen(&format!("http://{address}"))));
             processes = processes.watch("keygen", keygen.pids());
         }
         if let Some(pids) = postgres.and_then(|postgres| postgres.borrow().pids()) {
@@ -215,7 +216,10 @@ impl Deployment {
     }
 
     /// Whom a prober asks, and whom they speak of.
-    pub fn for_probes(&self) -> (Vec<health::Service>, Vec<health::Dependency>) {
+    pub fn for_probes(
+        &self,
+        postgres: Option<&RefCell<Postgres>>,
+    ) -> (Vec<health::Service>, Vec<health::Dependency>) {
         let service =
             |kind, address: SocketAddr, ids| health::Service { kind, base: format!("http://{address}"), ids };
         let apps =
@@ -231,6 +235,9 @@ impl Deployment {
         }
         if let Some(pids) = self.redis.as_ref().and_then(Redis::pids) {
             dependencies.push(health::Dependency { name: "redis", ids: Box::new(pids) });
+        }
+        if let Some(pids) = postgres.and_then(|postgres| postgres.borrow().pids()) {
+            dependencies.push(health::Dependency { name: "postgresql", ids: Box::new(pids) });
         }
         (services, dependencies)
     }

@@ -2,7 +2,7 @@
 
 use proofload_reports::run::Measurement;
 use proofload_scenarios::Scenario;
-use proofload_scenarios::scenario::Probe;
+use proofload_scenarios::scenario::{FaultAction, Probe};
 use proofload_server::codes;
 
 use crate::ceiling;
@@ -25,7 +25,7 @@ pub fn is_recorded(name: &str, scenario: &Scenario) -> bool {
     let probes = |probe| scenario.probes.contains(&probe);
     match name {
         CODES_IN_ALL | CODES_PER_STACK => true,
-        RECOVERY_S => !scenario.faults.is_empty(),
+        RECOVERY_S => is_flushed_once(scenario),
         HEALTH_PROBES | HEALTH_PROBES_FAILED => probes(Probe::Health),
         CONTRACT_VIOLATIONS => probes(Probe::Contract),
         CODES_SPEEDUP => probes(Probe::Codes),
@@ -40,15 +40,42 @@ pub fn record(measurement: &mut Measurement) {
     if let Some(entries) = ceiling::entries(&measurement.scenario) {
         measurement.facts.insert(CACHE_ENTRIES.to_owned(), f64::from(entries));
     }
-    if let Some(seconds) = recovery_s(measurement) {
-        measurement.facts.insert(RECOVERY_S.to_owned(), seconds);
+    match recovery_s(measurement) {
+        Some(Recovery::After(seconds)) => drop(measurement.facts.insert(RECOVERY_S.to_owned(), seconds)),
+        Some(Recovery::NotWithin(seconds)) => {
+            // A lower bound alone: it may have taken for ever.
+            measurement.facts.insert(RECOVERY_S.to_owned(), seconds);
+            measurement.facts.insert(format!("{RECOVERY_S}.low"), seconds);
+            let told =
+                format!("the hit rate was not seen to be back within the {seconds:.1} s that were watched");
+            measurement.remarks.push(told);
+        }
+        None => {}
     }
 }
 
-/// Seconds from the last fault until the first slice whose hit rate is back at 99 % of the ceiling, and from which on
-/// the hit rate stays there on the whole. None where nothing was broken or it never came back.
-fn recovery_s(measurement: &Measurement) -> Option<f64> {
-    let broken = measurement.scenario.faults.iter().map(|fault| fault.at_s).reduce(f64::max)?;
+/// What became of the hit rate after the caches were flushed, in seconds from the flush.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Recovery {
+    After(f64),
+    /// It was watched for so long and did not come back.
+    NotWithin(f64),
+}
+
+fn is_flushed_once(scenario: &Scenario) -> bool {
+    let mut flushes = scenario.faults.iter().filter(|fault| fault.action == FaultAction::Flush).peekable();
+    let visits = scenario.links.is_some();
+    visits && flushes.peek().is_some() && flushes.all(|fault| fault.every_s.is_none())
+}
+
+/// Back is the first slice whose hit rate is at 99 % of the ceiling, and from which on the hit rate stays there on the
+/// whole. None where nothing was flushed, or nothing was looked up since.
+fn recovery_s(measurement: &Measurement) -> Option<Recovery> {
+    if !is_flushed_once(&measurement.scenario) {
+        return None;
+    }
+    let flushes = measurement.scenario.faults.iter().filter(|fault| fault.action == FaultAction::Flush);
+    let broken = flushes.map(|fault| fault.at_s).reduce(f64::max)?;
     let ceiling = measurement.ceiling.unwrap_or(1.0);
     let slices: Vec<_> =
         measurement.series.first()?.slices.iter().filter(|slice| slice.start_s >= broken).collect();
@@ -57,11 +84,16 @@ fn recovery_s(measurement: &Measurement) -> Option<f64> {
     let counts: Vec<(u64, u64)> =
         slices.iter().map(|slice| (slice.sum(&hits), slice.sum(&hits) + slice.sum(&misses))).collect();
     let recovered = |hit: u64, all: u64| all > 0 && hit as f64 >= RECOVERED * ceiling * all as f64;
-    let index = (0..counts.len()).find(|&index| {
+    let back = (0..counts.len()).find(|&index| {
         let (hit, all) = counts[index..].iter().fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1));
         recovered(counts[index].0, counts[index].1) && recovered(hit, all)
-    })?;
-    Some(slices[index].start_s + slices[index].duration_s - broken)
+    });
+    counts.iter().map(|(_, all)| all).find(|all| **all > 0)?;
+    let until = |index: usize| slices[index].start_s + slices[index].duration_s - broken;
+    Some(match back {
+        Some(index) => Recovery::After(until(index)),
+        None => Recovery::NotWithin(until(slices.len() - 1)),
+    })
 }
 
 #[cfg(test)]
@@ -91,16 +123,30 @@ mod tests {
     #[test]
     fn recovery_lasts_until_the_hit_rate_is_back_for_good() {
         let recovery = |hits: &[u64]| recovery_s(&flushed(hits));
-        assert_eq!(recovery(&[100, 100, 100, 0, 60, 99, 100, 100]), Some(3.0));
-        assert_eq!(recovery(&[100, 100, 100, 100, 100]), Some(1.0));
-        assert_eq!(recovery(&[100, 100, 100, 0, 99, 50, 50, 50]), None, "once by chance is not back");
-        assert_eq!(recovery(&[100, 100, 100, 0, 60, 70, 80, 90]), None, "it never came back");
+        let (after, not_within) = (|it| Some(Recovery::After(it)), |it| Some(Recovery::NotWithin(it)));
+        assert_eq!(recovery(&[100, 100, 100, 0, 60, 99, 100, 100]), after(3.0));
+        assert_eq!(recovery(&[100, 100, 100, 100, 100]), after(1.0));
+        assert_eq!(
+            recovery(&[100, 100, 100, 0, 99, 50, 50, 50]),
+            not_within(5.0),
+            "once by chance is not back"
+        );
+        assert_eq!(recovery(&[100, 100, 100, 0, 60, 70, 80, 90]), not_within(5.0), "it never came back");
+        assert_eq!(recovery(&[100, 100, 100]), None, "nothing was watched");
+    }
+
+    #[test]
+    fn a_recovery_that_was_not_seen_is_known_from_below_alone() {
+        let mut measurement = flushed(&[100, 100, 100, 0, 60, 70, 80, 90]);
+        record(&mut measurement);
+        assert_eq!(measurement.facts["recovery-s.low"], 5.0);
+        assert!(!measurement.facts.contains_key("recovery-s.high"));
     }
 
     #[test]
     fn only_what_a_scenario_looks_for_is_recorded() {
         let of = |name: &str, fact| is_recorded(fact, catalogue::scenario(name).unwrap());
-        assert!(of("redis-away", HEALTH_PROBES_FAILED) && !of("replicas", HEALTH_PROBES_FAILED));
+        assert!(of("dependencies-away", HEALTH_PROBES_FAILED) && !of("replicas", HEALTH_PROBES_FAILED));
         assert!(of("creates-before-after", CONTRACT_VIOLATIONS) && of("creates-before-after", CODES_SPEEDUP));
         assert!(of("caches-emptied", RECOVERY_S) && !of("redirects-in-bytes", RECOVERY_S));
         assert!(!of("redirects-in-bytes", "speed-of-light"));

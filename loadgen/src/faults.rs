@@ -5,14 +5,15 @@ use std::time::Instant;
 use anyhow::anyhow;
 use proofload_reports::run;
 use proofload_scenarios::Scenario;
-use proofload_scenarios::scenario::Fault;
+use proofload_scenarios::scenario::{Fault, FaultAction};
 
 use crate::lab::Lab;
 use crate::subject::Place;
 
 /// The faults of a scenario that are still to come, and what came of the others.
 pub struct Faults<'a> {
-    coming: Vec<&'a Fault>,
+    /// With the second that each is due at; the next to come is last.
+    coming: Vec<(f64, &'a Fault)>,
     /// When the measurement began: at its first boundary.
     began: Option<Instant>,
     pub struck: Vec<run::Fault>,
@@ -21,17 +22,24 @@ pub struct Faults<'a> {
 
 impl<'a> Faults<'a> {
     pub fn of(scenario: &'a Scenario) -> Self {
-        let mut coming: Vec<&Fault> = scenario.faults.iter().collect();
-        // The next to come is last; those due at one moment come in the file's order.
-        coming.sort_by(|a, b| a.at_s.total_cmp(&b.at_s));
+        let end_s = scenario.phases.measurement_s;
+        let mut coming: Vec<(f64, &Fault)> = scenario
+            .faults
+            .iter()
+            .flat_map(|fault| moments(fault, end_s).map(move |at_s| (at_s, fault)))
+            .collect();
+        // Those due at one moment come in the file's order.
+        coming.sort_by(|a, b| a.0.total_cmp(&b.0));
         coming.reverse();
         Self { coming, began: None, struck: Vec::new(), failed: Vec::new() }
     }
 
-    /// Brings about what is due by `now_s`, at the boundary of a slice.
-    pub(crate) fn strike(&mut self, now_s: f64, place: &mut Place, lab: &Lab) {
+    /// Brings about what is due by `now_s`, at the boundary of a slice; whether a cache was flushed.
+    pub(crate) fn strike(&mut self, now_s: f64, place: &mut Place, lab: &Lab) -> bool {
         let began = *self.began.get_or_insert_with(Instant::now);
-        while let Some(fault) = self.coming.pop_if(|fault| fault.at_s <= now_s + 1e-9) {
+        let mut flushed = false;
+        while let Some((_, fault)) = self.coming.pop_if(|(at_s, _)| *at_s <= now_s + 1e-9) {
+            flushed |= fault.action == FaultAction::Flush;
             let at_s = began.elapsed().as_secs_f64();
             let suffered = match place {
                 Place::Bundled(deployment) => deployment.suffer(fault, lab.postgres()),
@@ -50,5 +58,34 @@ impl<'a> Faults<'a> {
                 }
             }
         }
+        flushed
+    }
+}
+
+/// When the fault strikes, in seconds of the measurement.
+fn moments(fault: &Fault, end_s: f64) -> impl Iterator<Item = f64> {
+    let times = fault.every_s.map_or(1, |every_s| ((end_s - fault.at_s - 1e-9) / every_s).floor() as u32 + 1);
+    let (at_s, every_s) = (fault.at_s, fault.every_s.unwrap_or(0.0));
+    (0..times).map(move |time| at_s + f64::from(time) * every_s)
+}
+
+#[cfg(test)]
+mod tests {
+    use proofload_scenarios::scenario::FaultTarget;
+
+    use super::*;
+
+    #[test]
+    fn a_fault_strikes_once_or_until_the_measurement_ends() {
+        let fault = |every_s| Fault {
+            at_s: 1.0,
+            every_s,
+            target: FaultTarget::Redis,
+            action: FaultAction::Flush,
+            process: None,
+        };
+        let struck = |every_s| moments(&fault(every_s), 3.0).collect::<Vec<_>>();
+        assert_eq!(struck(None), [1.0]);
+        assert_eq!(struck(Some(0.5)), [1.0, 1.5, 2.0, 2.5]);
     }
 }

@@ -13,7 +13,7 @@ use proofload_scenarios::workload::{self, Operation, Workload};
 
 use crate::connect::Manner;
 use crate::drive::{self, Boundary, Drive, Journeys, Load, Recording, Source, Target};
-use crate::exchange::{Exchange, Links, Shortener, Templates};
+use crate::exchange::{Exchange, Links, Shortener, Templates, Visited};
 use crate::interrupt;
 use crate::lab::Lab;
 use crate::measure::Phases;
@@ -45,17 +45,24 @@ pub struct Generator<'a> {
     target: Target,
     links: Arc<Links>,
     script: Option<Script>,
+    visited: Option<Arc<Visited>>,
     drives: u64,
 }
 
 impl<'a> Generator<'a> {
     pub fn new(scenario: &'a Scenario, lab: &'a Lab, target: Target, links: Arc<Links>) -> Self {
-        Self { scenario, cores: &lab.cores.generator, target, links, script: None, drives: 0 }
+        Self { scenario, cores: &lab.cores.generator, target, links, script: None, visited: None, drives: 0 }
     }
 
     /// Follows `script` where there is one.
     pub fn following(mut self, script: Option<Script>) -> Self {
         self.script = script;
+        self
+    }
+
+    /// Marks each link that an operation visits.
+    pub fn marking(mut self, visited: Option<Arc<Visited>>) -> Self {
+        self.visited = visited;
         self
     }
 
@@ -143,7 +150,8 @@ impl<'a> Generator<'a> {
         if self.scenario.operations.iter().any(|it| matches!(it.action, Action::Http(_))) {
             return self.templates(phase);
         }
-        let exchange = Arc::new(Shortener::new(&self.target.host, self.links.clone(), self.scenario.seed));
+        let shortener = Shortener::new(&self.target.host, self.links.clone(), self.scenario.seed);
+        let exchange = Arc::new(shortener.marking(self.visited.clone()));
         if let Some(Script { operations, .. }) = &self.script {
             let operations = operations.clone();
             return Ok((exchange, Arc::new(move || Box::new(Recorded::of(operations.clone())))));

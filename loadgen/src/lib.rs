@@ -14,6 +14,7 @@ pub mod deployment;
 pub mod drive;
 pub mod environment;
 pub mod exchange;
+pub mod expected;
 pub mod facts;
 pub mod faults;
 pub mod gate;

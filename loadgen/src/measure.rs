@@ -1,14 +1,16 @@
 //! Runs one scenario and returns what was counted and timed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 use proofload_reports::run::{self, Measurement, Model, Series, Slice};
-use proofload_scenarios::Scenario;
-use proofload_scenarios::scenario::{Load, Probe};
+use proofload_scenarios::scenario::{FaultAction, Load, Probe};
+use proofload_scenarios::{Claim, Scenario};
 
 use crate::drive::{Boundary, Recording};
+use crate::exchange::Visited;
 use crate::faults::Faults;
 use crate::generate::{Generator, Script, Settled};
 use crate::health::Prober;
@@ -18,7 +20,7 @@ use crate::live::Live;
 use crate::observe::{Reading, difference};
 use crate::plan::load_time;
 use crate::subject::{Place, Subject};
-use crate::{aside, ceiling, facts, interrupt, ledger};
+use crate::{aside, ceiling, expected, facts, interrupt, ledger};
 
 /// What starting, making links, restarting and reading back take, about, as the progress shows it.
 const PREPARATION: Duration = Duration::from_secs(2);
@@ -27,13 +29,18 @@ const PREPARATION: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// As [`measure`], with the scenario's name.
-pub fn measure_all(scenarios: &[Scenario], lab: &Lab, live: &Live) -> Result<Vec<Measurement>> {
+pub fn measure_all(
+    scenarios: &[Scenario],
+    claims: &[Claim],
+    lab: &Lab,
+    live: &Live,
+) -> Result<Vec<Measurement>> {
     let mut measurements = Vec::new();
     for scenario in scenarios {
         if interrupt::requested() {
             break;
         }
-        match measure(scenario, lab, live) {
+        match measure(scenario, claims, lab, live) {
             Ok(measurement) => measurements.push(measurement),
             Err(_) if interrupt::requested() => break,
             Err(error) => {
@@ -44,19 +51,24 @@ pub fn measure_all(scenarios: &[Scenario], lab: &Lab, live: &Live) -> Result<Vec
     Ok(measurements)
 }
 
-/// Runs `scenario` on the lab's servers.
+/// Runs `scenario` on the lab's servers; `claims` may rest on what it counts.
 ///
 /// # Errors
 /// When it could not be set up. What goes wrong while it is measured is part of the measurement.
-pub fn measure(scenario: &Scenario, lab: &Lab, live: &Live) -> Result<Measurement> {
+pub fn measure(scenario: &Scenario, claims: &[Claim], lab: &Lab, live: &Live) -> Result<Measurement> {
     let preparation = if lab.target.is_some() { Duration::ZERO } else { PREPARATION };
     live.phase(&format!("{}: setting up", scenario.name), preparation);
     if let Some(url) = &lab.target {
-        return measure_subjects(scenario, lab, vec![Subject::given("target", scenario, url)?], live, None);
+        let mut subject = Subject::given("target", scenario, url)?;
+        expected::refuse_unknown(claims, &scenario.name, &subject.observer.read())?;
+        return measure_subjects(scenario, lab, vec![subject], live, None);
     }
     let deployments = lab.deploy(scenario)?;
-    let subjects: Vec<Subject> =
+    let mut subjects: Vec<Subject> =
         deployments.into_iter().map(|it| Subject::prepare(scenario, lab, it)).collect::<Result<_>>()?;
+    for subject in &mut subjects {
+        expected::refuse_unknown(claims, &scenario.name, &subject.observer.read())?;
+    }
     measure_subjects(scenario, lab, subjects, live, None)
 }
 
@@ -100,23 +112,29 @@ fn alone(
     live: &Live,
     into: &mut Measurement,
 ) -> Result<()> {
-    let mut generator =
-        Generator::new(scenario, lab, subject.target(), subject.links.clone()).following(script);
+    let flushes = scenario.faults.iter().any(|fault| fault.action == FaultAction::Flush);
+    let visited = flushes.then(|| Arc::new(Visited::none_of(subject.links.len())));
+    let mut generator = Generator::new(scenario, lab, subject.target(), subject.links.clone())
+        .following(script)
+        .marking(visited.clone());
     let rate = generator.settle()?;
     describe_rate(rate, into);
     let phases = load_phases(scenario);
     let mut faults = Faults::of(scenario);
-    let mut prober = prober(scenario, &subject.place)?;
+    let mut prober = prober(scenario, lab, &subject.place)?;
     let (observer, place) = (&mut subject.observer, &mut subject.place);
     // Without a warm-up the load may be ahead of the reading at the measurement's start: read before it begins.
     let mut idle = phases.warm_up.is_zero().then(|| observer.read());
     let (mut first, mut earlier) = (Reading::new(), None);
     let mut at_boundary = |boundary: &mut Boundary<'_>| {
-        faults.strike(boundary.index as f64 * scenario.phases.slice_s, place, lab);
+        // What a fault does belongs to the slice that it begins.
+        let mut reading = idle.take().unwrap_or_else(|| observer.read());
+        reading.extend(visited.iter().map(|visited| (FIRST_VISITS.to_owned(), visited.firsts())));
+        let flushed = faults.strike(boundary.index as f64 * scenario.phases.slice_s, place, lab);
+        visited.iter().filter(|_| flushed).for_each(|visited| visited.forget());
         if let Some(prober) = &mut prober {
             prober.probe();
         }
-        let reading = idle.take().unwrap_or_else(|| observer.read());
         boundary.slice.counters.insert(ELAPSED.to_owned(), elapsed_us(boundary.slice));
         match &earlier {
             Some(earlier) => boundary.slice.counters.extend(difference(earlier, &reading)),
@@ -141,10 +159,10 @@ fn alone(
     Ok(())
 }
 
-fn prober(scenario: &Scenario, place: &Place) -> Result<Option<Prober>> {
+fn prober(scenario: &Scenario, lab: &Lab, place: &Place) -> Result<Option<Prober>> {
     match place {
         Place::Bundled(deployment) if scenario.probes.contains(&Probe::Health) => {
-            Prober::of(deployment).map(Some)
+            Prober::of(deployment, lab.postgres()).map(Some)
         }
         _ => Ok(None),
     }
@@ -231,6 +249,9 @@ pub(crate) fn describe_rate(rate: Option<Settled>, into: &mut Measurement) {
         into.settings.insert("arrival rate".to_owned(), format!("{:.0} per second", rate.get()));
     }
 }
+
+/// Links that were visited for the first time since the caches were flushed, each once: what a cold cache must read.
+const FIRST_VISITS: &str = "client.first_visits";
 
 /// How long a slice lasted: what rates per second are divided by.
 pub(crate) const ELAPSED: &str = "client.elapsed_us";

@@ -55,7 +55,7 @@ fn one_scenario(name: &str, args: &RunArgs) -> Result<u8> {
     let destination = Destination::prepare(&args.output, "run")?;
     let live = Live::start(Plan::of(&scenarios, &lab).total());
     let mut session = Session::begin("run", args.profile, &lab);
-    session.run.measurements = measure_all(&scenarios, &lab, &live)?;
+    session.run.measurements = measure_all(&scenarios, &[], &lab, &live)?;
     live.finish();
     let run = session.end();
     let code = destination.publish(&run, args.output.json)?;
@@ -109,7 +109,7 @@ fn knee_of(scenario: &Scenario, slo: Slo, lab: &Lab, args: &RunArgs) -> Result<u
 
 fn alone(scenario: &Scenario, lab: &Lab) -> Result<Measurement> {
     let live = Live::start(Plan::of(std::slice::from_ref(scenario), lab).total());
-    let measurement = measure(scenario, lab, &live)?;
+    let measurement = measure(scenario, &[], lab, &live)?;
     live.finish();
     Ok(measurement)
 }

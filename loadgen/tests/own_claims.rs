@@ -146,7 +146,7 @@ fn a_claim_about_any_service_holds_or_fails_by_what_client_and_service_count() {
 }
 
 #[test]
-fn a_claim_on_counters_that_the_service_does_not_show_is_invalid() {
+fn a_claim_on_counters_that_the_service_does_not_show_is_refused_before_the_load() {
     let place = TempDir::new().unwrap();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());
@@ -164,7 +164,10 @@ fn a_claim_on_counters_that_the_service_does_not_show_is_invalid() {
             });
         }
     });
-    expect(&check(place.path(), &url), 4);
+    let refused = check(place.path(), &url);
+    expect(&refused, 2);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(said.contains("nobody counts `target.store_lookups_total`"), "{said}");
 }
 
 #[test]

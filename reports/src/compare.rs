@@ -215,6 +215,7 @@ impl Compared {
             per: owned(per),
             of_ceiling: false,
             variant,
+            part: Default::default(),
         };
         let variant = Some(variant);
         let hits = ["server.lookups_process", "server.lookups_redis"];

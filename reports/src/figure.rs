@@ -314,7 +314,13 @@ mod tests {
 
     #[test]
     fn no_value_is_rounded_across_its_bound() {
-        let ratio = || Metric::Ratio { sum: Vec::new(), per: Vec::new(), of_ceiling: false, variant: None };
+        let ratio = || Metric::Ratio {
+            sum: Vec::new(),
+            per: Vec::new(),
+            of_ceiling: false,
+            variant: None,
+            part: Default::default(),
+        };
         let short = judged(ratio(), Bound::AtLeast(0.99), Some(0.9896), (0.9799, 0.98999));
         assert_eq!(measured(&short), "98.960 % (97.990 to 98.999)");
         let time = Metric::Response { quantile: 0.5, variant: None };

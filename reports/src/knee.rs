@@ -201,7 +201,7 @@ impl Slo {
 
     fn failure_check(&self, measurement: &Measurement) -> Check {
         let sum = ["client.wrong", "client.timeout", "client.error", "client.dropped"].map(str::to_owned);
-        let metric = Metric::Count { sum: sum.to_vec(), variant: None };
+        let metric = Metric::Count { sum: sum.to_vec(), variant: None, part: Default::default() };
         self.check(metric, Bound::AtMost(0.0), measurement)
     }
 

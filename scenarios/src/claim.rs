@@ -62,6 +62,8 @@ pub enum Metric {
         /// The variant it is read from; the only one where nothing is said.
         #[serde(default)]
         variant: Option<String>,
+        #[serde(default, skip_serializing_if = "Part::is_all")]
+        part: Part,
     },
     /// The ratio of one variant over that of another: how many times fewer (or more).
     Versus { sum: Vec<String>, per: Vec<String>, compare: Compare },
@@ -70,6 +72,8 @@ pub enum Metric {
         sum: Vec<String>,
         #[serde(default)]
         variant: Option<String>,
+        #[serde(default, skip_serializing_if = "Part::is_all")]
+        part: Part,
     },
     /// Σ of `sum` per second of the measurement: throughput.
     Rate {
@@ -93,6 +97,42 @@ pub enum Metric {
     Fact { name: String },
 }
 
+/// The part of the measurement that a metric is about, such as what follows a fault; all of it where nothing is said.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// Only slices that begin at this second of the measurement or later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_s: Option<f64>,
+    /// Only slices that end by this second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_s: Option<f64>,
+}
+
+impl Part {
+    pub fn is_all(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether a slice from `start_s` to `end_s` belongs to it. Slices end a little early or late.
+    pub fn holds(self, start_s: f64, end_s: f64) -> bool {
+        const EDGE_S: f64 = 1e-3;
+        let (from, until) = (self.from_s.unwrap_or(0.0), self.until_s.unwrap_or(f64::INFINITY));
+        start_s >= from - EDGE_S && end_s <= until + EDGE_S
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.from_s, self.until_s) {
+            (None, None) => f.write_str("the whole measurement"),
+            (Some(from), None) => write!(f, "from second {from} on"),
+            (None, Some(until)) => write!(f, "until second {until}"),
+            (Some(from), Some(until)) => write!(f, "from second {from} to {until}"),
+        }
+    }
+}
+
 /// `of` over `over`: both are variants of the scenario.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -109,12 +149,48 @@ pub enum Bound {
     AtMost(f64),
 }
 
-/// Two counters that must tell the same, but for a share of `within`.
+/// Two counts that must tell the same, but for a share of `within`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Agreement {
-    pub counters: (String, String),
+    pub counters: (Counted, Counted),
     pub within: f64,
+    /// So many apart are never held against them: they are read one after the other, while the load goes on.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub slack: u64,
+}
+
+/// A counter, or several whose counts are added up.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Counted {
+    One(String),
+    Sum(Vec<String>),
+}
+
+impl Counted {
+    pub fn names(&self) -> &[String] {
+        match self {
+            Counted::One(name) => std::slice::from_ref(name),
+            Counted::Sum(names) => names,
+        }
+    }
+}
+
+impl fmt::Display for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.names().join(" + "))
+    }
+}
+
+impl From<&str> for Counted {
+    fn from(name: &str) -> Self {
+        Counted::One(name.to_owned())
+    }
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 fn default_confidence() -> f64 {

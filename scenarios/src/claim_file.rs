@@ -1,13 +1,13 @@
 //! Reads a claim file, and refuses what could not be judged.
 
-use crate::claim::{Check, Claim, Metric};
+use crate::claim::{Check, Claim, Metric, Part};
 use crate::file::{FileError, Source, quoted, suggestion};
 use crate::scenario::{Load, Scenario};
 use crate::scenario_file::{Fault, check_name, need};
 
 /// Where counters come from; a name is `witness.counter`.
-pub const WITNESSES: [&str; 9] =
-    ["client", "server", "postgres", "redis", "cpu", "machine", "ledger", "target", "sqlite"];
+pub const WITNESSES: [&str; 10] =
+    ["client", "server", "keygen", "postgres", "redis", "cpu", "machine", "ledger", "target", "sqlite"];
 
 impl Claim {
     /// Reads and checks one claim; `file` is the name that errors bear. Whether its scenarios exist
@@ -59,12 +59,20 @@ impl Check {
         })?;
         for (index, agreement) in self.agree.iter().enumerate() {
             let path = format!("agree.{index}");
-            check_counter(&path, &agreement.counters.0)?;
-            check_counter(&path, &agreement.counters.1)?;
+            check_counters(&path, agreement.counters.0.names())?;
+            check_counters(&path, agreement.counters.1.names())?;
             need((0.0..1.0).contains(&agreement.within), path, || {
                 format!("`within` is {}; give a share from 0 to below 1", agreement.within)
             })?;
         }
+        // Nothing would be compared, and the report would say that it was.
+        need(
+            self.agree.is_empty() || self.metric.counters().any(|name| !name.starts_with("ledger.")),
+            "agree",
+            || {
+                "a fact, a time or a number of the ledger has no slices in which witnesses could agree; leave `agree` out".to_owned()
+            },
+        )?;
         self.metric.validate()
     }
 
@@ -74,9 +82,19 @@ impl Check {
         if let Some(missing) = wanted.iter().find(|name| !known.contains(name)) {
             return Err(format!("there is no variant `{missing}`; {}", suggestion(missing, &known)));
         }
-        let single = !matches!(self.metric, Metric::Fact { .. }) && wanted.is_empty();
+        // The ledger is of all variants together.
+        let of_ledger = matches!(&self.metric, Metric::Count { sum, .. } if sum.iter().all(|name| name.starts_with("ledger.")));
+        let single = !of_ledger && !matches!(self.metric, Metric::Fact { .. }) && wanted.is_empty();
         if single && known.len() > 1 {
             return Err(format!("it must say of which `variant`: {}", quoted(&known)));
+        }
+        let part = self.metric.part();
+        let phases = &scenario.phases;
+        if part.from_s.is_some_and(|from| from + phases.slice_s > phases.measurement_s + 1e-9) {
+            return Err(format!(
+                "no slice lies {part}: the measurement has {} s in slices of {} s",
+                phases.measurement_s, phases.slice_s
+            ));
         }
         match &self.metric {
             Metric::Response { .. } if !matches!(scenario.load, Load::Open { .. }) => {
@@ -104,6 +122,22 @@ impl Metric {
         }
     }
 
+    /// The part of the measurement that it is about.
+    pub fn part(&self) -> Part {
+        match self {
+            Self::Ratio { part, .. } | Self::Count { part, .. } => *part,
+            _ => Part::default(),
+        }
+    }
+
+    /// The same metric of the whole measurement.
+    pub fn of_all(mut self) -> Self {
+        if let Self::Ratio { part, .. } | Self::Count { part, .. } = &mut self {
+            *part = Part::default();
+        }
+        self
+    }
+
     /// The counters that it is computed from.
     pub fn counters(&self) -> impl Iterator<Item = &str> {
         let (sum, per): (&[String], &[String]) = match self {
@@ -116,7 +150,8 @@ impl Metric {
 
     fn validate(&self) -> Result<(), Fault> {
         match self {
-            Self::Ratio { sum, per, .. } => {
+            Self::Ratio { sum, per, part, .. } => {
+                check_part("metric.ratio", *part)?;
                 check_counters("metric.ratio.sum", sum)?;
                 check_counters("metric.ratio.per", per)
             }
@@ -127,7 +162,15 @@ impl Metric {
                     format!("`{}` over itself is 1; name two variants", compare.of)
                 })
             }
-            Self::Count { sum, .. } => check_counters("metric.count.sum", sum),
+            Self::Count { sum, part, .. } => {
+                check_counters("metric.count.sum", sum)?;
+                check_part("metric.count", *part)?;
+                need(
+                    part.is_all() || sum.iter().all(|name| !name.starts_with("ledger.")),
+                    "metric.count.sum",
+                    || "the ledger is of the whole run; leave `from_s` and `until_s` out".to_owned(),
+                )
+            }
             Self::Rate { sum, .. } => check_counters("metric.rate.sum", sum),
             Self::Response { quantile, .. } => check_quantile("metric.response.quantile", *quantile),
             Self::Service { quantile, .. } => check_quantile("metric.service.quantile", *quantile),
@@ -136,6 +179,13 @@ impl Metric {
             }),
         }
     }
+}
+
+fn check_part(path: &str, part: Part) -> Result<(), Fault> {
+    let (from, until) = (part.from_s.unwrap_or(0.0), part.until_s.unwrap_or(f64::INFINITY));
+    need(from >= 0.0 && from < until, path, || {
+        format!("no slice lies from second {from} to {until}; give `from_s` below `until_s`")
+    })
 }
 
 fn check_quantile(path: &str, quantile: f64) -> Result<(), Fault> {

@@ -71,7 +71,7 @@ impl<'a> Source<'a> {
 }
 
 /// `; did you mean …?` where one of `known` is near, all of them where none is.
-pub(crate) fn suggestion(wrong: &str, known: &[&str]) -> String {
+pub fn suggestion(wrong: &str, known: &[&str]) -> String {
     let nearest = known.iter().min_by_key(|name| distance(wrong, name));
     match nearest {
         Some(name) if distance(wrong, name) <= 1 + name.len().div_ceil(4) => {

@@ -266,6 +266,9 @@ pub enum AtEnd {
 pub struct Fault {
     /// Seconds since the measurement began.
     pub at_s: f64,
+    /// Again every so many seconds until the measurement ends; once where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every_s: Option<f64>,
     pub target: FaultTarget,
     pub action: FaultAction,
     /// Which of several processes, from 0; all of them, one after the other, where nothing is said.

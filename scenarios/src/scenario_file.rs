@@ -2,8 +2,8 @@
 
 use crate::file::{FileError, Source, suggestion};
 use crate::scenario::{
-    Action, FaultAction, FaultTarget, HttpTemplate, Load, Phases, RateSpec, Scenario, ScheduleSpec, Stage,
-    ValueSource,
+    Action, FaultAction, FaultTarget, HttpTemplate, Load, Phases, Probe, RateSpec, Scenario, ScheduleSpec,
+    Stage, ValueSource,
 };
 use crate::schedule::Rate;
 use crate::template;
@@ -28,6 +28,8 @@ pub const SERVER_FLAGS: &[&str] = &[
     "redis-values",
     "redis-ttl",
     "spacing-ms",
+    "block-ids",
+    "max-block-ids",
     "threads",
     "redirect-status",
     "rate-limit",
@@ -259,11 +261,26 @@ impl Scenario {
     }
 
     fn check_faults(&self) -> Result<(), Fault> {
+        // Variants take turns, each loaded for a slice: what strikes the one that is idle shows nowhere.
+        let alone = self.variants.len() < 2;
+        need(alone || self.faults.is_empty(), "fault", || {
+            "faults strike a scenario of one variant; leave one, or leave the faults out".to_owned()
+        })?;
+        need(alone || !self.probes.contains(&Probe::Health), "probe", || {
+            "the probe `health` asks a scenario of one variant; leave one, or leave the probe out".to_owned()
+        })?;
+        let keygen = self.variants.values().any(|settings| settings.keygen);
         for (index, fault) in self.faults.iter().enumerate() {
             let at = |field: &str| format!("fault.{index}.{field}");
             let measurement_s = self.phases.measurement_s;
             need((0.0..measurement_s).contains(&fault.at_s), at("at_s"), || {
                 format!("{} s lies outside of the measurement; give 0 to {measurement_s}", fault.at_s)
+            })?;
+            need(fault.every_s.is_none_or(|every_s| every_s >= self.phases.slice_s), at("every_s"), || {
+                format!("faults strike between slices; give at least `slice_s`, {}", self.phases.slice_s)
+            })?;
+            need(keygen || fault.target != FaultTarget::Keygen, at("target"), || {
+                "there is no keygen to be broken; add `keygen = true` to the variant".to_owned()
             })?;
             let possible = match fault.action {
                 FaultAction::Flush => matches!(fault.target, FaultTarget::Redis | FaultTarget::App),

@@ -4,6 +4,7 @@ mod failure;
 mod http;
 mod shortener;
 mod values;
+mod visited;
 mod wire;
 
 use bytes::Bytes;
@@ -17,6 +18,7 @@ pub use proofload_scenarios::workload::Operation;
 pub use shortener::{Links, Shortener};
 pub(crate) use shortener::{check_created, check_visit, expect_status};
 pub use values::{ValueError, Values};
+pub use visited::Visited;
 
 /// A protocol over HTTP: the shortener's API, or templates for any service.
 pub trait Exchange: Send + Sync {

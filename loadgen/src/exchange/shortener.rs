@@ -10,7 +10,7 @@ use hyper::{Method, Request, StatusCode, Uri};
 use proofload_scenarios::workload::url_of;
 use serde::Deserialize;
 
-use super::{Answer, Exchange, Judgement, Operation, wire};
+use super::{Answer, Exchange, Judgement, Operation, Visited, wire};
 
 /// Links that exist: code and URL by index, in two flat buffers.
 #[derive(Debug, Clone, Default)]
@@ -74,6 +74,7 @@ pub struct Shortener {
     visit_rest: Vec<u8>,
     /// Makes the URLs of creates from their numbers.
     seed: u64,
+    visited: Option<Arc<Visited>>,
 }
 
 const CREATE: usize = 0;
@@ -96,7 +97,14 @@ impl Shortener {
             visit_rest,
             create_path: Uri::from_static("/api/links"),
             seed,
+            visited: None,
         }
+    }
+
+    /// Marks each link that it visits.
+    pub fn marking(mut self, visited: Option<Arc<Visited>>) -> Self {
+        self.visited = visited;
+        self
     }
 }
 
@@ -132,6 +140,9 @@ impl Exchange for Shortener {
     fn write(&self, operation: Operation, bytes: &mut Vec<u8>) {
         match operation {
             Operation::Visit { link } => {
+                if let Some(visited) = &self.visited {
+                    visited.mark(link);
+                }
                 bytes.extend_from_slice(b"GET ");
                 bytes.extend_from_slice(&self.links.paths[self.links.path_range(link as usize)]);
                 bytes.extend_from_slice(&self.visit_rest);

@@ -18,8 +18,9 @@ use super::{Continued, Counters, Reading, Witness};
 const WITHIN: Duration = Duration::from_secs(5);
 /// The longest text that is read.
 const LONGEST: usize = 8 << 20;
-/// What the reference server's own metrics begin with.
+/// What the reference server's own metrics begin with, and keygen's.
 const OURS: &str = "shortener_";
+const KEYGENS: &str = "keygen_";
 
 /// The `/metrics` of one process, or of several that serve together: their counts are summed.
 ///
@@ -29,6 +30,8 @@ const OURS: &str = "shortener_";
 #[derive(Debug)]
 pub struct Metrics {
     name: String,
+    /// What is left out of the names.
+    prefix: &'static str,
     urls: Vec<String>,
     counts: BTreeMap<(usize, String), Continued>,
 }
@@ -37,12 +40,19 @@ impl Metrics {
     /// The reference server's own counters, `server.*`, from the `/metrics` of each base URL.
     pub fn of_server(bases: &[String]) -> Self {
         let urls = bases.iter().map(|base| format!("{}/metrics", base.trim_end_matches('/'))).collect();
-        Self { name: "server".to_owned(), urls, counts: BTreeMap::new() }
+        Self { name: "server".to_owned(), prefix: OURS, urls, counts: BTreeMap::new() }
+    }
+
+    /// Keygen's own counters, `keygen.*`, from the `/metrics` of its base URL.
+    pub fn of_keygen(base: &str) -> Self {
+        let urls = vec![format!("{base}/metrics")];
+        Self { name: "keygen".to_owned(), prefix: KEYGENS, urls, counts: BTreeMap::new() }
     }
 
     /// Any target's counters, `target.*`, from the URL of its metrics.
     pub fn of_target(url: &str) -> Self {
-        Self { name: "target".to_owned(), urls: vec![url.to_owned()], counts: BTreeMap::new() }
+        let urls = vec![url.to_owned()];
+        Self { name: "target".to_owned(), prefix: OURS, urls, counts: BTreeMap::new() }
     }
 
     async fn read_all(&mut self) -> Result<Counters> {
@@ -51,7 +61,7 @@ impl Metrics {
                 .await
                 .with_context(|| format!("{url} did not answer within {WITHIN:?}"))?
                 .with_context(|| format!("cannot read the metrics at {url}"))?;
-            for (metric, value) in parse(&text) {
+            for (metric, value) in parse(&text, self.prefix) {
                 let counter = format!("{}.{metric}", self.name);
                 self.counts.entry((process, counter)).or_default().advance(value);
             }
@@ -110,7 +120,7 @@ async fn fetch(url: &str) -> Result<String> {
 }
 
 /// The counters of an exposition, with our names for them.
-fn parse(text: &str) -> impl Iterator<Item = (String, u64)> {
+fn parse<'a>(text: &'a str, prefix: &'a str) -> impl Iterator<Item = (String, u64)> + 'a {
     let mut counts = BTreeSet::new();
     text.lines().filter_map(move |line| {
         if let Some(declaration) = line.strip_prefix("# TYPE ") {
@@ -123,7 +133,7 @@ fn parse(text: &str) -> impl Iterator<Item = (String, u64)> {
             return None;
         }
         let value: f64 = value.parse().ok().filter(|value: &f64| value.is_finite() && *value >= 0.0)?;
-        Some(named(metric, &series[metric.len()..], value))
+        Some(named(prefix, metric, &series[metric.len()..], value))
     })
 }
 
@@ -145,10 +155,10 @@ fn split_sample(line: &str) -> Option<(&str, &str)> {
     Some((&line[..end], line[end..].split_whitespace().next()?))
 }
 
-fn named(metric: &str, labels: &str, value: f64) -> (String, u64) {
+fn named(prefix: &str, metric: &str, labels: &str, value: f64) -> (String, u64) {
     let seconds = metric.strip_suffix("_seconds_total");
     let value = if seconds.is_some() { value * 1e6 } else { value };
-    let ours = seconds.or_else(|| metric.strip_suffix("_total")).unwrap_or(metric).strip_prefix(OURS);
+    let ours = seconds.or_else(|| metric.strip_suffix("_total")).unwrap_or(metric).strip_prefix(prefix);
     let mut name = match (ours, seconds) {
         (Some(ours), _) => {
             label_values(labels).fold(ours.to_owned(), |name, label| format!("{name}_{label}"))
@@ -191,7 +201,7 @@ wait_seconds_sum 0.5
 ";
 
     fn parsed() -> Counters {
-        parse(TEXT).collect()
+        parse(TEXT, OURS).collect()
     }
 
     #[test]
@@ -199,6 +209,12 @@ wait_seconds_sum 0.5
         assert_eq!(parsed()["lookups_process"], 12_345_678_901);
         assert_eq!(parsed()["lookups_store"], 7);
         assert_eq!(parsed()["cpu_us"], 1_250_000);
+    }
+
+    #[test]
+    fn keygens_counters_get_short_names_too() {
+        let text = "# TYPE keygen_statements_total counter\nkeygen_statements_total{kind=\"lease\"} 4\n";
+        assert_eq!(parse(text, KEYGENS).collect::<Counters>()["statements_lease"], 4);
     }
 
     #[test]

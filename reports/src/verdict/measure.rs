@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use proofload_scenarios::claim::Part;
 use proofload_scenarios::{Check, Compare, Metric};
 
 use super::validity::{is_of_ledger, of_ledger, total};
 use super::words;
 use crate::figure;
-use crate::run::{Measurement, Series};
+use crate::run::{Measurement, Series, Slice};
 use crate::statistics::bootstrap::{self, FEWEST_BLOCKS, FEWEST_SLICES, RESAMPLES, Resampled};
 use crate::statistics::{Estimate, proportion, quantile, rare};
 
@@ -33,6 +34,14 @@ pub(super) fn measure(
     measurement: &Measurement,
     series: &[&Series],
 ) -> Result<Measured, String> {
+    let part = check.metric.part();
+    if !part.is_all() {
+        let parts = series.iter().map(|series| of_part(part, series)).collect::<Result<Vec<_>, _>>()?;
+        let whole = Check { metric: check.metric.clone().of_all(), ..check.clone() };
+        let mut measured = measure(&whole, measurement, &parts.iter().collect::<Vec<_>>())?;
+        measured.notes.push(format!("counted {part}"));
+        return Ok(measured);
+    }
     match &check.metric {
         Metric::Ratio { sum, per, of_ceiling, .. } => {
             let scale = if *of_ceiling { ceiling(measurement)? } else { 1.0 };
@@ -48,6 +57,16 @@ pub(super) fn measure(
         Metric::Response { quantile, .. } => time(check, "response", *quantile, series[0]),
         Metric::Service { quantile, .. } => time(check, "service", *quantile, series[0]),
         Metric::Fact { name } => fact(name, measurement),
+    }
+}
+
+/// The series, cut to the slices that the metric is about.
+fn of_part(part: Part, series: &Series) -> Result<Series, String> {
+    let within = |slice: &&Slice| part.holds(slice.start_s, slice.start_s + slice.duration_s);
+    let slices: Vec<Slice> = series.slices.iter().filter(within).cloned().collect();
+    match slices.is_empty() {
+        true => Err(format!("no slice lies {part}")),
+        false => Ok(Series { slices, ..series.clone() }),
     }
 }
 
@@ -97,6 +116,8 @@ fn ratio(
     // A share of lost requests counts them already.
     let counts_lost = sum.iter().any(|name| ["client.timeout", "client.error"].contains(&name.as_str()));
     let unanswered = if counts_lost { 0.0 } else { unanswered(series) };
+    // Counts are no less than none, whatever the resamples' spread.
+    let estimate = Estimate { low: estimate.low.max(0.0), ..estimate };
     let estimate = if events <= trials {
         let (low, high) = (estimate.low - unanswered, estimate.high + unanswered);
         estimate.widened_to(low.max(0.0), high.min(1.0))
@@ -320,7 +341,7 @@ fn count(
     let method = format!("counted over {} {what}", figure::count(trials));
     let estimate = Estimate { value, low: value, high: value, samples: trials as f64, method };
     let mut notes = Vec::new();
-    if events == 0 && trials > 0 {
+    if events == 0 && trials > 0 && check.bound.admits(0.0) {
         notes.push(format!(
             "none in {}: at {} % confidence at most one in {} of them",
             figure::count(trials),
@@ -384,18 +405,18 @@ fn same_as_slices(merged: u64, series: &Series) -> Result<(), String> {
     }
 }
 
-/// A number that the run recorded, with bounds where it recorded those: `name.low` and `name.high`.
+/// A number that the run recorded, with bounds where it recorded those: `name.low` and `name.high`. With the low one
+/// alone there is no knowing how large it would have become.
 fn fact(name: &str, measurement: &Measurement) -> Result<Measured, String> {
     let read = |name: &str| measurement.facts.get(name).copied();
     let value = read(name).ok_or_else(|| format!("`{name}` was not recorded"))?;
     if !value.is_finite() {
         return Err(format!("`{name}` is {value}: no number"));
     }
-    let bounds = read(&format!("{name}.low")).zip(read(&format!("{name}.high")));
-    let (low, high) = bounds.unwrap_or((value, value));
-    let method = match bounds {
-        Some(_) => "recorded with its own bounds",
-        None => "a single value without an interval",
+    let (low, high, method) = match (read(&format!("{name}.low")), read(&format!("{name}.high"))) {
+        (Some(low), Some(high)) => (low, high, "recorded with its own bounds"),
+        (Some(low), None) => (low, f64::INFINITY, "at least that: its end was not seen"),
+        _ => (value, value, "a single value without an interval"),
     };
     let estimate = Estimate { value, low, high, samples: 1.0, method: method.to_owned() };
     Ok(Measured { estimate, needed: None, doubts: Vec::new(), notes: Vec::new() })

@@ -127,7 +127,9 @@ fn measured(verdict: &CheckVerdict, measurement: Option<&Measurement>) -> String
         Metric::Service { quantile, .. } => {
             format!("{} of requests were served within {value}", percent(*quantile))
         }
-        Metric::Fact { name } => words::fact(name, &value),
+        Metric::Fact { name } => {
+            words::fact(name, &value, verdict.interval.is_none_or(|interval| interval.high.is_finite()))
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Validity: every reason why a measurement cannot answer a check.
 
-use proofload_scenarios::claim::Agreement;
+use proofload_scenarios::claim::{Agreement, Counted};
 use proofload_scenarios::{Check, Metric};
 
 use crate::figure;
@@ -116,14 +116,14 @@ fn needed(check: &Check) -> Vec<String> {
 /// What the counters rest on, a line for each standing, and what they were checked against.
 pub(super) fn rests_on(check: &Check, measurement: &Measurement) -> Vec<String> {
     let mut lines = by_standing(&counters(&check.metric), measurement);
-    for Agreement { counters: (one, other), within } in &check.agree {
-        let line = match [one, other].into_iter().find(|name| !is_witnessed(name, measurement)) {
-            Some(unseen) => {
-                format!("{one} was not checked against {other}: no witness `{}` in this run", witness(unseen))
+    for Agreement { counters: (one, other), within, .. } in &check.agree {
+        let line = match unseen(one, measurement).or_else(|| unseen(other, measurement)) {
+            Some(witness) => {
+                format!("{one} was not checked against {other}: no witness `{witness}` in this run")
             }
             None => format!(
                 "{one} was checked against {other}: {}, {} % allowed",
-                standing(other, measurement),
+                standing(&other.names()[0], measurement),
                 within * 100.0
             ),
         };
@@ -202,8 +202,10 @@ fn witness(name: &str) -> &str {
     name.split('.').next().unwrap_or(name)
 }
 
-fn is_witnessed(name: &str, measurement: &Measurement) -> bool {
-    measurement.witnesses.contains_key(witness(name))
+/// A witness of the counted that was no part of the run.
+fn unseen<'a>(counted: &'a Counted, measurement: &Measurement) -> Option<&'a str> {
+    let mut witnesses = counted.names().iter().map(|name| witness(name));
+    witnesses.find(|witness| !measurement.witnesses.contains_key(*witness))
 }
 
 fn against_latency(check: &Check, measurement: &Measurement) -> Vec<String> {
@@ -286,11 +288,11 @@ fn against_creates(check: &Check, measurement: &Measurement) -> Option<String> {
 /// [`rests_on`] says so.
 fn disagreement(pair: &Agreement, measurement: &Measurement, series: &[&Series]) -> Vec<String> {
     let (one, other) = &pair.counters;
-    if !is_witnessed(one, measurement) || !is_witnessed(other, measurement) {
+    if unseen(one, measurement).or_else(|| unseen(other, measurement)).is_some() {
         return Vec::new();
     }
-    let missing: Vec<String> =
-        [one, other].into_iter().filter_map(|name| absent(name, measurement, series)).collect();
+    let names = one.names().iter().chain(other.names());
+    let missing: Vec<String> = names.filter_map(|name| absent(name, measurement, series)).collect();
     if !missing.is_empty() {
         return missing;
     }
@@ -299,9 +301,10 @@ fn disagreement(pair: &Agreement, measurement: &Measurement, series: &[&Series])
 
 fn apart(pair: &Agreement, series: &Series) -> Option<String> {
     let (one, other) = &pair.counters;
-    let (left, right) = (total(one, &[series]), total(other, &[series]));
+    let counted = |it: &Counted| series.slices.iter().map(|slice| slice.sum(it.names())).sum::<u64>();
+    let (left, right) = (counted(one), counted(other));
     let apart = left.abs_diff(right) as f64 / left.max(right).max(1) as f64;
-    (apart > pair.within).then(|| {
+    (apart > pair.within && left.abs_diff(right) > pair.slack).then(|| {
         format!(
             "the witnesses disagree on variant `{}`: {one} says {}, {other} says {}; {:.1} % apart, {} % allowed",
             series.variant,

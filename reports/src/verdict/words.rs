@@ -3,7 +3,7 @@
 /// What a sum of counters counts, in a word: `database statements`. Their names where there is none.
 /// Several are joined by `and`, or by `or` after `no`.
 pub(super) fn noun(names: &[String], joint: &str) -> String {
-    const NOUNS: [(&str, &str); 17] = [
+    const NOUNS: [(&str, &str); 20] = [
         ("uniqueness", "uniqueness queries"),
         ("statement", "database statements"),
         ("create_retries", "retries"),
@@ -21,6 +21,9 @@ pub(super) fn noun(names: &[String], joint: &str) -> String {
         ("lookups_store", "database reads"),
         ("client.created", "durable creates"),
         ("client.ok", "right answers"),
+        ("allocations", "leased blocks"),
+        ("strangers", "links that nobody asked for"),
+        ("postgres.selects", "reads of the database"),
     ];
     match is_cpu(names) {
         true => format!("CPU time of {}", processes(names)),
@@ -46,7 +49,8 @@ pub(super) fn whole(names: &[String]) -> String {
 
 /// What a denominator counts, one of them: `create`.
 pub(super) fn unit_of(names: &[String]) -> String {
-    const NOUNS: [(&str, &str); 7] = [
+    const NOUNS: [(&str, &str); 8] = [
+        ("first_visits", "link that was visited anew"),
         ("create", "create"),
         ("redirect", "redirect"),
         ("visit", "redirect"),
@@ -62,7 +66,7 @@ pub(super) fn unit_of(names: &[String]) -> String {
 }
 
 /// What a fact says, with its value: `The hit rate was back after 1.2 s`.
-pub(super) fn fact(name: &str, value: &str) -> String {
+pub(super) fn fact(name: &str, value: &str, end_was_seen: bool) -> String {
     const SAID: [(&str, &str); 7] = [
         ("codes-per-stack", "There are {} codes per stack"),
         ("codes-in-all", "There are {} codes in all"),
@@ -73,6 +77,12 @@ pub(super) fn fact(name: &str, value: &str) -> String {
         ("recovery-s", "The hit rate was back after {}"),
     ];
     let value = value.replace(" ×", " times");
+    if !end_was_seen {
+        return match name {
+            "recovery-s" => format!("The hit rate was not back after {value}"),
+            _ => format!("`{name}` came to {value} at least"),
+        };
+    }
     match SAID.iter().find(|(of, _)| *of == name) {
         Some((_, said)) => said.replace("{}", if value == "0" { "no" } else { &value }),
         None => format!("`{name}` came to {value}"),

@@ -290,9 +290,12 @@ pub fn verdicts() -> Vec<ClaimVerdict> {
         per: vec!["server.lookups_*".into()],
         of_ceiling: false,
         variant: None,
+        part: Default::default(),
     };
     let of_ceiling = match hits.clone() {
-        Metric::Ratio { sum, per, variant, .. } => Metric::Ratio { sum, per, of_ceiling: true, variant },
+        Metric::Ratio { sum, per, variant, part, .. } => {
+            Metric::Ratio { sum, per, of_ceiling: true, variant, part }
+        }
         other => other,
     };
     let fewer = Metric::Versus {

@@ -42,7 +42,7 @@ fn coming_to(check: &Check, value: f64) -> Measurement {
     let mut made = measurement(Vec::new());
     made.scenario.name = check.scenario.clone();
     match &check.metric {
-        Metric::Ratio { sum, per, of_ceiling, variant } => {
+        Metric::Ratio { sum, per, of_ceiling, variant, .. } => {
             made.ceiling = of_ceiling.then_some(CEILING);
             let share = if *of_ceiling { value * CEILING } else { value };
             made.series = vec![slices(variant.as_deref().unwrap_or("only"), sum, per, share)];
@@ -50,7 +50,7 @@ fn coming_to(check: &Check, value: f64) -> Measurement {
         Metric::Versus { sum, per, compare } => {
             made.series = vec![slices(&compare.of, sum, per, value), slices(&compare.over, sum, per, 1.0)];
         }
-        Metric::Count { sum, variant } => {
+        Metric::Count { sum, variant, .. } => {
             let mut series = slices(variant.as_deref().unwrap_or("only"), sum, &[], 0.0);
             // Codes are counted by creates.
             for slice in &mut series.slices {

@@ -25,6 +25,7 @@ pub fn hit_rate(of_ceiling: bool) -> Metric {
         per: vec!["server.lookups_*".to_owned()],
         of_ceiling,
         variant: None,
+        part: Default::default(),
     }
 }
 
@@ -34,6 +35,7 @@ pub fn statements_per_create(variant: &str) -> Metric {
         per: vec!["client.created".to_owned()],
         of_ceiling: false,
         variant: Some(variant.to_owned()),
+        part: Default::default(),
     }
 }
 
@@ -46,7 +48,7 @@ pub fn reduction() -> Metric {
 }
 
 pub fn counted(name: &str) -> Metric {
-    Metric::Count { sum: vec![name.to_owned()], variant: None }
+    Metric::Count { sum: vec![name.to_owned()], variant: None, part: Default::default() }
 }
 
 pub fn response(quantile: f64) -> Metric {

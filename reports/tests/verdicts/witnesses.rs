@@ -12,8 +12,9 @@ use crate::made::*;
 fn a_server_that_under_reports_is_caught() {
     let mut witnessed = check(reduction(), Bound::AtLeast(20.0));
     witnessed.agree = vec![Agreement {
-        counters: ("server.statements_*".to_owned(), "postgres.statements".to_owned()),
+        counters: ("server.statements_*".into(), "postgres.statements".into()),
         within: 0.01,
+        slack: 0,
     }];
     let honest = vec![creates("before", |_| 1_000), creates("after", |_| 25)];
     let found = judged(witnessed.clone(), measurement(honest.clone()));
@@ -88,7 +89,7 @@ fn one_duplicate_fails_a_count_and_none_says_how_little_it_proves() {
     assert_verdict(&with(Some(Ledger { duplicates: 1, ..ledger.clone() })), Verdict::Fails, "misses ≤ 0");
     // As the catalogue asks it: retries and violations beside the duplicates, by creates and not by all requests.
     let sum = ["server.unique_violations", "server.create_retries", "ledger.duplicates"].map(str::to_owned);
-    let metric = Metric::Count { sum: sum.into(), variant: None };
+    let metric = Metric::Count { sum: sum.into(), variant: None, part: Default::default() };
     let mut made = creates("after", |_| 25);
     for slice in &mut made.slices {
         slice.counters.extend([
