@@ -1,9 +1,10 @@
 //! The HTTP side: connections, routes, pages.
 
 mod body;
-mod connection;
+pub(crate) mod connection;
 mod links;
 mod pages;
+mod parting;
 mod problem;
 mod rate;
 mod routes;

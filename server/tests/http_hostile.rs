@@ -70,22 +70,56 @@ fn the_host_header_decides_nothing() {
     assert!(link["short_url"].as_str().unwrap().starts_with("https://sho.rt/s/"), "{link}");
 }
 
+/// Sends one head, and expects to be told what is wrong with it, and nothing after that.
+fn refused(app: &App, head: &str, status: u16) {
+    let mut client = app.connect();
+    client.send(head);
+    let reply = client.reply().unwrap_or_else(|| panic!("no answer, where {status} was due"));
+    assert_eq!(reply.is_problem(status).header("connection"), Some("close"));
+    assert!(client.reply().is_none(), "the connection is of no more use");
+}
+
 #[test]
 fn heads_that_never_end_or_are_no_http() {
     let app = App::start(&["--head-timeout-ms", "100", "--max-headers", "20"]);
-    let mut slow = app.connect();
-    slow.send("GET /health HTTP/1.1\r\nHos");
-    assert!(slow.reply().is_none(), "a slow head ends the connection");
-    let mut many = app.connect();
-    many.send(&format!("GET /health HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(30)));
-    assert!(many.reply().is_none_or(|reply| reply.status == 431));
-    let mut large = app.connect();
-    large.send(&format!("GET /health HTTP/1.1\r\na: {}\r\n\r\n", "b".repeat(40_000)));
-    assert!(large.reply().is_none_or(|reply| reply.status == 431));
-    let mut noise = app.connect();
-    noise.send("\x16\x03\x01 this is no HTTP\r\n\r\n");
-    assert!(noise.reply().is_none_or(|reply| reply.status == 400));
+    refused(&app, "GET /health HTTP/1.1\r\nHos", 408);
+    refused(&app, &format!("GET /health HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(30)), 431);
+    refused(&app, &format!("GET /health HTTP/1.1\r\na: {}\r\n\r\n", "b".repeat(40_000)), 431);
+    refused(&app, &format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "u".repeat(70_000)), 414);
+    refused(&app, "\x16\x03\x01 this is no HTTP\r\n\r\n", 400);
+    refused(&app, "GET /health HTTP/9.9\r\nHost: a\r\n\r\n", 400);
     assert_eq!(app.get("/health").status, 200);
+}
+
+#[test]
+fn heads_that_contradict_themselves() {
+    let app = App::start(&[]);
+    refused(&app, "POST /api/links HTTP/1.1\r\nHost: a\r\nContent-Length: abc\r\n\r\n", 400);
+    refused(
+        &app,
+        "POST /api/links HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}",
+        400,
+    );
+    refused(&app, "GET /health HTTP/1.1\r\n\r\n", 400);
+    refused(&app, "GET /health HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400);
+    let mut old = app.connect();
+    old.send("GET /health HTTP/1.0\r\n\r\n");
+    assert_eq!(old.reply().unwrap().status, 200, "HTTP/1.0 knows no Host");
+}
+
+#[test]
+fn what_came_before_a_bad_head_is_answered() {
+    let app = App::start(&[]);
+    let code = app.create("https://example.com/");
+    for good in ["/health", &format!("/{code}")] {
+        for bad in ["no HTTP\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: abc\r\n\r\n"] {
+            let mut client = app.connect();
+            client.send(&format!("GET {good} HTTP/1.1\r\nHost: a\r\n\r\n{bad}"));
+            assert!(client.reply().is_some_and(|reply| reply.status < 400), "{good} then {bad}");
+            client.reply().unwrap().is_problem(400);
+            assert!(client.reply().is_none());
+        }
+    }
 }
 
 #[test]
@@ -108,14 +142,16 @@ fn heads_and_bodies_that_trickle() {
     head.send("GET /health HTTP/1.1\r\na: ");
     let mut body = app.connect();
     body.send("POST /api/links HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
-    let (mut head_ended, mut body_ended) = (false, false);
     // Each byte comes in good time; it is the whole that takes too long.
-    while !(head_ended && body_ended) {
+    for _ in 0..20 {
         std::thread::sleep(std::time::Duration::from_millis(10));
-        head_ended |= !head.try_send("b");
-        body_ended |= !body.try_send(" ");
+        head.send("b");
+        body.send(" ");
     }
-    assert!(head.reply().is_none());
+    for mut client in [head, body] {
+        client.reply().unwrap().is_problem(408);
+        assert!(client.reply().is_none());
+    }
 }
 
 #[test]
@@ -135,7 +171,7 @@ fn there_is_room_for_so_many_and_no_more() {
     assert_eq!(first.ask("GET", "/health", &[], "").status, 200);
     assert_eq!(second.ask("GET", "/health", &[], "").status, 200);
     let refused = app.connect().reply();
-    assert!(refused.is_none_or(|reply| reply.status == 503));
+    refused.expect("an answer").is_problem(503);
     assert_eq!(first.ask("GET", "/health", &[], "").status, 200);
     drop(second);
     loop {

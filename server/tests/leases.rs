@@ -202,6 +202,22 @@ async fn keygen_refuses_what_is_no_request_for_a_lease() {
 }
 
 #[tokio::test]
+async fn keygen_says_what_it_cannot_read() {
+    let (url, _directory) = sqlite_url().await;
+    let keygen = Keygen::start(&url, None, "127.0.0.1:0").await;
+    let many = format!("GET /health HTTP/1.1\r\nhost: a\r\n{}\r\n", "a: b\r\n".repeat(120));
+    for (request, expected) in [("no HTTP\r\n\r\n", 400), (many.as_str(), 431)] {
+        let mut stream = TcpStream::connect(&keygen.address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {expected} ")), "{answer}");
+        assert!(answer.contains("\r\ncontent-type: application/problem+json\r\n"), "{answer}");
+    }
+    keygen.stop().await;
+}
+
+#[tokio::test]
 async fn leases_fall_back_and_return() {
     let (url, _directory) = sqlite_url().await;
     let store = connect(&url).await;

@@ -1,7 +1,9 @@
 //! One client's connection, kept an eye on.
 
 use hyper::server::conn::http1;
+use hyper::service::Service;
 use hyper_util::rt::TokioIo;
+use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
@@ -10,7 +12,8 @@ use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::routes::Client;
+use super::parting::{self, Parting};
+use super::{Request, Response};
 
 /// What is known of a connection without touching it. A sweep over all of a thread's watches, a few times a second,
 /// does what a timer in each connection would do, at no cost to a request but a few plain stores.
@@ -24,6 +27,8 @@ pub struct Watch {
     /// An answer is under way.
     busy: AtomicBool,
     ended: AtomicBool,
+    /// It is the head that took too long, which the client is told.
+    slow: AtomicBool,
     closing: AtomicBool,
     /// Of the connection's task, which never changes.
     waker: OnceLock<Waker>,
@@ -45,6 +50,7 @@ impl Watch {
             head_since: AtomicU32::new(0),
             busy: AtomicBool::new(false),
             ended: AtomicBool::new(false),
+            slow: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             waker: OnceLock::new(),
         })
@@ -72,7 +78,11 @@ impl Watch {
         let head_since = self.head_since.load(Relaxed);
         let slow = head_since != 0 && now.wrapping_sub(head_since) > ages.head;
         let silent = now.wrapping_sub(self.active.load(Relaxed)) > ages.idle;
-        if slow || silent {
+        // A client that broke off in the middle of a head waits for an answer, one that asked nothing does not.
+        if slow || (silent && head_since != 0 && !self.slow.load(Relaxed)) {
+            self.slow.store(true, Relaxed);
+            self.wake();
+        } else if silent {
             self.end();
         }
     }
@@ -87,6 +97,11 @@ impl Watch {
     pub fn close(&self) {
         self.closing.store(true, Relaxed);
         self.wake();
+    }
+
+    /// Whether a head is still not whole after all its time.
+    fn is_slow(&self) -> bool {
+        self.slow.load(Relaxed) && self.head_since.load(Relaxed) != 0 && !self.busy.load(Relaxed)
     }
 
     fn wake(&self) {
@@ -104,21 +119,77 @@ impl Watch {
     }
 }
 
-/// A connection that ends when its watch says so.
-pub struct Connection {
-    http: http1::Connection<TokioIo<Watched>, Client>,
+/// A connection that ends when its watch says so. Who sends what cannot be read is told so, as `application/problem+json`.
+pub struct Connection<S: Service<Request, Response = Response, Error = Infallible>> {
+    stage: Stage<S>,
     watch: Arc<Watch>,
     told_to_close: bool,
 }
 
-impl Connection {
-    pub fn new(http: &http1::Builder, stream: TcpStream, client: Client, watch: Arc<Watch>) -> Self {
-        let watched = Watched { stream, watch: watch.clone() };
-        Self { http: http.serve_connection(TokioIo::new(watched), client), watch, told_to_close: false }
+enum Stage<S: Service<Request, Response = Response, Error = Infallible>> {
+    /// Boxed, being ten times the size of the others.
+    Serving(Box<http1::Connection<TokioIo<Watched>, S>>),
+    Parting(Parting),
+    Over,
+}
+
+impl<S> Connection<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible> + Unpin,
+    S::Future: Unpin,
+{
+    pub fn new(http: &http1::Builder, stream: TcpStream, service: S, watch: Arc<Watch>) -> Self {
+        let watched = Watched { stream, watch: watch.clone(), has_muted: false, is_full: false };
+        let http = http.serve_connection(TokioIo::new(watched), service);
+        Self { stage: Stage::Serving(Box::new(http)), watch, told_to_close: false }
+    }
+
+    fn poll_serving(&mut self, context: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+        let Stage::Serving(http) = &mut self.stage else { return Poll::Ready(Ok(())) };
+        if self.watch.closing.load(Relaxed) && !self.told_to_close {
+            self.told_to_close = true;
+            // First take in what already came: a request that reached us is answered.
+            if let ended @ Poll::Ready(_) = http.poll_without_shutdown(context) {
+                return ended;
+            }
+            Pin::new(&mut **http).graceful_shutdown();
+        }
+        http.poll_without_shutdown(context)
+    }
+
+    /// After the last answer, which may still wait for a client that reads slowly.
+    fn poll_closing(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Stage::Serving(http) = &mut self.stage else { return Poll::Ready(()) };
+        Pin::new(&mut **http).poll(context).map(drop)
+    }
+
+    /// Leaves HTTP behind; there may be something left to say.
+    fn part(&mut self, why: Option<hyper::Error>) {
+        let Stage::Serving(http) = std::mem::replace(&mut self.stage, Stage::Over) else { return };
+        let parts = http.into_parts();
+        let watched = parts.io.into_inner();
+        if watched.is_full {
+            // In the middle of an answer there is nothing to be said.
+            return;
+        }
+        let problem = match &why {
+            Some(error) => parting::problem_of(error, &parts.read_buf),
+            None => Some(parting::too_slow()),
+        };
+        // hyper answers by itself what it cannot parse; where that went out behind another answer it has to do.
+        let is_answered =
+            why.is_some_and(|error| error.is_parse() && !error.is_parse_version_h2()) && !watched.has_muted;
+        if let Some(problem) = problem.filter(|_| !is_answered) {
+            self.stage = Stage::Parting(Parting::new(watched.stream, &problem));
+        }
     }
 }
 
-impl Future for Connection {
+impl<S> Future for Connection<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible> + Unpin,
+    S::Future: Unpin,
+{
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
@@ -127,16 +198,18 @@ impl Future for Connection {
         if connection.watch.ended.load(Relaxed) {
             return Poll::Ready(());
         }
-        if connection.watch.closing.load(Relaxed) && !connection.told_to_close {
-            connection.told_to_close = true;
-            // First take in what already came: a request that reached us is answered.
-            if Pin::new(&mut connection.http).poll(context).is_ready() {
-                return Poll::Ready(());
+        if let Stage::Serving(_) = connection.stage {
+            match connection.poll_serving(context) {
+                Poll::Ready(Ok(())) => return connection.poll_closing(context),
+                Poll::Ready(Err(error)) => connection.part(Some(error)),
+                Poll::Pending if connection.watch.is_slow() => connection.part(None),
+                Poll::Pending => return Poll::Pending,
             }
-            Pin::new(&mut connection.http).graceful_shutdown();
         }
-        // How a client went away is its own affair.
-        Pin::new(&mut connection.http).poll(context).map(drop)
+        match &mut connection.stage {
+            Stage::Parting(parting) => Pin::new(parting).poll(context),
+            Stage::Serving(_) | Stage::Over => Poll::Ready(()),
+        }
     }
 }
 
@@ -144,6 +217,10 @@ impl Future for Connection {
 struct Watched {
     stream: TcpStream,
     watch: Arc<Watch>,
+    /// hyper's own answer to what it could not read was kept back.
+    has_muted: bool,
+    /// The client does not take what is sent.
+    is_full: bool,
 }
 
 impl AsyncRead for Watched {
@@ -167,7 +244,13 @@ impl AsyncWrite for Watched {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        if parting::is_hypers_own(bytes) {
+            self.has_muted = true;
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        let sent = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.is_full = sent.is_pending();
+        sent
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -187,6 +270,12 @@ impl AsyncWrite for Watched {
         context: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, buffers)
+        if buffers.first().is_some_and(|first| parting::is_hypers_own(first)) {
+            self.has_muted = true;
+            return Poll::Ready(Ok(buffers.iter().map(|buffer| buffer.len()).sum()));
+        }
+        let sent = Pin::new(&mut self.stream).poll_write_vectored(context, buffers);
+        self.is_full = sent.is_pending();
+        sent
     }
 }

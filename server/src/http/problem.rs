@@ -81,6 +81,18 @@ impl Problem {
         Said { r#type: "about:blank", title, status: self.status.as_u16(), detail: &self.detail }
     }
 
+    /// A whole answer in bytes, for a connection that carries no other after it.
+    pub fn last_words(&self) -> Vec<u8> {
+        let said = self.said();
+        let body = serde_json::to_string(&said).expect("a problem is plain text and numbers");
+        let (status, title, length) = (said.status, said.title, body.len());
+        format!(
+            "HTTP/1.1 {status} {title}\r\ncontent-type: application/problem+json\r\ncontent-length: {length}\r\n\
+             connection: close\r\n\r\n{body}"
+        )
+        .into_bytes()
+    }
+
     pub fn response(&self) -> Response {
         let body = serde_json::to_vec(&self.said()).expect("a problem is plain text and numbers");
         let mut response = Response::new(body.into());

@@ -1,8 +1,8 @@
 //! Which request is answered by what.
 
-use hyper::header::{CACHE_CONTROL, CONNECTION, HeaderMap, HeaderValue, LOCATION};
+use hyper::header::{CACHE_CONTROL, CONNECTION, HOST, HeaderMap, HeaderValue, LOCATION};
 use hyper::service::Service;
-use hyper::{Method, StatusCode};
+use hyper::{Method, StatusCode, Version};
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -38,7 +38,7 @@ impl Service<Request> for Client {
     #[inline]
     fn call(&self, mut request: Request) -> Answer {
         self.watch.asked();
-        match self.redirect_from_cache(&mut request) {
+        match self.answer_at_once(&mut request) {
             Some(response) => Answer::Now(Some(response)),
             None => Answer::Later(Box::pin(self.clone().answer(request))),
         }
@@ -58,9 +58,15 @@ impl Future for Answer {
 }
 
 impl Client {
-    /// The way nearly all requests go. No page of ours can be in the cache, since their names are no codes.
+    /// A redirect from the cache: the way nearly all requests go. No page of ours can be in the cache, since their names
+    /// are no codes.
     #[inline]
-    fn redirect_from_cache(&self, request: &mut Request) -> Option<Response> {
+    fn answer_at_once(&self, request: &mut Request) -> Option<Response> {
+        if !names_its_host(request) {
+            return Some(
+                self.finish(Problem::bad_request("HTTP/1.1 asks for one Host header").closing().response()),
+            );
+        }
         let is_get = request.method() == Method::GET;
         if !is_get && request.method() != Method::HEAD {
             return None;
@@ -146,6 +152,16 @@ impl Client {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
+    }
+}
+
+/// RFC 9112, 3.2: one `Host`, no more. What it says decides nothing here.
+#[inline]
+fn names_its_host(request: &Request) -> bool {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    match hosts.next() {
+        Some(_) => hosts.next().is_none(),
+        None => request.version() != Version::HTTP_11,
     }
 }
 

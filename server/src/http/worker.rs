@@ -144,8 +144,9 @@ impl Roster {
 
 fn http_of(limits: &Limits) -> http1::Builder {
     let mut http = http1::Builder::new();
-    // The sweep does what hyper's timer would, for less: that one is set and cancelled with every request.
-    http.header_read_timeout(None).pipeline_flush(true).max_buf_size(limits.head);
+    // The sweep does what hyper's timer would, for less: that one is set and cancelled with every request. No
+    // `pipeline_flush`: it keeps answers back while there is unread input, and loses them if that cannot be read.
+    http.header_read_timeout(None).max_buf_size(limits.head);
     // hyper keeps its own number of headers on the stack, and any other on the heap.
     if limits.headers != HYPERS_OWN_MOST_HEADERS {
         http.max_headers(limits.headers);

@@ -1,5 +1,6 @@
 //! `proofload keygen`: its settings, its connections, its end.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -8,13 +9,14 @@ use std::time::Duration;
 use anyhow::Context;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::Allocator;
 use super::routes::Routes;
+use crate::http::connection::{Connection, Watch};
 use crate::store::{Store, StoreOptions};
 
 /// A client may take this long to send its headers.
@@ -93,20 +95,16 @@ pub async fn run_keygen(
 async fn serve_one(stream: TcpStream, routes: Arc<Routes>, mut stopping: watch::Receiver<()>) {
     let service = service_fn(move |request| {
         let routes = routes.clone();
-        async move { Ok::<_, std::convert::Infallible>(routes.answer(request).await) }
+        Box::pin(async move { Ok::<_, Infallible>(routes.answer(request).await) })
     });
-    let mut connection = pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
-            .serve_connection(TokioIo::new(stream), service)
-    );
-    let stopped = tokio::select! {
-        _ = connection.as_mut() => false,
-        _ = stopping.changed() => true,
-    };
-    if stopped {
-        connection.as_mut().graceful_shutdown();
-        let _ = connection.await;
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    // hyper's timer does here what sweeps do for the app, so this watch's clock stands still.
+    let watch = Watch::new(Arc::default());
+    let mut connection = pin!(Connection::new(&http, stream, service, watch.clone()));
+    tokio::select! {
+        () = &mut connection => return,
+        _ = stopping.changed() => watch.close(),
     }
+    connection.await;
 }
