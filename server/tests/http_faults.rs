@@ -13,7 +13,7 @@ use process::Process;
 use proofload_server::codes::{Codec, PUBLIC_DEFAULT_KEY};
 use proofload_server::store::Store;
 use sqlx::{ConnectOptions, Connection, Executor, sqlite::SqliteConnectOptions};
-use support::{Postgres, connect};
+use support::{Postgres, connect, raise_file_limit};
 use tempfile::TempDir;
 
 #[test]
@@ -313,14 +313,4 @@ fn ten_thousand_idle_connections_cost_little_and_harm_nobody() {
     }
     assert_eq!(create(&mut client, "https://example.com/").unwrap().status, 201);
     assert_eq!(idle[0].ask("GET", &path, &[], "").status, 302, "an idle one may still ask");
-}
-
-/// Our end of each connection takes a file descriptor too.
-fn raise_file_limit() {
-    unsafe {
-        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-        assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit), 0);
-        limit.rlim_cur = limit.rlim_max;
-        assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &limit), 0);
-    }
 }

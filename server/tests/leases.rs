@@ -8,7 +8,7 @@ use proofload_server::codes::CODES_PER_SLOT;
 use proofload_server::keygen::{Allocator, KeygenArgs, Lease, LeaseSource, Leases, Stack, run_keygen};
 use proofload_server::store::Store;
 use serde_json::Value;
-use support::{Postgres, Redis, connect, sqlite};
+use support::{Postgres, Redis, connect, raise_file_limit, sqlite};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -122,8 +122,12 @@ impl Keygen {
             redis_url,
         };
         let (stop, stopped) = oneshot::channel();
-        let task =
-            tokio::spawn(async move { run_keygen(&args, listener, async { drop(stopped.await) }).await });
+        let (ready, is_ready) = oneshot::channel();
+        let task = tokio::spawn(async move {
+            let stopped = async { drop(stopped.await) };
+            run_keygen(&args, listener, stopped, |address| ready.send(address).unwrap()).await
+        });
+        assert_eq!(is_ready.await.expect("it starts").to_string(), address);
         Keygen { address, stop, task }
     }
 
@@ -215,6 +219,37 @@ async fn keygen_says_what_it_cannot_read() {
         assert!(answer.contains("\r\ncontent-type: application/problem+json\r\n"), "{answer}");
     }
     keygen.stop().await;
+}
+
+#[tokio::test]
+async fn keygen_says_that_it_listens_once_it_has_its_database_and_not_before() {
+    let args = KeygenArgs {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        database_url: format!("postgres://postgres@127.0.0.1:{}/links", support::free_port()),
+        redis_url: None,
+    };
+    let listener = TcpListener::bind(args.listen).await.unwrap();
+    let ready = |_| panic!("it has no database");
+    let ended = run_keygen(&args, listener, std::future::pending(), ready).await;
+    assert!(ended.unwrap_err().to_string().contains("keygen's database"));
+}
+
+#[tokio::test]
+async fn keygen_ends_when_told_to_while_all_its_places_are_taken() {
+    raise_file_limit();
+    let (url, _directory) = sqlite_url().await;
+    let keygen = Keygen::start(&url, None, "127.0.0.1:0").await;
+    let mut crowd = vec![];
+    for _ in 0..1_100 {
+        crowd.push(TcpStream::connect(&keygen.address).await.unwrap());
+    }
+    // Whoever is served can ask; the last ones wait for a place.
+    let waits = crowd.last_mut().unwrap();
+    waits.write_all(b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    let answer = tokio::time::timeout(std::time::Duration::from_millis(300), waits.read_u8()).await;
+    assert!(answer.is_err(), "there is no place left");
+    let stopped = tokio::time::timeout(std::time::Duration::from_secs(5), keygen.stop()).await;
+    assert!(stopped.is_ok(), "it is heard at once, long before anybody's time is over");
 }
 
 #[tokio::test]

@@ -50,30 +50,38 @@ pub fn serve(args: &KeygenArgs) -> anyhow::Result<()> {
         let listener = TcpListener::bind(args.listen).await.with_context(|| {
             format!("--listen {}: the address cannot be used; is the port in use?", args.listen)
         })?;
-        println!("listening on http://{}", listener.local_addr()?);
-        run_keygen(args, listener, crate::serve::ended_by_signal()).await
+        let ready = |address| println!("listening on http://{address}");
+        run_keygen(args, listener, crate::serve::ended_by_signal(), ready).await
     })
 }
 
-/// Runs the keygen service until `shutdown` resolves, then finishes the answers under way.
+/// Runs the keygen service until `shutdown` resolves, then finishes the answers under way. `ready` is called once it has
+/// its database and answers.
 pub async fn run_keygen(
     args: &KeygenArgs,
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
+    ready: impl FnOnce(SocketAddr),
 ) -> anyhow::Result<()> {
-    let store =
-        Store::connect(&args.database_url, &StoreOptions::default()).await.context("keygen's database")?;
+    let mut shutdown = pin!(shutdown);
+    let options = StoreOptions::default();
+    let store = tokio::select! {
+        store = Store::connect(&args.database_url, &options) => store.context("keygen's database")?,
+        () = &mut shutdown => return Ok(()),
+    };
     let routes = Arc::new(Routes::new(Allocator::new(store, args.redis_url.as_deref())?));
     let (stop, stopping) = watch::channel(());
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let mut connections = JoinSet::new();
-    let mut shutdown = pin!(shutdown);
+    ready(listener.local_addr()?);
     loop {
-        let place = places.clone().acquire_owned().await?;
-        let accepted = tokio::select! {
+        // To be told to stop must be heard while all places are taken, too.
+        let taken_in = async { (places.clone().acquire_owned().await, listener.accept().await) };
+        let (place, accepted) = tokio::select! {
             () = &mut shutdown => break,
-            accepted = listener.accept() => accepted,
+            taken_in = taken_in => taken_in,
         };
+        let place = place?;
         while connections.try_join_next().is_some() {}
         // A connection that fails as it is accepted is its client's loss; running out of files passes.
         let Ok((stream, _)) = accepted else {

@@ -168,6 +168,16 @@ pub async fn connect(url: &str) -> Store {
     Store::connect(url, &StoreOptions::default()).await.expect("a store")
 }
 
+/// Our end of each connection takes a file descriptor too.
+pub fn raise_file_limit() {
+    unsafe {
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit), 0);
+        limit.rlim_cur = limit.rlim_max;
+        assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &limit), 0);
+    }
+}
+
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address").port()
