@@ -16,8 +16,6 @@ use crate::keygen::{Lease, LeaseSource, Leases, MOST_IDS};
 const SHORT: Duration = Duration::from_secs(10);
 /// A block that lasts more than this is followed by one half its size.
 const LONG: Duration = Duration::from_secs(120);
-/// How long a create waits for a block, when both are used up and no lease can be had.
-const PATIENCE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the blocks did so far.
@@ -107,14 +105,25 @@ impl Blocks {
         }))
     }
 
-    /// Appends `count` ids to `ids`, waiting for a block if it must.
-    pub async fn take(&self, count: usize, ids: &mut Vec<u64>) -> Result<(), NoIds> {
-        let mut left = count - self.take_ready(count, ids);
-        if left == 0 {
-            return Ok(());
-        }
-        self.0.counters.waits.fetch_add(1, Relaxed);
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+    /// Appends `count` ids to `ids`, one for each create; they wait for a block if they must, until `deadline`.
+    pub async fn take(
+        &self,
+        count: usize,
+        ids: &mut Vec<u64>,
+        deadline: tokio::time::Instant,
+    ) -> Result<(), NoIds> {
+        let left = count - self.take_ready(count, ids);
+        self.0.counters.waits.fetch_add(u64::from(left > 0), Relaxed);
+        self.take_ahead(left, ids, deadline).await
+    }
+
+    /// As [`Blocks::take`], while no create needs them yet.
+    pub async fn take_ahead(
+        &self,
+        mut left: usize,
+        ids: &mut Vec<u64>,
+        deadline: tokio::time::Instant,
+    ) -> Result<(), NoIds> {
         loop {
             let mut arrived = std::pin::pin!(self.0.arrived.notified());
             arrived.as_mut().enable();
@@ -125,7 +134,7 @@ impl Blocks {
             self.0.wanted.notify_one();
             if tokio::time::timeout_at(deadline, arrived).await.is_err() {
                 let last_error = self.0.state.lock().last_error.clone();
-                return Err(NoIds(last_error.unwrap_or_else(|| format!("no block within {PATIENCE:?}"))));
+                return Err(NoIds(last_error.unwrap_or_else(|| "no block came in time".into())));
             }
         }
     }

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
 
 use crate::blocks::{BlockCounters, Blocks};
 use crate::codes::{Codec, CustomCodeError};
@@ -70,7 +71,12 @@ pub struct CreatorOptions {
     pub writers: usize,
     /// The least and the most ids of a block; the first has the least.
     pub block_ids: RangeInclusive<u64>,
+    /// How long a create may take, from when it is asked for.
+    pub patience: Duration,
 }
+
+/// Whoever gives a create up at its deadline says why; its client waits so much longer for that.
+const LAST_WORD: Duration = Duration::from_millis(50);
 
 impl Default for CreatorOptions {
     fn default() -> CreatorOptions {
@@ -84,6 +90,7 @@ impl Default for CreatorOptions {
             queue_rows: 20_000,
             writers: 4,
             block_ids: 10_000..=MOST_IDS,
+            patience: Duration::from_secs(10),
         }
     }
 }
@@ -151,8 +158,8 @@ pub enum CreateError {
     /// 503: no ids could be leased; nothing was stored.
     #[error("no ids can be leased: {0}")]
     NoIds(String),
-    /// 503: the database failed before it took the row.
-    #[error("the database refused: {0}")]
+    /// 503: the database could not be asked, or refused.
+    #[error("nothing was stored: {0}")]
     Store(String),
     /// 503: the database failed while it took the row; whether the link exists is unknown.
     #[error("the database failed, and the link may or may not have been stored: {0}")]
@@ -261,28 +268,44 @@ impl Creator {
     fn begin(&self, new: NewLink) -> Result<Begun, CreateError> {
         check(&new)?;
         let maker = &self.0;
+        let deadline = Instant::now() + maker.options.patience;
         if maker.takes_from_queue(&new) {
-            return maker.inserter.submit(row(new, RowId::Next)).map(Begun::Queued);
+            let answer = maker.inserter.submit(row(new, RowId::Next, deadline))?;
+            return Ok(Begun::Queued(answer, deadline));
         }
         let (answer, receiver) = oneshot::channel();
         let this = maker.clone();
-        maker.handle.spawn(async move { answer.send(this.create(new).await) });
+        maker.handle.spawn(async move { answer.send(in_time(deadline, this.create(new, deadline)).await) });
         Ok(Begun::Task(receiver))
     }
 }
 
 /// A create that is on its way.
 enum Begun {
-    Queued(oneshot::Receiver<Outcome>),
+    Queued(oneshot::Receiver<Outcome>, Instant),
     Task(oneshot::Receiver<Result<Created, CreateError>>),
 }
 
 impl Begun {
     async fn finish(self) -> Result<Created, CreateError> {
-        let gone = |_| CreateError::Indeterminate("the server is stopping".into());
         match self {
-            Begun::Task(answer) => answer.await.map_err(gone)?,
-            Begun::Queued(answer) => created(answer.await.map_err(gone)??),
+            Begun::Task(answer) => answer.await.unwrap_or_else(|_| Err(stopping())),
+            Begun::Queued(answer, deadline) => {
+                let inserted = async { answer.await.unwrap_or_else(|_| Err(stopping())) };
+                created(in_time(deadline, inserted).await?)
+            }
         }
     }
+}
+
+async fn in_time<T>(
+    deadline: Instant,
+    work: impl Future<Output = Result<T, CreateError>>,
+) -> Result<T, CreateError> {
+    let late = |_| Err(CreateError::Indeterminate("no answer in time".into()));
+    timeout_at(deadline + LAST_WORD, work).await.unwrap_or_else(late)
+}
+
+fn stopping() -> CreateError {
+    CreateError::Indeterminate("the server is stopping".into())
 }

@@ -9,11 +9,11 @@ pub use write::{Inserted, Outcome};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Instant;
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 
 use crate::codes::Codec;
 use crate::creator::CreateError;
@@ -29,6 +29,8 @@ pub struct Row {
     pub expires: Option<i64>,
     pub clicks: u64,
     pub id: RowId,
+    /// When its client is told that it took too long; it is not sent after that.
+    pub deadline: Instant,
 }
 
 /// Where a row's id comes from.

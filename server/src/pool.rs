@@ -8,12 +8,16 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::blocks::{Blocks, NoIds};
 use crate::codes::{Code, Codec};
 
 /// An id and its code.
 pub type Ready = (u64, Code);
+
+/// How long the pool waits for ids before it looks whether it is still wanted.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Keeps up to `size` codes ready on top of the blocks. When they run out, codes are made on the spot: the pool saves
 /// time where it can, and never stops a create.
@@ -48,12 +52,14 @@ impl Pool {
         Pool(shared)
     }
 
-    /// `count` ids with their codes; waits if no ids are at hand.
-    pub async fn take(&self, count: usize) -> Result<Vec<Ready>, NoIds> {
+    /// `count` ids with their codes; waits until `deadline` if no ids are at hand.
+    pub async fn take(&self, count: usize, deadline: Instant) -> Result<Vec<Ready>, NoIds> {
         let mut taken = self.take_ready(count);
         let missing = count - taken.len();
         if missing > 0 {
-            taken.extend(self.0.make(missing).await?);
+            let mut ids = Vec::with_capacity(missing);
+            self.0.blocks.take(missing, &mut ids, deadline).await?;
+            taken.extend(self.0.encode(ids));
         }
         Ok(taken)
     }
@@ -85,11 +91,10 @@ impl Pool {
 }
 
 impl Shared {
-    async fn make(&self, count: usize) -> Result<Vec<Ready>, NoIds> {
-        let (mut ids, mut codes) = (Vec::with_capacity(count), Vec::with_capacity(count));
-        self.blocks.take(count, &mut ids).await?;
+    fn encode(&self, ids: Vec<u64>) -> impl Iterator<Item = Ready> {
+        let mut codes = Vec::with_capacity(ids.len());
         self.codec.encode_all(&ids, &mut codes);
-        Ok(ids.into_iter().zip(codes).collect())
+        ids.into_iter().zip(codes)
     }
 }
 
@@ -99,9 +104,10 @@ async fn fill(shared: Weak<Shared>) {
         let Some(pool) = shared.upgrade() else { return };
         let missing = pool.size - pool.ready.lock().len();
         if missing > pool.size / 2 {
+            let mut ids = Vec::with_capacity(missing);
             // An error has been counted and paused for where the leases are made.
-            if let Ok(made) = pool.make(missing).await {
-                pool.ready.lock().extend(made);
+            if pool.blocks.take_ahead(missing, &mut ids, Instant::now() + PATIENCE).await.is_ok() {
+                pool.ready.lock().extend(pool.encode(ids));
             }
         } else {
             let _ = tokio::time::timeout(Duration::from_secs(1), pool.low.notified()).await;

@@ -27,6 +27,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use backend::Backend;
 use statement::{Row, Sink, Statement, Value};
 use statements::Statements;
+use tokio::time::Instant;
 
 /// How to reach a database and how many connections to hold.
 #[derive(Debug, Clone)]
@@ -61,7 +62,10 @@ pub enum StoreError {
     /// No connection came free in time; nothing was sent.
     #[error("all {0} database connections are busy")]
     Busy(usize),
-    /// No connection could be made; nothing was sent.
+    /// The deadline was over before anything could be sent.
+    #[error("no time was left to ask the database")]
+    Late,
+    /// No connection could be made, or not in time; nothing was sent.
     #[error("database unreachable: {0}")]
     Unreachable(String),
     /// The connection failed or the statement timed out: whether it took effect is unknown.
@@ -86,10 +90,18 @@ pub enum StoreError {
 
 pub type Result<T> = std::result::Result<T, StoreError>;
 
+impl StoreError {
+    /// Whether the statement reached the database, or may have.
+    pub fn was_sent(&self) -> bool {
+        !matches!(self, Self::Url(_) | Self::Busy(_) | Self::Late | Self::Unreachable(_))
+    }
+}
+
 /// One of two databases behind one set of verbs. Cheap to clone; all clones share connections and counts.
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
+    deadline: Option<Instant>,
 }
 
 struct Inner {
@@ -105,7 +117,13 @@ impl Store {
         let statements = Statements::default();
         migrations::migrate(&backend, &statements, options.statement_timeout, unix_now()).await?;
         let inner = Inner { backend, statements, statement_timeout: options.statement_timeout };
-        Ok(Store { inner: Arc::new(inner) })
+        Ok(Store { inner: Arc::new(inner), deadline: None })
+    }
+
+    /// The same store for one who has no time beyond `deadline`: what is asked of it ends then, if no limit of its own ends
+    /// it sooner.
+    pub fn by(&self, deadline: Instant) -> Store {
+        Store { deadline: Some(deadline), ..self.clone() }
     }
 
     /// What the database is called in `/health`: `postgresql` or `sqlite`.
@@ -185,7 +203,10 @@ impl Store {
         let outcome = self.run_once(statement, &mut watching).await;
         match outcome {
             Err(StoreError::Unavailable(_)) if statement.kind.is_repeatable() && !rows_seen => {
-                self.run_once(statement, sink).await
+                // Whatever becomes of the second, the first may have taken effect.
+                self.run_once(statement, sink)
+                    .await
+                    .map_err(|error| StoreError::Unavailable(error.to_string()))
             }
             outcome => outcome,
         }
@@ -193,8 +214,11 @@ impl Store {
 
     async fn run_once(&self, statement: &Statement<'_>, sink: Sink<'_>) -> Result<u64> {
         let Inner { backend, statements, statement_timeout } = &*self.inner;
-        let mut session = backend.session(statement.lane).await?;
-        let outcome = session.run(statement, statements, *statement_timeout, sink).await;
+        if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            return Err(StoreError::Late);
+        }
+        let mut session = backend.session(statement.lane, self.deadline).await?;
+        let outcome = session.run(statement, statements, *statement_timeout, self.deadline, sink).await;
         match outcome {
             Err(StoreError::Unavailable(_)) => backend.forget_idle(),
             _ => session.keep(),

@@ -294,7 +294,9 @@ async fn a_claimed_row_that_finds_its_id_taken_is_answered_with_what_is_there() 
     };
     store.insert(&there).await.unwrap();
     let id = RowId::Claimed(7);
-    let row = Row { url: "https://example.com/mine".into(), created: 9, expires: None, clicks: 0, id };
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    let row =
+        Row { url: "https://example.com/mine".into(), created: 9, expires: None, clicks: 0, id, deadline };
     let Ok(Inserted::Found(link, code)) = inserter.submit(row).unwrap().await.unwrap() else {
         panic!("it is there");
     };
@@ -322,7 +324,8 @@ async fn one_poisoned_row_fails_alone() {
     let mut answers = vec![];
     for n in 0..100 {
         let url = format!("https://example.com/{n}{}", if n == 37 { "\0" } else { "" });
-        let row = Row { url, created: 1, expires: None, clicks: 0, id: RowId::Next };
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+        let row = Row { url, created: 1, expires: None, clicks: 0, id: RowId::Next, deadline };
         answers.push(inserter.submit(row).unwrap());
     }
     for (n, answer) in answers.into_iter().enumerate() {

@@ -82,6 +82,7 @@ impl ServeArgs {
             spacing: Duration::from_millis(self.spacing_ms),
             queue_rows: self.limits.queue,
             block_ids: least..=most,
+            patience: self.limits.store_timeout(),
             ..CreatorOptions::default()
         })
     }

@@ -7,8 +7,9 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 
-use super::{CodeDesign, CreateError, Created, CreatorOptions, Idempotency, InsertDesign, NewLink};
+use super::{CodeDesign, CreateError, Created, CreatorOptions, Idempotency, InsertDesign, NewLink, stopping};
 use crate::blocks::Blocks;
 use crate::codes::{CODES_PER_SLOT, Codec, Slot, check_custom};
 use crate::inserter::{Inserted, Inserter, Outcome, Row, RowId};
@@ -70,14 +71,29 @@ impl Maker {
             && self.options.insert == InsertDesign::Coalesced
     }
 
-    pub(super) async fn create(&self, mut new: NewLink) -> Result<Created, CreateError> {
+    /// Creates a link by `deadline`.
+    pub(super) async fn create(&self, new: NewLink, deadline: Instant) -> Result<Created, CreateError> {
+        Making { maker: self, store: self.store.by(deadline), deadline }.create(new).await
+    }
+}
+
+/// A create under way.
+struct Making<'a> {
+    maker: &'a Maker,
+    /// Which takes no longer than there is time.
+    store: Store,
+    deadline: Instant,
+}
+
+impl Making<'_> {
+    async fn create(&self, mut new: NewLink) -> Result<Created, CreateError> {
         if let Some(idempotency) = new.idempotency.take() {
             return self.once(new, idempotency).await;
         }
         match new.custom.take() {
             Some(code) => self.custom(&code, new).await,
-            None if self.options.codes == CodeDesign::Checked => self.drawn(new).await,
-            None => created(self.insert(row(new, RowId::Next)).await?),
+            None if self.maker.options.codes == CodeDesign::Checked => self.drawn(new).await,
+            None => created(self.insert(self.row(new, RowId::Next)).await?),
         }
     }
 
@@ -92,14 +108,14 @@ impl Maker {
         if !inserted.map_err(refusal)? {
             return Err(CreateError::Taken);
         }
-        self.counts.custom.fetch_add(1, Relaxed);
+        self.maker.counts.custom.fetch_add(1, Relaxed);
         let link = Link { key, url: new.url, created: now, expires: new.expires, clicks: new.clicks };
         Ok(Created { code: code.to_owned(), link, replayed: false })
     }
 
     /// The `checked` design: draw, ask, insert, and again where the code was taken.
     async fn drawn(&self, new: NewLink) -> Result<Created, CreateError> {
-        let mut row = row(new, RowId::Next);
+        let mut row = self.row(new, RowId::Next);
         for _ in 0..MOST_DRAWS {
             row.id = RowId::Drawn(self.draw().await?);
             match self.insert(row).await? {
@@ -112,15 +128,15 @@ impl Maker {
 
     /// Draws ids in the slot of its own until the database says that one is free.
     async fn draw(&self) -> Result<u64, CreateError> {
-        let slot =
-            *self.slot.get_or_try_init(|| self.leases.slot_to_draw_from()).await.map_err(nothing_stored)?;
+        let slot = self.maker.slot.get_or_try_init(|| self.maker.leases.slot_to_draw_from());
+        let slot = *slot.await.map_err(nothing_stored)?;
         for _ in 0..MOST_DRAWS {
-            let n = self.rng.lock().random_range(0..CODES_PER_SLOT);
-            let id = self.codec.id(n, slot);
+            let n = self.maker.rng.lock().random_range(0..CODES_PER_SLOT);
+            let id = self.maker.codec.id(n, slot);
             if !self.store.is_taken(&Key::Generated(id)).await.map_err(nothing_stored)? {
                 return Ok(id);
             }
-            self.counts.conflicts.fetch_add(1, Relaxed);
+            self.maker.counts.conflicts.fetch_add(1, Relaxed);
         }
         Err(CreateError::Collisions(MOST_DRAWS))
     }
@@ -132,7 +148,7 @@ impl Maker {
     async fn once(&self, new: NewLink, idempotency: Idempotency) -> Result<Created, CreateError> {
         let key = match &new.custom {
             Some(code) => Key::Custom(code.as_str().into()),
-            None if self.options.codes == CodeDesign::Checked => Key::Generated(self.draw().await?),
+            None if self.maker.options.codes == CodeDesign::Checked => Key::Generated(self.draw().await?),
             None => Key::Generated(self.next_id().await?),
         };
         let claim = Claim { fingerprint: idempotency.fingerprint, key };
@@ -194,15 +210,15 @@ impl Maker {
     }
 
     fn replay(&self, link: Link) -> Created {
-        self.counts.replayed.fetch_add(1, Relaxed);
-        Created { code: self.codec.text(&link.key), link, replayed: true }
+        self.maker.counts.replayed.fetch_add(1, Relaxed);
+        Created { code: self.maker.codec.text(&link.key), link, replayed: true }
     }
 
     /// Creates a link under the key that was set aside for it.
     async fn at(&self, key: Key, new: NewLink) -> Result<Created, CreateError> {
         match key {
             Key::Custom(code) => self.custom(&code, new).await,
-            Key::Generated(id) => match self.insert(row(new, RowId::Claimed(id))).await? {
+            Key::Generated(id) => match self.insert(self.row(new, RowId::Claimed(id))).await? {
                 Inserted::Found(link, _) => Ok(self.replay(link)),
                 inserted => created(inserted),
             },
@@ -210,18 +226,22 @@ impl Maker {
     }
 
     async fn next_id(&self) -> Result<u64, CreateError> {
-        let ready = self.pool.take(1).await.map_err(|error| CreateError::NoIds(error.0))?;
+        let ready =
+            self.maker.pool.take(1, self.deadline).await.map_err(|error| CreateError::NoIds(error.0))?;
         Ok(ready[0].0)
     }
 
     async fn insert(&self, row: Row) -> Outcome {
-        match self.options.insert {
-            InsertDesign::Single => self.inserter.insert_alone(row).await,
+        match self.maker.options.insert {
+            InsertDesign::Single => self.maker.inserter.insert_alone(row).await,
             InsertDesign::Coalesced => {
-                let stopping = |_| CreateError::Indeterminate("the server is stopping".into());
-                self.inserter.submit(row)?.await.map_err(stopping)?
+                self.maker.inserter.submit(row)?.await.unwrap_or_else(|_| Err(stopping()))
             }
         }
+    }
+
+    fn row(&self, new: NewLink, id: RowId) -> Row {
+        row(new, id, self.deadline)
     }
 }
 
@@ -242,8 +262,8 @@ pub(super) fn check(new: &NewLink) -> Result<(), CreateError> {
     Ok(())
 }
 
-pub(super) fn row(new: NewLink, id: RowId) -> Row {
-    Row { url: new.url, created: unix_now(), expires: new.expires, clicks: new.clicks, id }
+pub(super) fn row(new: NewLink, id: RowId, deadline: Instant) -> Row {
+    Row { url: new.url, created: unix_now(), expires: new.expires, clicks: new.clicks, id, deadline }
 }
 
 /// A row with a generated code, as its client is told of it.
@@ -269,8 +289,5 @@ fn refusal(error: StoreError) -> CreateError {
 
 /// The error of a statement before the one that stores a link.
 fn nothing_stored(error: StoreError) -> CreateError {
-    match error {
-        StoreError::Busy(_) => CreateError::Busy,
-        error => CreateError::Store(error.to_string()),
-    }
+    CreateError::Store(error.to_string())
 }

@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::{InsertCounters, Row, RowId};
 use crate::codes::{Code, Codec};
@@ -10,8 +12,8 @@ use crate::creator::CreateError;
 use crate::pool::Pool;
 use crate::store::{Key, Link, NewRow, Store, StoreError};
 
-/// How long a batch is tried again while the database is away.
-const PERSEVERANCE: Duration = Duration::from_secs(5);
+/// Pauses between tries while the database is away; each is twice the one before.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// Ids a row may find taken before it is given up.
 const MOST_CONFLICTS: u32 = 100;
@@ -36,13 +38,22 @@ pub(super) struct Writer {
     pub(super) counters: InsertCounters,
 }
 
-/// A row with its id, and its place in the batch it came in.
+/// A row with its id, and its place among those it came with.
 struct Placed {
     place: usize,
     row: NewRow,
     code: Code,
     id: RowId,
+    deadline: Instant,
     conflicts: u32,
+    /// A statement that was not answered may have stored it.
+    unsure: bool,
+}
+
+/// Rows that are sent together, and how long to wait if that cannot be done now.
+struct Batch {
+    rows: Vec<Placed>,
+    pause: Duration,
 }
 
 impl Writer {
@@ -62,100 +73,88 @@ impl Writer {
 
     async fn write(&self, rows: Vec<Row>, alone: bool) -> Vec<Outcome> {
         let mut outcomes: Vec<Option<Outcome>> = rows.iter().map(|_| None).collect();
-        match self.placed(rows).await {
-            Err(error) => outcomes.iter_mut().for_each(|outcome| *outcome = Some(Err(error.clone()))),
-            Ok(batch) => {
-                // A stack and no recursion: a batch that is refused is split, and both halves go back on it.
-                let mut stack = vec![batch];
-                while let Some(batch) = stack.pop() {
-                    let again = self.round(batch, alone, &mut outcomes).await;
-                    stack.extend(again.into_iter().filter(|batch| !batch.is_empty()));
-                }
+        // A stack and no recursion: a batch that is refused is split, and both halves go back on it.
+        let mut stack = vec![Batch::of(self.placed(rows, &mut outcomes).await)];
+        while let Some(batch) = stack.pop() {
+            if !batch.rows.is_empty() {
+                stack.extend(self.round(batch, alone, &mut outcomes).await);
             }
         }
         outcomes.into_iter().map(|outcome| outcome.expect("each row was stored or refused")).collect()
     }
 
     /// Sends a batch once, and settles what it can; what is left comes back, to be sent again.
-    async fn round(
-        &self,
-        mut batch: Vec<Placed>,
-        alone: bool,
-        outcomes: &mut [Option<Outcome>],
-    ) -> Vec<Vec<Placed>> {
-        batch.sort_unstable_by_key(|placed| placed.row.id);
-        match self.send(&batch, alone).await {
+    async fn round(&self, mut batch: Batch, alone: bool, outcomes: &mut [Option<Outcome>]) -> Vec<Batch> {
+        batch.rows.sort_unstable_by_key(|placed| placed.row.id);
+        match self.send(&batch.rows, alone).await {
             Ok(mut stored) => {
                 // Removed, not looked up: of two rows that drew the same id only one was stored.
                 let (stored, taken): (Vec<_>, Vec<_>) =
-                    batch.into_iter().partition(|placed| stored.remove(&placed.row.id));
+                    batch.rows.into_iter().partition(|placed| stored.remove(&placed.row.id));
                 self.counters.stored.fetch_add(stored.len() as u64, Relaxed);
                 for placed in stored {
                     outcomes[placed.place] = Some(Ok(Inserted::Stored(placed.row, placed.code)));
                 }
-                vec![self.replaced(taken, outcomes).await]
+                vec![Batch::of(self.replaced(taken, outcomes).await)]
             }
-            Err(StoreError::BadRow(_)) if batch.len() > 1 => {
-                let half = batch.split_off(batch.len() / 2);
-                vec![batch, half]
+            Err(StoreError::BadRow(_)) if batch.rows.len() > 1 => {
+                let half = batch.rows.split_off(batch.rows.len() / 2);
+                vec![batch, Batch::of(half)]
             }
+            Err(error) if is_passing(&error) => vec![self.later(batch, &error, outcomes).await],
             Err(error) => {
-                if matches!(error, StoreError::BadRow(_)) {
-                    self.counters.poisoned.fetch_add(batch.len() as u64, Relaxed);
-                }
-                for placed in batch {
-                    outcomes[placed.place] = Some(Err(refusal(&error)));
-                }
+                self.refuse(batch.rows, &error, outcomes);
                 vec![]
             }
         }
     }
 
-    /// Sends the statement until the database answers, for a bounded time, and returns the ids now stored.
+    /// Sends the statement once, and returns the ids that are stored now.
     ///
     /// After a connection died half way, whether the statement took effect is unknown. Sending it again is safe, since
     /// it leaves alone what is there; and what it leaves alone is ours if it is the same row.
     async fn send(&self, batch: &[Placed], alone: bool) -> Result<HashSet<u64>, StoreError> {
         let rows: Vec<NewRow> = batch.iter().map(|placed| placed.row.clone()).collect();
-        let start = Instant::now();
-        let mut pause = Duration::from_millis(20);
-        let mut unsure = false;
-        loop {
+        let store = self.store.by(last_deadline(batch.iter().map(|placed| placed.deadline)));
+        let inserted = insert(&store, &rows, alone).await;
+        if inserted.as_ref().err().is_none_or(StoreError::was_sent) {
             self.counters.batches.fetch_add(1, Relaxed);
             self.counters.rows.fetch_add(rows.len() as u64, Relaxed);
-            match self.insert(&rows, alone).await {
-                Ok(stored) if unsure && stored.len() < rows.len() => return self.ours(&rows, stored).await,
-                Ok(stored) => return Ok(stored),
-                Err(error) if is_passing(&error) && start.elapsed() < PERSEVERANCE => {
-                    unsure |= matches!(error, StoreError::Unavailable(_));
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
-                Err(error) if unsure => return Err(StoreError::Unavailable(error.to_string())),
-                Err(error) => return Err(error),
-            }
         }
-    }
-
-    async fn insert(&self, rows: &[NewRow], alone: bool) -> Result<HashSet<u64>, StoreError> {
-        match rows {
-            [row] if alone => Ok(self.store.insert(row).await?.then_some(row.id).into_iter().collect()),
-            rows => Ok(self.store.insert_many(rows).await?.into_iter().collect()),
-        }
-    }
-
-    /// Adds to `stored` the rows that an earlier, unanswered statement has stored.
-    async fn ours(&self, rows: &[NewRow], mut stored: HashSet<u64>) -> Result<HashSet<u64>, StoreError> {
-        let missing: Vec<u64> = rows.iter().map(|row| row.id).filter(|id| !stored.contains(id)).collect();
-        let found = self.store.find_many(&missing).await;
-        // Failing here would leave rows undecided that the database has.
-        for link in found.map_err(|error| StoreError::Unavailable(error.to_string()))? {
-            let Key::Generated(id) = link.key else { continue };
-            if rows.iter().any(|row| row.id == id && row.url == link.url && row.created == link.created) {
-                stored.insert(id);
-            }
+        let mut stored = inserted?;
+        let doubtful: Vec<&NewRow> =
+            batch.iter().filter(|placed| placed.unsure).map(|placed| &placed.row).collect();
+        if doubtful.iter().any(|row| !stored.contains(&row.id)) {
+            stored.extend(ours(&store, &doubtful).await?);
         }
         Ok(stored)
+    }
+
+    /// Waits until a batch is to be sent again. Rows that have no time left then are given up now.
+    async fn later(&self, mut batch: Batch, error: &StoreError, outcomes: &mut [Option<Outcome>]) -> Batch {
+        let may_be_stored = matches!(error, StoreError::Unavailable(_));
+        batch.rows.iter_mut().for_each(|placed| placed.unsure |= may_be_stored);
+        let next = Instant::now() + batch.pause;
+        let (rows, late) = batch.rows.into_iter().partition(|placed| placed.deadline > next);
+        self.refuse(late, error, outcomes);
+        let batch = Batch { rows, pause: (batch.pause * 2).min(LONGEST_PAUSE) };
+        if !batch.rows.is_empty() {
+            tokio::time::sleep_until(next).await;
+        }
+        batch
+    }
+
+    fn refuse(&self, rows: Vec<Placed>, error: &StoreError, outcomes: &mut [Option<Outcome>]) {
+        let is_bad = matches!(error, StoreError::BadRow(_));
+        self.counters.poisoned.fetch_add(if is_bad { rows.len() as u64 } else { 0 }, Relaxed);
+        for placed in rows {
+            outcomes[placed.place] = Some(Err(match error {
+                // Whenever it was sent, it was refused for what is in it.
+                StoreError::BadRow(_) => CreateError::Url("the database cannot hold it"),
+                error if placed.unsure => CreateError::Indeterminate(error.to_string()),
+                error => CreateError::Store(error.to_string()),
+            }));
+        }
     }
 
     /// Gives new ids to the rows that found theirs taken.
@@ -163,11 +162,12 @@ impl Writer {
         let mut again = Vec::new();
         for mut placed in taken {
             placed.conflicts += 1;
+            let place = placed.place;
             let outcome = match placed.id {
                 RowId::Claimed(id) => self.found(id, placed.code).await,
                 RowId::Drawn(_) => {
                     self.counters.violations.fetch_add(1, Relaxed);
-                    Ok(Inserted::Taken(unplaced(placed.row, placed.id)))
+                    Ok(Inserted::Taken(unplaced(placed)))
                 }
                 RowId::Next => {
                     self.counters.violations.fetch_add(1, Relaxed);
@@ -178,12 +178,13 @@ impl Writer {
                     Err(CreateError::Collisions(placed.conflicts))
                 }
             };
-            outcomes[placed.place] = Some(outcome);
+            outcomes[place] = Some(outcome);
         }
-        match self.pool.take(again.len()).await {
+        let deadline = last_deadline(again.iter().map(|placed| placed.deadline));
+        match self.pool.take(again.len(), deadline).await {
             Ok(ready) => {
                 for (placed, (id, code)) in again.iter_mut().zip(ready) {
-                    (placed.row.id, placed.code) = (id, code);
+                    (placed.row.id, placed.code, placed.unsure) = (id, code, false);
                 }
                 again
             }
@@ -205,36 +206,75 @@ impl Writer {
         }
     }
 
-    async fn placed(&self, rows: Vec<Row>) -> Result<Vec<Placed>, CreateError> {
-        let wanted = rows.iter().filter(|row| row.id == RowId::Next).count();
-        let ready = self.pool.take(wanted).await.map_err(|error| CreateError::NoIds(error.0))?;
-        let mut ready = ready.into_iter();
-        let placed = rows.into_iter().enumerate().map(|(place, row)| {
-            let (id, code) = match row.id {
+    /// Gives each row its id; rows that waited for too long, and all if no ids can be had, are refused.
+    async fn placed(&self, rows: Vec<Row>, outcomes: &mut [Option<Outcome>]) -> Vec<Placed> {
+        let now = Instant::now();
+        let (rows, late): (Vec<_>, Vec<_>) =
+            rows.into_iter().enumerate().partition(|(_, row)| row.deadline > now);
+        for (place, _) in late {
+            outcomes[place] = Some(Err(CreateError::Store("its turn came too late".into())));
+        }
+        let wanted = rows.iter().filter(|(_, row)| row.id == RowId::Next).count();
+        let deadline = last_deadline(rows.iter().map(|(_, row)| row.deadline));
+        let mut ready = match self.pool.take(wanted, deadline).await {
+            Ok(ready) => ready.into_iter(),
+            Err(error) => {
+                for (place, _) in rows {
+                    outcomes[place] = Some(Err(CreateError::NoIds(error.0.clone())));
+                }
+                return vec![];
+            }
+        };
+        let placed = rows.into_iter().map(|(place, row)| {
+            let Row { url, created, expires, clicks, id: from, deadline } = row;
+            let (id, code) = match from {
                 RowId::Next => ready.next().expect("as many as wanted"),
                 RowId::Drawn(id) | RowId::Claimed(id) => (id, self.codec.encode(id)),
             };
-            let Row { url, created, expires, clicks, id: from } = row;
-            Placed { place, row: NewRow { id, url, created, expires, clicks }, code, id: from, conflicts: 0 }
+            let row = NewRow { id, url, created, expires, clicks };
+            Placed { place, row, code, id: from, deadline, conflicts: 0, unsure: false }
         });
-        Ok(placed.collect())
+        placed.collect()
     }
 }
 
-fn unplaced(row: NewRow, id: RowId) -> Row {
-    Row { url: row.url, created: row.created, expires: row.expires, clicks: row.clicks, id }
+impl Batch {
+    fn of(rows: Vec<Placed>) -> Batch {
+        Batch { rows, pause: FIRST_PAUSE }
+    }
+}
+
+async fn insert(store: &Store, rows: &[NewRow], alone: bool) -> Result<HashSet<u64>, StoreError> {
+    match rows {
+        [row] if alone => Ok(store.insert(row).await?.then_some(row.id).into_iter().collect()),
+        rows => Ok(store.insert_many(rows).await?.into_iter().collect()),
+    }
+}
+
+/// Which of these rows an earlier, unanswered statement has stored.
+async fn ours(store: &Store, rows: &[&NewRow]) -> Result<Vec<u64>, StoreError> {
+    let ids: Vec<u64> = rows.iter().map(|row| row.id).collect();
+    // Failing here in any other way would leave rows undecided that the database has.
+    let found = store.find_many(&ids).await.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    let stored = found.into_iter().filter_map(|link| {
+        let Key::Generated(id) = link.key else { return None };
+        let is_same = |row: &&NewRow| row.id == id && row.url == link.url && row.created == link.created;
+        rows.iter().any(is_same).then_some(id)
+    });
+    Ok(stored.collect())
+}
+
+/// When the last of some rows has to be answered.
+fn last_deadline(deadlines: impl Iterator<Item = Instant>) -> Instant {
+    deadlines.max().unwrap_or_else(Instant::now)
+}
+
+fn unplaced(placed: Placed) -> Row {
+    let Placed { row, id, deadline, .. } = placed;
+    Row { url: row.url, created: row.created, expires: row.expires, clicks: row.clicks, id, deadline }
 }
 
 /// Whether another try may succeed.
 fn is_passing(error: &StoreError) -> bool {
     matches!(error, StoreError::Unavailable(_) | StoreError::Unreachable(_) | StoreError::Contended(_))
-}
-
-fn refusal(error: &StoreError) -> CreateError {
-    match error {
-        StoreError::BadRow(_) => CreateError::Url("the database cannot hold it"),
-        StoreError::Unavailable(text) => CreateError::Indeterminate(text.clone()),
-        StoreError::Busy(_) => CreateError::Busy,
-        error => CreateError::Store(error.to_string()),
-    }
 }

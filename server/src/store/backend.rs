@@ -8,6 +8,7 @@ use futures_core::Stream;
 use sqlx::postgres::PgConnection;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Either};
+use tokio::time::Instant;
 
 use super::lanes::{Lanes, Loan, LoanError};
 use super::migrations::Migration;
@@ -47,10 +48,10 @@ impl Backend {
         }
     }
 
-    pub(super) async fn session(&self, lane: Lane) -> Result<Session<'_>> {
+    pub(super) async fn session(&self, lane: Lane, deadline: Option<Instant>) -> Result<Session<'_>> {
         match self {
-            Backend::Postgres(lanes) => lend(lanes.of(lane)).await.map(Session::Postgres),
-            Backend::Sqlite(lanes) => lend(lanes.of(lane)).await.map(Session::Sqlite),
+            Backend::Postgres(lanes) => lend(lanes.of(lane), deadline).await.map(Session::Postgres),
+            Backend::Sqlite(lanes) => lend(lanes.of(lane), deadline).await.map(Session::Sqlite),
         }
     }
 
@@ -92,24 +93,25 @@ impl Session<'_> {
         statement: &Statement<'_>,
         counts: &Statements,
         timeout: Duration,
+        deadline: Option<Instant>,
         sink: Sink<'_>,
     ) -> Result<u64> {
         let timeout = if statement.kind == Kind::Warm { timeout.max(WARM_TIMEOUT) } else { timeout };
-        counts.sent(statement.kind);
+        let limit = Instant::now() + timeout;
+        let until = deadline.map_or(limit, |deadline| deadline.min(limit));
+        let sent = counts.sent(statement.kind);
         let run = async {
             match self {
                 Session::Postgres(loan) => postgres::run(&mut loan.connection, statement, sink).await,
                 Session::Sqlite(loan) => sqlite::run(&mut loan.connection, statement, sink).await,
             }
         };
-        let outcome = match tokio::time::timeout(timeout, run).await {
-            Ok(outcome) => outcome.map_err(sorted),
-            Err(_) => Err(StoreError::Unavailable(format!("no answer within {timeout:?}"))),
+        let affected = match tokio::time::timeout_at(until, run).await {
+            Ok(outcome) => outcome.map_err(sorted)?,
+            Err(_) => return Err(StoreError::Unavailable("no answer in time".into())),
         };
-        if outcome.is_err() {
-            counts.failed(statement.kind);
-        }
-        outcome
+        sent.worked();
+        Ok(affected)
     }
 
     /// Gives the connection back. Dropping the session closes it instead.
@@ -137,14 +139,14 @@ pub(super) async fn drain<Q, R: Row>(
     Ok(rows)
 }
 
-async fn lend<C, O>(lanes: &Lanes<C>) -> Result<Loan<'_, C>>
+async fn lend<C, O>(lanes: &Lanes<C>, deadline: Option<Instant>) -> Result<Loan<'_, C>>
 where
     C: Connection<Options = O> + 'static,
     O: sqlx::ConnectOptions<Connection = C>,
 {
-    lanes.lend().await.map_err(|error| match error {
+    lanes.lend(deadline).await.map_err(|error| match error {
         LoanError::Busy => StoreError::Busy(lanes.size()),
-        LoanError::Connect(error) => StoreError::Unreachable(error.to_string()),
+        LoanError::Connect(why) => StoreError::Unreachable(why),
     })
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use sqlx::{ConnectOptions, Connection};
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
+use tokio::time::{Instant, timeout_at};
 
 /// By how much a thread that gives way is nicer than the others: of a core it gets about a tenth while they want it, and
 /// all while they do not.
@@ -39,8 +40,9 @@ pub(super) struct Loan<'a, C: Connection> {
 
 /// Why no connection could be lent.
 pub(super) enum LoanError {
+    /// All connections were out for all of the time.
     Busy,
-    Connect(sqlx::Error),
+    Connect(String),
 }
 
 impl<O, C> Lanes<C>
@@ -53,18 +55,23 @@ where
         Lanes { options, opening, size, permits: Semaphore::new(size), idle, acquire_timeout }
     }
 
-    /// Lends an idle connection, or a new one while fewer than `size` are out; waits a bounded time for either.
-    pub(super) async fn lend(&self) -> Result<Loan<'_, C>, LoanError> {
-        let lend = async {
-            let permit = self.permits.acquire().await.expect("the semaphore is never closed");
-            let idle = self.idle.lock().pop();
-            let connection = match idle {
-                Some(connection) => connection,
-                None => self.open().await.map_err(LoanError::Connect)?,
-            };
-            Ok(Loan { connection, lanes: self, _permit: permit })
+    /// Lends an idle connection, or a new one while fewer than `size` are out; waits a bounded time for either, and not
+    /// beyond the deadline.
+    pub(super) async fn lend(&self, deadline: Option<Instant>) -> Result<Loan<'_, C>, LoanError> {
+        let limit = Instant::now() + self.acquire_timeout;
+        let until = deadline.map_or(limit, |deadline| deadline.min(limit));
+        let permit = timeout_at(until, self.permits.acquire()).await.map_err(|_| LoanError::Busy)?;
+        let idle = self.idle.lock().pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            // A server that takes connections and says nothing is as good as away.
+            None => match timeout_at(until, self.open()).await {
+                Ok(opened) => opened.map_err(|error| LoanError::Connect(error.to_string()))?,
+                Err(_) => return Err(LoanError::Connect("no connection in time".into())),
+            },
         };
-        tokio::time::timeout(self.acquire_timeout, lend).await.unwrap_or(Err(LoanError::Busy))
+        let permit = permit.expect("the semaphore is never closed");
+        Ok(Loan { connection, lanes: self, _permit: permit })
     }
 
     async fn open(&self) -> sqlx::Result<C> {

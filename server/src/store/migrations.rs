@@ -39,7 +39,7 @@ pub(super) async fn migrate(
     timeout: Duration,
     now: i64,
 ) -> Result<()> {
-    let mut session = backend.session(Lane::Write).await?;
+    let mut session = backend.session(Lane::Write, None).await?;
     for sql in BEGIN {
         step(&mut session, sql, vec![], counts, timeout).await?;
     }
@@ -71,7 +71,7 @@ async fn step(
         answer = row.int(0).unwrap_or(0);
         Ok(())
     };
-    session.run(&statement, counts, timeout, sink).await?;
+    session.run(&statement, counts, timeout, None, sink).await?;
     Ok(answer)
 }
 

@@ -102,14 +102,28 @@ pub(super) struct Statements {
     failures: [AtomicU64; Kind::ALL.len()],
 }
 
+/// A statement on its way. It failed unless it is said to have worked, even where nobody waited for its end.
+pub(super) struct Sent<'a>(Option<&'a AtomicU64>);
+
+impl Sent<'_> {
+    pub(super) fn worked(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Sent<'_> {
+    fn drop(&mut self) {
+        if let Some(failures) = self.0 {
+            failures.fetch_add(1, Relaxed);
+        }
+    }
+}
+
 impl Statements {
     /// Counts a statement as it is sent.
-    pub(super) fn sent(&self, kind: Kind) {
+    pub(super) fn sent(&self, kind: Kind) -> Sent<'_> {
         self.attempts[kind as usize].fetch_add(1, Relaxed);
-    }
-
-    pub(super) fn failed(&self, kind: Kind) {
-        self.failures[kind as usize].fetch_add(1, Relaxed);
+        Sent(Some(&self.failures[kind as usize]))
     }
 
     pub(super) fn snapshot(&self) -> StatementCounts {

@@ -60,9 +60,40 @@ impl Postgres {
 
     /// Ends the server as a crash would: nothing is finished, nothing flushed.
     pub fn kill(&mut self) {
-        // The postmaster alone would leave its children to finish; they are in its process group.
-        unsafe { libc::kill(-(self.server.id() as i32), libc::SIGKILL) };
+        // The postmaster alone would leave its children to finish.
+        self.freeze();
+        self.signal_children(libc::SIGKILL);
+        self.server.kill().expect("the server can be killed");
         self.server.wait().expect("the server ends");
+    }
+
+    /// Holds it still: it takes connections, and answers nothing.
+    pub fn freeze(&self) {
+        unsafe { libc::kill(self.server.id() as i32, libc::SIGSTOP) };
+        self.signal_children(libc::SIGSTOP);
+    }
+
+    pub fn thaw(&self) {
+        self.signal_children(libc::SIGCONT);
+        unsafe { libc::kill(self.server.id() as i32, libc::SIGCONT) };
+    }
+
+    /// Each child leads a process group of its own, so that they are found by their parent.
+    fn signal_children(&self, signal: i32) {
+        let parent = self.server.id().to_string();
+        for process in std::fs::read_dir("/proc").expect("/proc").flatten() {
+            let Ok(pid) = process.file_name().to_string_lossy().parse() else { continue };
+            let stat = std::fs::read_to_string(process.path().join("stat")).unwrap_or_default();
+            // The name before it may hold anything.
+            let after_name = stat.rsplit(") ").next().unwrap_or_default();
+            if after_name.split(' ').nth(1) == Some(&parent) {
+                unsafe { libc::kill(pid, signal) };
+            }
+        }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Starts it again on the same data and port.
@@ -84,6 +115,7 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
+        self.thaw();
         unsafe { libc::kill(self.server.id() as i32, libc::SIGQUIT) };
         let _ = self.server.wait();
     }
