@@ -43,10 +43,10 @@ pub enum Redirected {
     Gone,
 }
 
-/// How a create ended.
+/// How a create ended that made no link. Those that did are counted where they are committed, since a client may be gone
+/// by then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CreateResult {
-    Created,
     /// Bad input, or more than the limits allow.
     Rejected,
     /// The custom code is taken, or the `Idempotency-Key` was used for something else.
@@ -72,8 +72,7 @@ impl Redirected {
 }
 
 impl CreateResult {
-    pub const ALL: [(CreateResult, &str); 4] = [
-        (CreateResult::Created, "created"),
+    pub const ALL: [(CreateResult, &str); 3] = [
         (CreateResult::Rejected, "rejected"),
         (CreateResult::Conflict, "conflict"),
         (CreateResult::Failed, "failed"),
@@ -236,7 +235,7 @@ mod tests {
         assert_eq!(totals.lookups(Level::Process), 2);
         assert_eq!(totals.hits_of_lookups(), (2, 3));
         assert_eq!(totals.redirects(Redirected::Found), 1);
-        assert_eq!(totals.creates(CreateResult::Created), 0);
+        assert_eq!(totals.creates(CreateResult::Failed), 0);
     }
 
     #[test]

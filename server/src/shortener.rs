@@ -15,7 +15,7 @@ use crate::marks::HighMarks;
 use crate::metrics::{CreateResult, Level, Redirected, Tally, Totals};
 use crate::reader::{Answer, Reader, ReaderParts};
 use crate::store::{Link, Patch, Store, StoreError};
-use crate::target::{TargetError, Targets};
+use crate::target::Targets;
 
 pub use crate::reader::{Followed, Survey, Unavailable};
 
@@ -145,11 +145,6 @@ impl Shortener {
         let created = self.creator.create_many(new).await;
         created.iter().for_each(|created| self.after_create(created, false, desk));
         created
-    }
-
-    /// Checks a URL, and counts the create as rejected where it will not do.
-    pub fn check_target(&self, url: &str, desk: &Desk) -> Result<String, TargetError> {
-        self.targets.check(url).inspect_err(|_| desk.tally.created(CreateResult::Rejected))
     }
 
     pub async fn link(self: &Arc<Self>, code: &str) -> Result<Option<Link>, Unavailable> {
@@ -292,8 +287,10 @@ impl Shortener {
     }
 
     fn after_create(&self, created: &Result<Created, CreateError>, is_keyed: bool, desk: &Desk) {
-        desk.tally.created(create_result(created));
-        let Ok(created) = created else { return };
+        let created = match created {
+            Ok(created) => created,
+            Err(error) => return desk.tally.created(create_result(error)),
+        };
         match created.link.key {
             // Nobody knew this code before its client does, so nothing can have changed it yet; unless the client has
             // sent the request twice and was told of it by the other answer.
@@ -349,13 +346,15 @@ fn now_short() -> u32 {
     now().clamp(0, i64::from(u32::MAX - 1)) as u32
 }
 
-fn create_result(created: &Result<Created, CreateError>) -> CreateResult {
-    match created {
-        Ok(_) => CreateResult::Created,
-        Err(CreateError::Custom(_) | CreateError::Url(_) | CreateError::Busy) => CreateResult::Rejected,
-        Err(CreateError::Taken | CreateError::Deleted | CreateError::IdempotencyMismatch) => {
+fn create_result(error: &CreateError) -> CreateResult {
+    match error {
+        CreateError::Custom(_) | CreateError::Url(_) | CreateError::Busy => CreateResult::Rejected,
+        CreateError::Taken | CreateError::Deleted | CreateError::IdempotencyMismatch => {
             CreateResult::Conflict
         }
-        Err(_) => CreateResult::Failed,
+        CreateError::NoIds(_)
+        | CreateError::Store(_)
+        | CreateError::Indeterminate(_)
+        | CreateError::Collisions(_) => CreateResult::Failed,
     }
 }

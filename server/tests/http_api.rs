@@ -158,7 +158,10 @@ fn a_retry_with_the_same_key_creates_one_link() {
         (first.header("idempotency-replayed"), again.header("idempotency-replayed")),
         (None, Some("true"))
     );
+    let creates = |result: &str| app.metric(&format!("shortener_creates_total{{result=\"{result}\"}}"));
+    assert_eq!((creates("created"), creates("replayed")), (1.0, 1.0));
     app.ask("POST", "/api/links", &key, r#"{"url":"https://example.com/other"}"#).is_problem(422);
+    assert_eq!((creates("created"), creates("replayed"), creates("conflict")), (1.0, 1.0, 1.0));
     app.ask("POST", "/api/links", &[("Idempotency-Key", "")], body).is_problem(400);
 }
 
@@ -175,6 +178,8 @@ fn each_of_many_links_succeeds_or_fails_by_itself() {
     assert_eq!(app.metric("shortener_creates_total{result=\"rejected\"}"), 1.0);
     let four = vec![json!({"url": "https://example.com/"}); 4];
     ask(&app, "POST", "/api/links/bulk", "/api/links/bulk", &json!(four).to_string()).is_problem(413);
+    ask(&app, "POST", "/api/links/bulk", "/api/links/bulk", "[{").is_problem(400);
+    assert_eq!(app.metric("shortener_creates_total{result=\"rejected\"}"), 1.0 + 4.0 + 1.0);
 }
 
 #[test]

@@ -281,6 +281,47 @@ async fn a_locked_postgresql() {
     other.into_inner().close().await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_hang_up_have_made_what_they_asked_for_and_it_is_counted() {
+    let (database, directory) = sqlite();
+    let process = start(&database, &["--warm", "none"]);
+    let watcher = Mutex::new(process.connect());
+    let metric = |name: &str| {
+        let metrics = watcher.lock().unwrap().ask("GET", "/metrics", &[], "").body;
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).unwrap();
+        line.parse::<usize>().unwrap()
+    };
+    let options = SqliteConnectOptions::new().filename(directory.path().join("links.db"));
+    let mut other = options.connect().await.unwrap();
+    create(&mut process.connect(), "https://example.com/").unwrap();
+    // Two blocks are at hand, so that no lease comes in between.
+    until(|| metric("shortener_allocations_total{source=\"store\"}") == 2);
+    other.execute("BEGIN IMMEDIATE").await.unwrap();
+    let mut clients: Vec<Client> = (0..10).map(|_| process.connect()).collect();
+    let body = r#"{"url":"https://example.com/"}"#;
+    let head = format!("POST /api/links HTTP/1.1\r\nHost: a\r\nContent-Length: {}", body.len());
+    let (first, rest) = clients.split_first_mut().unwrap();
+    first.send(&format!("{head}\r\n\r\n{body}"));
+    // One waits for the lock, and the others for their turn.
+    until(|| metric("shortener_statements_total{kind=\"insert\"}") == 2);
+    rest.iter_mut().for_each(|client| client.send(&format!("{head}\r\n\r\n{body}")));
+    until(|| metric("shortener_insert_queue_rows") == 9);
+    for client in &mut clients {
+        client.hang_up();
+        assert!(client.reply().is_none(), "the server has hung up too");
+    }
+    other.execute("ROLLBACK").await.unwrap();
+    until(|| metric("shortener_creates_total{result=\"created\"}") == 11);
+    assert_eq!(connect(&database).await.count().await.unwrap(), 11);
+}
+
+/// Asks until it is so; that it never is is for the test runner to notice.
+fn until(is_so: impl Fn() -> bool) {
+    while !is_so() {
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn ten_thousand_idle_connections_cost_little_and_harm_nobody() {
     const IDLE: usize = 10_000;

@@ -1,6 +1,7 @@
 //! The API for links: create, show, change, delete, and clicks that were counted elsewhere.
 
 use hyper::StatusCode;
+use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -88,7 +89,7 @@ pub async fn create(client: &Client, request: Request) -> Result<Response, Probl
         let asked: CreateBody = body::parse(&body)?;
         new_link(client, asked, idempotency)
     };
-    let new = new.await.inspect_err(|_| client.desk.tally.created(CreateResult::Rejected))?;
+    let new = new.await.inspect_err(|_| rejected(client, 1))?;
     let created = shortener.create(new, &client.desk).await.map_err(|error| Problem::from(&error))?;
     let mut response = json(StatusCode::CREATED, &page(client, &created.code, &created.link));
     if created.replayed {
@@ -99,19 +100,8 @@ pub async fn create(client: &Client, request: Request) -> Result<Response, Probl
 
 pub async fn create_many(client: &Client, request: Request) -> Result<Response, Problem> {
     let (head, incoming) = request.into_parts();
-    // How many links it is about, and so what the rate limit says, is known only from the body.
-    client.site.authorize(head.headers.get(AUTHORIZATION))?;
-    if head.headers.contains_key(IDEMPOTENCY_KEY) {
-        let text = "bulk requests have no Idempotency-Key: create the links one by one to retry them safely";
-        return Err(Problem::bad_request(text));
-    }
-    let body = body::read(incoming, &client.site.limits).await?;
-    let asked: Vec<CreateBody> = body::parse(&body)?;
-    let most = client.site.limits.bulk;
-    if asked.len() > most {
-        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("at most {most} links at once")));
-    }
-    client.site.admit(head.headers.get(AUTHORIZATION), client.address, asked.len())?;
+    let asked = asked_for_many(client, &head.headers, incoming).await.inspect_err(|_| rejected(client, 1))?;
+    admit_many(client, &head.headers, asked.len()).inspect_err(|_| rejected(client, asked.len()))?;
     let checked: Vec<_> = asked.into_iter().map(|asked| new_link(client, asked, None)).collect();
     let good = checked.iter().filter_map(|new| new.as_ref().ok().cloned()).collect();
     let mut created = client.site.shortener.create_many(good, &client.desk).await.into_iter();
@@ -120,13 +110,39 @@ pub async fn create_many(client: &Client, request: Request) -> Result<Response, 
         .map(|new| match new {
             Ok(_) => created.next().expect("one answer a link").map_err(|error| Problem::from(&error)),
             Err(problem) => {
-                client.desk.tally.created(CreateResult::Rejected);
+                rejected(client, 1);
                 Err(problem)
             }
         })
         .collect();
     let results = outcomes.iter().map(|outcome| bulk_item(client, outcome)).collect();
     Ok(json(StatusCode::OK, &BulkPage { results }))
+}
+
+async fn asked_for_many(
+    client: &Client,
+    headers: &HeaderMap,
+    incoming: Incoming,
+) -> Result<Vec<CreateBody>, Problem> {
+    client.site.authorize(headers.get(AUTHORIZATION))?;
+    if headers.contains_key(IDEMPOTENCY_KEY) {
+        let text = "bulk requests have no Idempotency-Key: create the links one by one to retry them safely";
+        return Err(Problem::bad_request(text));
+    }
+    body::parse(&body::read(incoming, &client.site.limits).await?)
+}
+
+/// How many links it is about, and so what the rate limit says, is known only from the body.
+fn admit_many(client: &Client, headers: &HeaderMap, links: usize) -> Result<(), Problem> {
+    let most = client.site.limits.bulk;
+    if links > most {
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("at most {most} links at once")));
+    }
+    client.site.admit(headers.get(AUTHORIZATION), client.address, links)
+}
+
+fn rejected(client: &Client, creates: usize) {
+    (0..creates).for_each(|_| client.desk.tally.created(CreateResult::Rejected));
 }
 
 pub async fn show(client: &Client, code: &str) -> Result<Response, Problem> {

@@ -136,8 +136,12 @@ fn requests(site: &Site, out: &mut Exposition) {
     out.family("shortener_lookups_total", "level", "Redirect look-ups, by what answered them.", lookups);
     let redirects = Redirected::ALL.iter().map(|&(how, name)| (name, totals.redirects(how)));
     out.family("shortener_redirects_total", "result", "Redirects answered, by result.", redirects);
-    let creates = CreateResult::ALL.iter().map(|&(result, name)| (name, totals.creates(result)));
-    out.family("shortener_creates_total", "result", "Creates answered, by result.", creates);
+    let made = site.shortener.creator.counters();
+    let made = [("created", made.created), ("replayed", made.replayed)].into_iter();
+    let creates = made.chain(CreateResult::ALL.iter().map(|&(result, name)| (name, totals.creates(result))));
+    let about =
+        "Links committed, links told again under their Idempotency-Key, creates answered with an error.";
+    out.family("shortener_creates_total", "result", about, creates);
     let statements = site.shortener.store.statements();
     let attempts = statements.iter().map(|(kind, count)| (kind.name(), count.attempts));
     out.family(

@@ -6,7 +6,7 @@ use clap::Parser;
 use proofload_server::config::ServeArgs;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -157,6 +157,11 @@ impl Client {
     /// Sends bytes as they are. That the server may have hung up is for the answer to tell.
     pub fn send(&mut self, text: &str) {
         drop(self.stream.get_mut().write_all(text.as_bytes()));
+    }
+
+    /// Has nothing more to say, as one who went away.
+    pub fn hang_up(&mut self) {
+        self.stream.get_mut().shutdown(Shutdown::Write).expect("the server is still there");
     }
 
     /// Sends, and says whether the server still takes anything.
