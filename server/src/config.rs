@@ -13,6 +13,7 @@ use std::time::Duration;
 use crate::cache::table::Capacity;
 use crate::codes::{Codec, Key128};
 use crate::creator::{CodeDesign, CreatorOptions};
+use crate::http::Proxies;
 use crate::keygen::Stack;
 
 /// A whole set of techniques.
@@ -74,6 +75,7 @@ pub struct Config {
     pub code_key: Key128,
     pub api_key: Option<String>,
     pub rate_limit: Option<u32>,
+    pub proxies: Proxies,
     pub limits: Limits,
 }
 

@@ -6,11 +6,13 @@ mod links;
 mod pages;
 mod parting;
 mod problem;
+mod proxies;
 mod rate;
 mod routes;
 mod site;
 mod worker;
 
+pub use proxies::{Network, Proxies};
 pub use site::Site;
 pub use worker::{Crew, Worker};
 

@@ -207,6 +207,26 @@ fn who_writes_too_often_has_to_wait() {
 }
 
 #[test]
+fn clients_behind_a_proxy_of_ours_are_told_apart() {
+    let app =
+        App::start(&["--rate-limit", "1", "--trusted-proxy", "10.0.0.0/8", "--trusted-proxy", "127.0.0.1"]);
+    let from = |line: &str| app.ask("POST", "/api/links", &[("X-Forwarded-For", line)], LINK).status;
+    let refused = |line: &str| (0..3).any(|_| from(line) == 429);
+    assert!(refused("203.0.113.1"), "a limit");
+    assert_eq!(from("203.0.113.2"), 201);
+    // What the client itself says, before what our proxies say of it, gets it no bucket of its own.
+    assert!((0..9).any(|i| from(&format!("198.51.100.{i}, 203.0.113.2, 10.0.0.1")) == 429));
+    assert!(refused("not an address"), "the proxy itself has a limit");
+}
+
+#[test]
+fn strangers_do_not_say_who_they_are() {
+    let app = App::start(&["--rate-limit", "1", "--trusted-proxy", "10.0.0.0/8"]);
+    let from = |i: u8| app.ask("POST", "/api/links", &[("X-Forwarded-For", &format!("203.0.113.{i}"))], LINK);
+    assert!((0..5).any(|i| from(i).status == 429));
+}
+
+#[test]
 fn guessing_codes_does_not_reach_the_links() {
     let app = App::start(&[]);
     app.create("https://example.com/");

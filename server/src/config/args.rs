@@ -6,6 +6,7 @@ use super::limits::parse_bytes;
 use super::{Design, Limits, Switch, WarmDesign};
 use crate::codes::Key128;
 use crate::creator::{CodeDesign, InsertDesign};
+use crate::http::Network;
 use crate::keygen::{MOST_IDS, Stack};
 
 /// What `proofload serve` takes.
@@ -98,6 +99,10 @@ pub struct ServeArgs {
     /// Writes per second and client address; twice as many may come in a burst [default: unlimited]
     #[arg(long, value_name = "N")]
     pub rate_limit: Option<u32>,
+    /// Proxies in front, an address or a network, which may be given several times: what they say in `X-Forwarded-For` of
+    /// their clients' addresses is believed [default: none]
+    #[arg(long = "trusted-proxy", value_name = "CIDR", value_delimiter = ',')]
+    pub trusted_proxies: Vec<Network>,
 
     #[command(flatten)]
     pub limits: Limits,

@@ -7,6 +7,7 @@ use super::{Config, Design, ServeArgs, Switch, WarmDesign, Warmth};
 use crate::cache::table::Capacity;
 use crate::codes::{Key128, PUBLIC_DEFAULT_KEY};
 use crate::creator::{CodeDesign, CreatorOptions, InsertDesign};
+use crate::http::Proxies;
 use crate::keygen::MOST_IDS;
 
 /// No server that answers anyone needs more, and a typing error should not start a million threads.
@@ -61,6 +62,7 @@ impl ServeArgs {
             code_key,
             api_key,
             rate_limit: self.rate_limit,
+            proxies: Proxies::new(self.trusted_proxies),
             limits: self.limits,
         })
     }

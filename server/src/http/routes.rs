@@ -21,6 +21,7 @@ pub struct Client {
     /// Of the thread that serves this connection.
     pub desk: Arc<Desk>,
     pub watch: Arc<Watch>,
+    /// Of the connection's other end; while a request is answered, of the client that a trusted proxy asks for.
     pub address: IpAddr,
 }
 
@@ -97,8 +98,9 @@ impl Client {
         self.finish(response)
     }
 
-    async fn answer(self, request: Request) -> Response {
+    async fn answer(mut self, request: Request) -> Response {
         let _busy = Busy::new(&self.watch);
+        self.address = self.site.proxies.client(self.address, request.headers());
         let answered = self.route(request).await;
         self.finish(answered.unwrap_or_else(|problem| problem.response()))
     }

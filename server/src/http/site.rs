@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
 
 use super::problem::Problem;
+use super::proxies::Proxies;
 use super::rate::Rate;
 use crate::config::{Config, Limits};
 use crate::health::Health;
@@ -25,6 +26,8 @@ pub struct Site {
     pub started: Instant,
     api_key: Option<String>,
     rate: Option<Rate>,
+    /// Whose `X-Forwarded-For` is believed.
+    pub proxies: Proxies,
     draining: AtomicBool,
 }
 
@@ -42,6 +45,7 @@ impl Site {
             started: Instant::now(),
             api_key: config.api_key.clone(),
             rate: config.rate_limit.map(|limit| Rate::new(limit, Instant::now())),
+            proxies: config.proxies.clone(),
             draining: AtomicBool::new(false),
         })
     }
