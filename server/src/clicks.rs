@@ -65,17 +65,21 @@ impl Logged {
 }
 
 /// Clicks that were gathered and not yet stored.
-#[derive(Default)]
 pub struct Pending {
     clicks: HashMap<Key, u64>,
+    /// The most links; clicks of further ones are counted as lost.
+    most: usize,
     lost: u64,
 }
 
 impl Pending {
     /// Clicks that are counted at a time.
     const SHARE: usize = 4_096;
-    /// The most links with clicks that wait for a store that is away; clicks of further links are counted as lost.
-    const MOST: usize = 1 << 20;
+
+    /// Nothing yet, and never more than `most` links.
+    pub fn new(most: usize) -> Self {
+        Self { clicks: HashMap::new(), most, lost: 0 }
+    }
 
     /// Counts a share of what was taken, in less than a millisecond, since requests wait meanwhile; says whether there is more.
     pub fn gather(&mut self, taken: &mut Taken, codec: &Codec) -> bool {
@@ -125,7 +129,7 @@ impl Pending {
     fn add(&mut self, key: Key, count: u64) {
         if let Some(known) = self.clicks.get_mut(&key) {
             *known += count;
-        } else if self.clicks.len() < Self::MOST {
+        } else if self.clicks.len() < self.most {
             self.clicks.insert(key, count);
         } else {
             self.lost += count;
@@ -148,7 +152,7 @@ mod tests {
             logs[i % 2].click(Name::of(code), code);
         }
         logs[0].click(Name::of("my-code"), "my-code");
-        let mut pending = Pending::default();
+        let mut pending = Pending::new(10_000);
         for mut taken in logs.iter().map(ClickLog::take) {
             while pending.gather(&mut taken, &codec) {}
         }
@@ -163,9 +167,19 @@ mod tests {
 
     #[test]
     fn batches_are_bounded_and_complete() {
-        let mut pending = Pending::default();
+        let mut pending = Pending::new(10_000);
         (0..10_000).for_each(|id| pending.add(Key::Generated(id), 1));
         let sizes: Vec<usize> = (0..4).map(|_| pending.batch(4_096).len()).collect();
         assert_eq!(sizes, [4_096, 4_096, 1_808, 0]);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_counted_as_lost() {
+        let mut pending = Pending::new(2);
+        [1, 2, 3, 1, 3].into_iter().for_each(|id| pending.add(Key::Generated(id), 5));
+        assert_eq!(pending.lost(), 10);
+        let mut kept = pending.batch(4_096);
+        kept.sort_unstable_by_key(|&(_, count)| count);
+        assert_eq!(kept, [(Key::Generated(2), 5), (Key::Generated(1), 10)]);
     }
 }

@@ -6,6 +6,7 @@ mod limits;
 
 pub use args::ServeArgs;
 pub use limits::Limits;
+pub(crate) use limits::{SHORTEST_HEAD_LIMIT, check_timeouts, parse_bytes};
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;

@@ -15,16 +15,21 @@ mod allocator;
 mod client;
 mod hint;
 mod leases;
+mod limits;
 mod routes;
 mod service;
 
 pub use allocator::{Allocator, Lease, LeaseError, LeaseSource};
 pub use leases::Leases;
+pub use limits::KeygenLimits;
 pub use service::{KeygenArgs, run_keygen, serve};
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
+/// How long keygen or Redis may take to lease, where nothing else is said.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// The most ids in one lease.
 pub const MOST_IDS: u64 = 1_000_000;
 

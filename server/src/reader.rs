@@ -42,6 +42,8 @@ pub struct ReaderParts {
     /// The level behind memory, where replicas share one.
     pub redis: Option<Arc<RedisLevel>>,
     pub store_timeout: Duration,
+    /// The most codes that are remembered as unknown.
+    pub unknown: usize,
     /// The runtime that the store's connections live on: all reads run there.
     pub home: Handle,
 }
@@ -63,7 +65,8 @@ struct Found {
 
 impl Reader {
     pub fn new(table: Table, parts: ReaderParts) -> Arc<Reader> {
-        Arc::new(Reader { parts, memory: Memory::new(table), tally: Tally::default() })
+        let memory = Memory::new(table, parts.unknown);
+        Arc::new(Reader { parts, memory, tally: Tally::default() })
     }
 
     #[inline]

@@ -19,8 +19,8 @@ use crate::health::Health;
 use crate::http::{Crew, Site, Worker};
 use crate::keygen::Leases;
 use crate::marks::HighMarks;
-use crate::shortener::{Parts, Shortener};
-use crate::store::{Store, StoreOptions};
+use crate::shortener::{Bounds, Parts, Shortener};
+use crate::store::Store;
 use crate::target::Targets;
 use crate::warmer::Warmer;
 
@@ -97,16 +97,15 @@ async fn run_at_home(
 
 /// Connects to what the server needs, and warms the cache.
 async fn build(config: &Config, address: SocketAddr) -> anyhow::Result<Arc<Site>> {
-    let patience = config.limits.store_timeout();
-    let options =
-        StoreOptions { acquire_timeout: patience, statement_timeout: patience, ..StoreOptions::default() };
-    let store = Store::connect(&config.database_url, &options).await.context("--database-url")?;
+    let store = Store::connect(&config.database_url, &config.limits.store_options()).await;
+    let store = store.context("--database-url")?;
     let codec = config.codec();
-    let leases = Leases::new(
+    let leases = Leases::with_patience(
         store.clone(),
         config.stack.clone(),
         config.keygen_url.as_deref(),
         config.redis_url.as_deref(),
+        config.limits.keygen_timeout(),
     )?;
     let home = Handle::current();
     let (changes, redis, changes_task) = match &config.redis_url {
@@ -131,6 +130,7 @@ async fn build(config: &Config, address: SocketAddr) -> anyhow::Result<Arc<Site>
         changes,
         redis: redis.clone(),
         threads: config.threads,
+        bounds: Bounds { unknown: config.limits.unknown, pending_clicks: config.limits.pending_clicks },
         home,
     });
     if let Some(task) = changes_task {

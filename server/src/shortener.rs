@@ -26,6 +26,15 @@ pub struct Desk {
     pub clicks: ClickLog,
 }
 
+/// What may be kept in memory besides the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Codes that are remembered as unknown.
+    pub unknown: usize,
+    /// Clicked links whose counts wait to be stored.
+    pub pending_clicks: usize,
+}
+
 /// The parts that a [`Shortener`] is put together from.
 pub struct Parts {
     pub store: Store,
@@ -43,6 +52,7 @@ pub struct Parts {
     pub redis: Option<Arc<RedisLevel>>,
     /// How many threads answer HTTP.
     pub threads: usize,
+    pub bounds: Bounds,
     /// The runtime that the store's connections live on: all that touches the store runs there.
     pub home: Handle,
 }
@@ -72,6 +82,7 @@ impl Shortener {
             marks: parts.marks,
             redis: parts.redis.clone(),
             store_timeout: parts.store_timeout,
+            unknown: parts.bounds.unknown,
             home: parts.home.clone(),
         };
         Arc::new(Self {
@@ -86,7 +97,7 @@ impl Shortener {
             redis: parts.redis,
             home: parts.home,
             desks: (0..parts.threads).map(|_| Arc::default()).collect(),
-            pending: tokio::sync::Mutex::default(),
+            pending: tokio::sync::Mutex::new(Pending::new(parts.bounds.pending_clicks)),
             clicks_flushed: AtomicU64::new(0),
             clicks_lost: AtomicU64::new(0),
         })

@@ -18,7 +18,7 @@ use support::Redis;
 async fn memory_keeps_the_contract() {
     for (name, clause) in CONTRACT {
         eprintln!("memory: {name}");
-        clause(Level::Memory(Memory::new(Table::new(Capacity::Entries(1_000))))).await;
+        clause(Level::Memory(Memory::new(Table::new(Capacity::Entries(1_000)), 1_000))).await;
     }
 }
 

@@ -227,6 +227,17 @@ fn strangers_do_not_say_who_they_are() {
 }
 
 #[test]
+fn reports_and_what_is_remembered_are_bounded() {
+    let app = App::start(&["--max-click-items", "1", "--max-unknown", "0"]);
+    let two = r#"{"clicks":[{"code":"a-b","count":1},{"code":"a-c","count":1}]}"#;
+    app.post("/api/clicks", two).is_problem(413);
+    for _ in 0..3 {
+        app.get("/no-such-code").is_problem(404);
+    }
+    assert_eq!(app.metric("shortener_lookups_total{level=\"store\"}"), 3.0);
+}
+
+#[test]
 fn guessing_codes_does_not_reach_the_links() {
     let app = App::start(&[]);
     app.create("https://example.com/");

@@ -4,6 +4,7 @@ mod support;
 
 use std::sync::Arc;
 
+use clap::Parser;
 use proofload_server::codes::CODES_PER_SLOT;
 use proofload_server::keygen::{Allocator, KeygenArgs, Lease, LeaseSource, Leases, Stack, run_keygen};
 use proofload_server::store::Store;
@@ -106,6 +107,12 @@ async fn a_counter_far_ahead_does_not_burn_the_slot() {
     assert!(store.high_marks().await.unwrap()[0].high < CODES_PER_SLOT / 1_000);
 }
 
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    keygen: KeygenArgs,
+}
+
 struct Keygen {
     address: String,
     stop: oneshot::Sender<()>,
@@ -114,13 +121,14 @@ struct Keygen {
 
 impl Keygen {
     async fn start(database_url: &str, redis_url: Option<String>, listen: &str) -> Keygen {
+        let redis = redis_url.iter().flat_map(|url| ["--redis-url", url]);
+        Keygen::start_with(database_url, listen, &redis.collect::<Vec<_>>()).await
+    }
+
+    async fn start_with(database_url: &str, listen: &str, flags: &[&str]) -> Keygen {
         let listener = TcpListener::bind(listen).await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let args = KeygenArgs {
-            listen: listener.local_addr().unwrap(),
-            database_url: database_url.to_owned(),
-            redis_url,
-        };
+        let args = Line::parse_from([&["keygen", "--database-url", database_url], flags].concat()).keygen;
         let (stop, stopped) = oneshot::channel();
         let (ready, is_ready) = oneshot::channel();
         let task = tokio::spawn(async move {
@@ -223,12 +231,9 @@ async fn keygen_says_what_it_cannot_read() {
 
 #[tokio::test]
 async fn keygen_says_that_it_listens_once_it_has_its_database_and_not_before() {
-    let args = KeygenArgs {
-        listen: "127.0.0.1:0".parse().unwrap(),
-        database_url: format!("postgres://postgres@127.0.0.1:{}/links", support::free_port()),
-        redis_url: None,
-    };
-    let listener = TcpListener::bind(args.listen).await.unwrap();
+    let url = format!("postgres://postgres@127.0.0.1:{}/links", support::free_port());
+    let args = Line::parse_from(["keygen", "--database-url", &url]).keygen;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let ready = |_| panic!("it has no database");
     let ended = run_keygen(&args, listener, std::future::pending(), ready).await;
     assert!(ended.unwrap_err().to_string().contains("keygen's database"));
@@ -250,6 +255,48 @@ async fn keygen_ends_when_told_to_while_all_its_places_are_taken() {
     assert!(answer.is_err(), "there is no place left");
     let stopped = tokio::time::timeout(std::time::Duration::from_secs(5), keygen.stop()).await;
     assert!(stopped.is_ok(), "it is heard at once, long before anybody's time is over");
+}
+
+#[tokio::test]
+async fn keygens_limits_are_those_that_were_set() {
+    let (url, _directory) = sqlite_url().await;
+    let flags = [
+        "--max-body",
+        "300",
+        "--body-timeout-ms",
+        "100",
+        "--head-timeout-ms",
+        "100",
+        "--max-connections",
+        "2",
+    ];
+    let keygen = Keygen::start_with(&url, "127.0.0.1:0", &flags).await;
+    let long = format!(r#"{{"size": 1, "stack": "{}"}}"#, "x".repeat(300));
+    assert_eq!(keygen.ask("POST", "/allocate", &long).await.0, 413);
+    let mut slow = TcpStream::connect(&keygen.address).await.unwrap();
+    slow.write_all(b"POST /allocate HTTP/1.1\r\nhost: a\r\ncontent-length: 20\r\n\r\n{").await.unwrap();
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    // Two that say nothing take all places, until their time is over.
+    let silent = [TcpStream::connect(&keygen.address).await, TcpStream::connect(&keygen.address).await];
+    assert_eq!(keygen.ask("GET", "/health", "").await.0, 200);
+    drop(silent);
+    keygen.stop().await;
+}
+
+#[test]
+fn keygens_bad_settings_name_the_flag_and_the_remedy() {
+    for (flags, said) in [
+        (["--max-connections", "0"], "--max-connections 0: give 1 to 1000000"),
+        (["--max-head", "100"], "--max-head 100: at least 8192"),
+        (["--max-body", "10"], "--max-body 10: give 256 to 1M"),
+        (["--store-timeout-ms", "0"], "--store-timeout-ms 0: give 1 to 3600000"),
+    ] {
+        let args = Line::parse_from([&["keygen", "--database-url", "sqlite:x"], &flags[..]].concat()).keygen;
+        let error = proofload_server::keygen::serve(&args).unwrap_err().to_string();
+        assert!(error.starts_with(said), "{error}");
+    }
 }
 
 #[tokio::test]

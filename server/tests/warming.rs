@@ -10,7 +10,7 @@ use proofload_server::codes::{Codec, Key, PUBLIC_DEFAULT_KEY};
 use proofload_server::creator::{Creator, CreatorOptions};
 use proofload_server::keygen::Leases;
 use proofload_server::marks::HighMarks;
-use proofload_server::shortener::{Parts, Shortener, now};
+use proofload_server::shortener::{Bounds, Parts, Shortener, now};
 use proofload_server::store::{NewRow, Patch, Store};
 use proofload_server::target::Targets;
 use support::sqlite;
@@ -35,6 +35,7 @@ fn shortener(store: &Store) -> Arc<Shortener> {
         changes: None,
         redis: None,
         threads: 1,
+        bounds: Bounds { unknown: 1_000, pending_clicks: 1_000 },
         home,
     })
 }

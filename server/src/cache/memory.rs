@@ -23,8 +23,9 @@ pub enum Keep<'a> {
 }
 
 impl<A: Clone> Memory<A> {
-    pub fn new(table: Table) -> Memory<A> {
-        Memory { table, negative: Negative::new(Instant::now()), flights: Flights::new() }
+    /// `unknown` is the most codes that are remembered to have no link.
+    pub fn new(table: Table, unknown: usize) -> Memory<A> {
+        Memory { table, negative: Negative::new(unknown, Instant::now()), flights: Flights::new() }
     }
 
     #[inline]

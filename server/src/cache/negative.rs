@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 /// Two generations of codes; the older is dropped as a whole. A code is remembered for at most two [`Negative::TURN`]s,
 /// so a link that another process just created is seen within a second.
 pub struct Negative {
+    /// The most codes in a generation: someone who guesses codes fills no more memory than this.
+    most: usize,
     generations: Mutex<Generations>,
 }
 
@@ -18,12 +20,11 @@ struct Generations {
 
 impl Negative {
     pub const TURN: Duration = Duration::from_millis(450);
-    /// The most codes in a generation: someone who guesses codes fills no more memory than this.
-    const MOST: usize = 65_536;
 
-    pub fn new(now: Instant) -> Self {
+    /// Remembers up to `most` codes, half of them in each generation.
+    pub fn new(most: usize, now: Instant) -> Self {
         let generations = Generations { young: HashSet::new(), old: HashSet::new(), turned: now };
-        Self { generations: Mutex::new(generations) }
+        Self { most: most / 2, generations: Mutex::new(generations) }
     }
 
     pub fn contains(&self, code: &str, now: Instant) -> bool {
@@ -35,7 +36,7 @@ impl Negative {
     pub fn insert(&self, code: &str, now: Instant) {
         let mut generations = self.generations.lock();
         generations.turn(now);
-        if generations.young.len() < Self::MOST {
+        if generations.young.len() < self.most {
             generations.young.insert(code.into());
         }
     }
@@ -76,7 +77,7 @@ mod tests {
     fn remembers_for_less_than_a_second() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
-        let negative = Negative::new(start);
+        let negative = Negative::new(10, start);
         negative.insert("abc", at(0));
         assert!(negative.contains("abc", at(449)));
         assert!(negative.contains("abc", at(899)));
@@ -91,8 +92,12 @@ mod tests {
     #[test]
     fn is_bounded() {
         let now = Instant::now();
-        let negative = Negative::new(now);
-        (0..Negative::MOST + 10).for_each(|i| negative.insert(&i.to_string(), now));
-        assert_eq!(negative.generations.lock().young.len(), Negative::MOST);
+        let negative = Negative::new(200, now);
+        let remembered = |now| (0..300).filter(|i| negative.contains(&i.to_string(), now)).count();
+        (0..150).for_each(|i| negative.insert(&i.to_string(), now));
+        assert_eq!(remembered(now), 100);
+        let later = now + Negative::TURN;
+        (150..300).for_each(|i| negative.insert(&i.to_string(), later));
+        assert_eq!(remembered(later), 200);
     }
 }

@@ -33,29 +33,30 @@ pub struct ServeArgs {
     /// given
     #[arg(long, default_value = "after", value_name = "WHICH")]
     pub design: Design,
-    /// How codes are made
+    /// How codes are made [default: blocks; before: checked]
     #[arg(long, value_name = "HOW")]
     pub codes: Option<CodeDesign>,
-    /// How rows are inserted
+    /// How rows are inserted [default: coalesced; before: single]
     #[arg(long, value_name = "HOW")]
     pub insert: Option<InsertDesign>,
-    /// What the cache holds at the start
+    /// What the cache holds at the start [default: hot]
     #[arg(long, value_name = "WHAT")]
     pub warm: Option<WarmDesign>,
-    /// How many of the most clicked links to warm with [25000; before: 5000]; warming ends when the cache is full
+    /// How many of the most clicked links to warm with; warming ends when the cache is full
+    /// [default: 25000; before: 5000]
     #[arg(long, value_name = "LINKS")]
     pub warm_hot: Option<usize>,
-    /// How many random links to warm with, after the hot ones [2000; before: 0]
+    /// How many random links to warm with, after the hot ones [default: 2000; before: 0]
     #[arg(long, value_name = "LINKS")]
     pub warm_random: Option<usize>,
-    /// Codes made ahead of use [2000; before: 0]
+    /// Codes made ahead of use [default: 2000; before: 0]
     #[arg(long, value_name = "CODES")]
     pub pool: Option<usize>,
 
     /// Bound the in-process cache by its number of links
     #[arg(long, value_name = "LINKS", conflicts_with = "cache_bytes")]
     pub cache_entries: Option<usize>,
-    /// Bound the in-process cache by its memory; K, M and G are understood [256M]
+    /// Bound the in-process cache by its memory; K, M and G are understood [default: 256M]
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     pub cache_bytes: Option<usize>,
 
@@ -63,7 +64,7 @@ pub struct ServeArgs {
     /// another's changes [default: never]
     #[arg(long, value_name = "SECONDS")]
     pub cache_max_age: Option<u64>,
-    /// Whether Redis holds links too, behind the in-process cache [on; before: off]
+    /// Whether Redis holds links too, behind the in-process cache [default: on; before: off]
     #[arg(long, value_name = "WHETHER")]
     pub redis_values: Option<Switch>,
     /// How long a link may stay in Redis, in seconds
@@ -83,17 +84,17 @@ pub struct ServeArgs {
     /// Threads that answer HTTP [default: available cores]
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
-    /// What short links begin with, such as https://sho.rt [default: http://ADDR]; never taken from a request
+    /// What short links begin with, such as https://sho.rt; never taken from a request [default: http://ADDR]
     #[arg(long, value_name = "URL")]
     pub public_url: Option<String>,
     /// Status of a redirect: 301, 302, 307 or 308
     #[arg(long, default_value_t = 302, value_name = "STATUS")]
     pub redirect_status: u16,
     /// Key that codes are permuted under, 32 hexadecimal digits; the same for all that share a database, for good
-    /// [environment: PROOFLOAD_CODE_KEY]
+    /// [environment: PROOFLOAD_CODE_KEY; default: a public one]
     #[arg(long, value_name = "HEX")]
     pub code_key: Option<Key128>,
-    /// Key that writes must carry, as `Authorization: Bearer KEY` [environment: PROOFLOAD_API_KEY; default: none asked for]
+    /// Key that writes must carry, as `Authorization: Bearer KEY` [environment: PROOFLOAD_API_KEY; default: none]
     #[arg(long, value_name = "KEY")]
     pub api_key: Option<String>,
     /// Writes per second and client address; twice as many may come in a burst [default: unlimited]

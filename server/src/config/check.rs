@@ -73,7 +73,6 @@ impl ServeArgs {
             Design::After => (CodeDesign::Blocks, InsertDesign::Coalesced, 2_000),
         };
         ensure!(self.spacing_ms <= 1_000, "--spacing-ms {}: at most 1000", self.spacing_ms);
-        ensure!((1..=10_000_000).contains(&self.limits.queue), "--max-queue: 1 to 10000000");
         let (least, most) = (self.block_ids, self.max_block_ids);
         ensure!((1..=MOST_IDS).contains(&most), "--max-block-ids {most}: 1 to {MOST_IDS}");
         ensure!((1..=most).contains(&least), "--block-ids {least}: 1 to --max-block-ids, {most}");
@@ -85,6 +84,8 @@ impl ServeArgs {
             queue_rows: self.limits.queue,
             block_ids: least..=most,
             patience: self.limits.store_timeout(),
+            batch_rows: self.limits.batch,
+            writers: self.limits.inserts,
             ..CreatorOptions::default()
         })
     }
@@ -235,6 +236,8 @@ mod tests {
             (&["--idle-timeout-ms", "0"], "--idle-timeout-ms 0: give 1"),
             (&["--cache-max-age", "0"], "--cache-max-age 0: give 1"),
             (&["--redis-ttl", "0"], "--redis-ttl 0: give 1"),
+            (&["--max-queue", "0"], "--max-queue 0: give 1 to 10000000"),
+            (&["--database-writers", "2000"], "--database-writers 2000: give 1 to 1000"),
         ];
         for (flags, said) in cases {
             let error = config(flags).unwrap_err().to_string();

@@ -3,7 +3,10 @@
 use anyhow::ensure;
 use std::time::Duration;
 
-const SHORTEST_HEAD_LIMIT: usize = 8_192;
+use crate::store::StoreOptions;
+
+/// hyper takes no less.
+pub(crate) const SHORTEST_HEAD_LIMIT: usize = 8_192;
 
 /// A bound on everything that waits or grows.
 #[derive(Debug, Clone, clap::Args)]
@@ -23,6 +26,9 @@ pub struct Limits {
     /// The most links in a bulk request
     #[arg(long = "max-bulk", default_value_t = 1_000, value_name = "LINKS")]
     pub bulk: usize,
+    /// The most items in a click report
+    #[arg(long = "max-click-items", default_value_t = 10_000, value_name = "N")]
+    pub click_items: usize,
     /// The most connections at once; more are told 503 and closed
     #[arg(long = "max-connections", default_value_t = 16_384, value_name = "N")]
     pub connections: usize,
@@ -38,12 +44,36 @@ pub struct Limits {
     /// How long a request may wait for the database, in milliseconds
     #[arg(long = "store-timeout-ms", default_value_t = 10_000, value_name = "MS")]
     pub store_timeout_ms: u64,
+    /// The most connections to the database that read; SQLite has at most 4
+    #[arg(long = "database-readers", default_value_t = 8, value_name = "N")]
+    pub database_readers: usize,
+    /// The most connections to the database that write, opened as they are needed; SQLite has 1
+    #[arg(long = "database-writers", default_value_t = 16, value_name = "N")]
+    pub database_writers: usize,
+    /// How long keygen, and after it Redis, may take to lease a block before the next in line is asked, in milliseconds
+    #[arg(long = "keygen-timeout-ms", default_value_t = 1_000, value_name = "MS")]
+    pub keygen_timeout_ms: u64,
     /// How long a redirect may wait for Redis before it asks the database, in milliseconds
     #[arg(long = "redis-timeout-ms", default_value_t = 100, value_name = "MS")]
     pub redis_timeout_ms: u64,
     /// The most creates that wait to be inserted; more are told 503
     #[arg(long = "max-queue", default_value_t = 20_000, value_name = "ROWS")]
     pub queue: usize,
+    /// The most rows in one insert
+    #[arg(long = "max-batch", default_value_t = 1_000, value_name = "ROWS")]
+    pub batch: usize,
+    /// The most coalesced inserts under way at once
+    #[arg(long = "max-inserts", default_value_t = 4, value_name = "N")]
+    pub inserts: usize,
+    /// The most clicked links whose counts wait to be stored; clicks of further links are lost, and counted as such
+    #[arg(long = "max-pending-clicks", default_value_t = 1 << 20, value_name = "LINKS")]
+    pub pending_clicks: usize,
+    /// The most codes that are remembered as unknown; what does not fit is read from the database each time
+    #[arg(long = "max-unknown", default_value_t = 131_072, value_name = "CODES")]
+    pub unknown: usize,
+    /// The most client addresses that --rate-limit tells apart; newcomers beyond these are told 429
+    #[arg(long = "max-rate-clients", default_value_t = 100_000, value_name = "N")]
+    pub rate_clients: usize,
     /// How long open connections may still send a request after SIGTERM, in milliseconds
     #[arg(long = "drain-grace-ms", default_value_t = 500, value_name = "MS")]
     pub drain_grace_ms: u64,
@@ -73,6 +103,10 @@ impl Limits {
         Duration::from_millis(self.redis_timeout_ms)
     }
 
+    pub fn keygen_timeout(&self) -> Duration {
+        Duration::from_millis(self.keygen_timeout_ms)
+    }
+
     pub fn drain_grace(&self) -> Duration {
         Duration::from_millis(self.drain_grace_ms)
     }
@@ -80,6 +114,17 @@ impl Limits {
     pub fn drain_timeout(&self) -> Duration {
         Duration::from_millis(self.drain_timeout_ms)
     }
+
+    /// How the database is reached.
+    pub fn store_options(&self) -> StoreOptions {
+        StoreOptions {
+            readers: self.database_readers,
+            writers: self.database_writers,
+            acquire_timeout: self.store_timeout(),
+            statement_timeout: self.store_timeout(),
+        }
+    }
+
     /// Each error names the flag and what would do.
     pub(super) fn check(&self) -> anyhow::Result<()> {
         let limits = self;
@@ -98,23 +143,42 @@ impl Limits {
         ensure!(limits.headers > 0, "--max-headers 0 would refuse all requests: give at least 1");
         ensure!(limits.connections > 0, "--max-connections 0 would refuse all clients: give at least 1");
         ensure!(limits.bulk > 0, "--max-bulk 0 would refuse all bulk requests: give at least 1");
+        let numbers = [
+            ("--max-click-items", limits.click_items, 10_000_000),
+            ("--database-readers", limits.database_readers, 1_000),
+            ("--database-writers", limits.database_writers, 1_000),
+            ("--max-queue", limits.queue, 10_000_000),
+            ("--max-batch", limits.batch, 100_000),
+            ("--max-inserts", limits.inserts, 1_000),
+            ("--max-pending-clicks", limits.pending_clicks, 1 << 30),
+            ("--max-rate-clients", limits.rate_clients, 1 << 30),
+        ];
+        for (flag, number, most) in numbers {
+            ensure!((1..=most).contains(&number), "{flag} {number}: give 1 to {most}");
+        }
         let timeouts = [
             ("--head-timeout-ms", limits.head_timeout_ms),
             ("--body-timeout-ms", limits.body_timeout_ms),
             ("--idle-timeout-ms", limits.idle_timeout_ms),
             ("--store-timeout-ms", limits.store_timeout_ms),
+            ("--keygen-timeout-ms", limits.keygen_timeout_ms),
             ("--redis-timeout-ms", limits.redis_timeout_ms),
             ("--drain-timeout-ms", limits.drain_timeout_ms),
         ];
-        for (flag, timeout) in timeouts {
-            ensure!((1..=3_600_000).contains(&timeout), "{flag} {timeout}: give 1 to 3600000 (an hour)");
-        }
-        Ok(())
+        check_timeouts(&timeouts)
     }
 }
 
+/// Each error names the flag and what would do.
+pub(crate) fn check_timeouts(timeouts: &[(&str, u64)]) -> anyhow::Result<()> {
+    for (flag, timeout) in timeouts {
+        ensure!((1..=3_600_000).contains(timeout), "{flag} {timeout}: give 1 to 3600000 (an hour)");
+    }
+    Ok(())
+}
+
 /// A number of bytes; K, M and G are understood.
-pub(super) fn parse_bytes(text: &str) -> Result<usize, String> {
+pub(crate) fn parse_bytes(text: &str) -> Result<usize, String> {
     let (digits, shift) = match text.as_bytes().last() {
         Some(b'K' | b'k') => (&text[..text.len() - 1], 10),
         Some(b'M' | b'm') => (&text[..text.len() - 1], 20),

@@ -18,7 +18,6 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const LONGEST_IDEMPOTENCY_KEY: usize = 255;
 /// A hundred years: further away, a mistake is likelier than a wish.
 const LONGEST_LIFE: u64 = 100 * 366 * 86_400;
-const MOST_CLICK_ITEMS: usize = 10_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -181,11 +180,9 @@ pub async fn add_clicks(client: &Client, request: Request) -> Result<Response, P
     let body = body::read(incoming, &client.site.limits).await?;
     let asked: ClicksBody = body::parse(&body)?;
     let accepted = asked.clicks.len();
-    if accepted > MOST_CLICK_ITEMS {
-        return Err(Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("at most {MOST_CLICK_ITEMS} items at once"),
-        ));
+    let most = client.site.limits.click_items;
+    if accepted > most {
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("at most {most} items at once")));
     }
     let clicks = asked.clicks.into_iter().map(|item| click(client, item)).collect::<Result<Vec<_>, _>>()?;
     client.site.shortener.add_clicks(clicks).await?;

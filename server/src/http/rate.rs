@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 /// Token buckets that fill at `per_second` and hold twice as much.
 pub struct Rate {
     per_second: f64,
+    /// The most clients told apart; beyond these, newcomers are refused until the next sweep.
+    clients: usize,
     buckets: Mutex<Buckets>,
 }
 
@@ -23,13 +25,11 @@ struct Bucket {
 
 /// Full buckets are forgotten this often, so that clients that went away cost no memory.
 const SWEEP: Duration = Duration::from_secs(2);
-/// The most clients told apart; beyond this, newcomers are refused until the next sweep.
-const MOST_CLIENTS: usize = 100_000;
 
 impl Rate {
-    pub fn new(per_second: u32, now: Instant) -> Self {
+    pub fn new(per_second: u32, clients: usize, now: Instant) -> Self {
         let buckets = Buckets { by_client: HashMap::new(), swept: now };
-        Self { per_second: f64::from(per_second), buckets: Mutex::new(buckets) }
+        Self { per_second: f64::from(per_second), clients, buckets: Mutex::new(buckets) }
     }
 
     /// Takes `cost` tokens, at least one, or says after how many seconds there will be enough. A cost above what a
@@ -40,7 +40,7 @@ impl Rate {
         let needed = cost.min(most);
         let mut buckets = self.buckets.lock();
         buckets.sweep(self.per_second, now);
-        if buckets.by_client.len() >= MOST_CLIENTS && !buckets.by_client.contains_key(&client) {
+        if buckets.by_client.len() >= self.clients && !buckets.by_client.contains_key(&client) {
             return Err(SWEEP.as_secs());
         }
         let bucket = buckets.by_client.entry(client).or_insert(Bucket { tokens: most, filled: now });
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn each_client_has_a_burst_and_then_its_rate() {
         let start = Instant::now();
-        let rate = Rate::new(10, start);
+        let rate = Rate::new(10, 100, start);
         let (one, other) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
         assert!((0..20).all(|_| rate.take(one, 1, start).is_ok()));
         assert_eq!(rate.take(one, 1, start), Err(1));
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn many_at_once_are_paid_for_before_the_next() {
         let start = Instant::now();
-        let rate = Rate::new(10, start);
+        let rate = Rate::new(10, 100, start);
         let (one, other) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
         assert!(rate.take(one, 1_000, start).is_ok());
         let after = |seconds| start + Duration::from_secs(seconds);
@@ -122,9 +122,20 @@ mod tests {
     }
 
     #[test]
+    fn so_many_clients_are_told_apart_and_no_more() {
+        let start = Instant::now();
+        let rate = Rate::new(1, 2, start);
+        let at = |host| IpAddr::from([10, 0, 0, host]);
+        assert!(rate.take(at(1), 1, start).is_ok() && rate.take(at(2), 1, start).is_ok());
+        assert_eq!(rate.take(at(3), 1, start), Err(2));
+        assert!(rate.take(at(1), 1, start).is_ok(), "those that are known go on");
+        assert!(rate.take(at(3), 1, start + SWEEP).is_ok(), "the others were silent, and are forgotten");
+    }
+
+    #[test]
     fn nothing_at_all_costs_as_much_as_one() {
         let start = Instant::now();
-        let rate = Rate::new(1, start);
+        let rate = Rate::new(1, 100, start);
         let one = IpAddr::from([10, 0, 0, 1]);
         assert!(rate.take(one, 0, start).is_ok() && rate.take(one, 0, start).is_ok());
         assert!(rate.take(one, 0, start).is_err());
@@ -133,7 +144,7 @@ mod tests {
     #[test]
     fn a_network_of_ipv6_addresses_is_one_client() {
         let start = Instant::now();
-        let rate = Rate::new(1, start);
+        let rate = Rate::new(1, 100, start);
         let at = |host: u16| IpAddr::from([0x2001, 0xdb8, 0, 1, 0, 0, 0, host]);
         assert!(rate.take(at(1), 2, start).is_ok());
         assert!(rate.take(at(2), 1, start).is_err());

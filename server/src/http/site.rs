@@ -44,7 +44,7 @@ impl Site {
             redirect_cache_control: is_permanent.then(|| HeaderValue::from_static("private, max-age=60")),
             started: Instant::now(),
             api_key: config.api_key.clone(),
-            rate: config.rate_limit.map(|limit| Rate::new(limit, Instant::now())),
+            rate: config.rate_limit.map(|limit| Rate::new(limit, config.limits.rate_clients, Instant::now())),
             proxies: config.proxies.clone(),
             draining: AtomicBool::new(false),
         })

@@ -1,11 +1,12 @@
 //! The atomic path by which every lease is made: Redis proposes, the database commits.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::hint::Hint;
-use super::{MOST_IDS, Stack};
+use super::{MOST_IDS, PATIENCE, Stack};
 use crate::codes::Slot;
 use crate::store::{Store, StoreError};
 
@@ -51,7 +52,16 @@ pub struct Allocator {
 impl Allocator {
     /// `redis_url` is checked, not yet connected to.
     pub fn new(store: Store, redis_url: Option<&str>) -> anyhow::Result<Allocator> {
-        let hint = redis_url.map(Hint::new).transpose()?;
+        Allocator::with_patience(store, redis_url, PATIENCE)
+    }
+
+    /// As [`Allocator::new`]; `patience` is how long Redis may take before the database decides alone.
+    pub fn with_patience(
+        store: Store,
+        redis_url: Option<&str>,
+        patience: Duration,
+    ) -> anyhow::Result<Allocator> {
+        let hint = redis_url.map(|url| Hint::new(url, patience)).transpose()?;
         Ok(Allocator { store, hint, slots: Mutex::default() })
     }
 

@@ -15,12 +15,12 @@ use super::{Lease, LeaseSource, Stack};
 use crate::breaker::Breaker;
 use crate::codes::{CODES_PER_SLOT, Slot};
 
-/// How long keygen may take before the app allocates by itself.
-const PATIENCE: Duration = Duration::from_secs(1);
 const LONGEST_ANSWER: usize = 16 * 1024;
 
 pub(super) struct Client {
     authority: String,
+    /// How long keygen may take before the app allocates by itself.
+    patience: Duration,
     breaker: Breaker,
 }
 
@@ -34,12 +34,12 @@ struct Answer {
 
 impl Client {
     /// `url` is `http://host:port`.
-    pub(super) fn new(url: &str) -> anyhow::Result<Client> {
+    pub(super) fn new(url: &str, patience: Duration) -> anyhow::Result<Client> {
         let uri: Uri = url.parse().with_context(|| format!("keygen URL {url:?}"))?;
         ensure!(uri.scheme_str() == Some("http"), "keygen URL {url:?}: only http:// is spoken");
         let host = uri.host().ok_or_else(|| anyhow!("keygen URL {url:?} names no host"))?;
         let authority = format!("{host}:{}", uri.port_u16().unwrap_or(80));
-        Ok(Client { authority, breaker: Breaker::default() })
+        Ok(Client { authority, patience, breaker: Breaker::default() })
     }
 
     /// A lease, or `None` if keygen gives none in time or was just found not to.
@@ -47,7 +47,7 @@ impl Client {
         if !self.breaker.allows(Instant::now()) {
             return None;
         }
-        match tokio::time::timeout(PATIENCE, self.allocate(stack, size)).await {
+        match tokio::time::timeout(self.patience, self.allocate(stack, size)).await {
             Ok(Ok(lease)) => {
                 self.breaker.worked();
                 Some(lease)
@@ -62,7 +62,7 @@ impl Client {
     /// Whether `GET /health` is answered with 200 in time.
     pub(super) async fn is_healthy(&self) -> bool {
         let ask = self.ask(Method::GET, "/health", Bytes::new());
-        matches!(tokio::time::timeout(PATIENCE, ask).await, Ok(Ok((StatusCode::OK, _))))
+        matches!(tokio::time::timeout(self.patience, ask).await, Ok(Ok((StatusCode::OK, _))))
     }
 
     async fn allocate(&self, stack: &Stack, size: u64) -> anyhow::Result<Lease> {

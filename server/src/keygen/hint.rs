@@ -6,9 +6,6 @@ use super::Stack;
 use crate::redis_client::RedisClient;
 use crate::store::FURTHEST_HINT;
 
-/// How long Redis may take before the database decides alone.
-const PATIENCE: Duration = Duration::from_secs(1);
-
 /// Sets the counter to the mark if it is behind it, so far ahead that the database refuses it, or no number.
 const SET_TO_MARK: &str = "\
 local counter = tonumber(redis.call('GET', KEYS[1]) or '0')
@@ -19,8 +16,8 @@ return 1";
 pub(super) struct Hint(RedisClient);
 
 impl Hint {
-    pub(super) fn new(url: &str) -> anyhow::Result<Hint> {
-        RedisClient::new(url, PATIENCE).map(Hint)
+    pub(super) fn new(url: &str, patience: Duration) -> anyhow::Result<Hint> {
+        RedisClient::new(url, patience).map(Hint)
     }
 
     /// Moves the counter on by `size` and returns where it stands; `None` if Redis does not answer.

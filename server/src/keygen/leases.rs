@@ -1,9 +1,10 @@
 //! Where an app's blocks come from: keygen while it answers, or else the same atomic path in this process.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::client::Client;
-use super::{Allocator, Lease, LeaseError, Stack};
+use super::{Allocator, Lease, LeaseError, PATIENCE, Stack};
 use crate::codes::{CODES_PER_SLOT, Slot};
 use crate::store::{Store, StoreError};
 
@@ -26,8 +27,19 @@ impl Leases {
         keygen_url: Option<&str>,
         redis_url: Option<&str>,
     ) -> anyhow::Result<Leases> {
-        let keygen = keygen_url.map(Client::new).transpose()?;
-        let allocator = Allocator::new(store, redis_url)?;
+        Leases::with_patience(store, stack, keygen_url, redis_url, PATIENCE)
+    }
+
+    /// As [`Leases::new`]; `patience` is how long keygen may take, and then Redis.
+    pub fn with_patience(
+        store: Store,
+        stack: Stack,
+        keygen_url: Option<&str>,
+        redis_url: Option<&str>,
+        patience: Duration,
+    ) -> anyhow::Result<Leases> {
+        let keygen = keygen_url.map(|url| Client::new(url, patience)).transpose()?;
+        let allocator = Allocator::with_patience(store, redis_url, patience)?;
         Ok(Leases(Arc::new(Inner { stack, keygen, allocator })))
     }
 

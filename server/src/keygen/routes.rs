@@ -10,17 +10,15 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
 use serde::Deserialize;
 
-use super::{Allocator, Lease, LeaseError, LeaseSource, Stack};
+use super::{Allocator, KeygenLimits, Lease, LeaseError, LeaseSource, Stack};
 use crate::store::StoreError;
-
-const LARGEST_BODY: usize = 4 * 1024;
-/// A client may take this long to send its body.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 type Answer = Response<Full<Bytes>>;
 
 pub(super) struct Routes {
     allocator: Allocator,
+    longest_body: usize,
+    body_timeout: Duration,
     leases_redis: AtomicU64,
     leases_store: AtomicU64,
     ids: AtomicU64,
@@ -41,9 +39,17 @@ struct Problem {
 }
 
 impl Routes {
-    pub(super) fn new(allocator: Allocator) -> Routes {
+    pub(super) fn new(allocator: Allocator, limits: &KeygenLimits) -> Routes {
         let zero = || AtomicU64::new(0);
-        Routes { allocator, leases_redis: zero(), leases_store: zero(), ids: zero(), refused: zero() }
+        Routes {
+            allocator,
+            longest_body: limits.body,
+            body_timeout: limits.body_timeout(),
+            leases_redis: zero(),
+            leases_store: zero(),
+            ids: zero(),
+            refused: zero(),
+        }
     }
 
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Answer {
@@ -63,7 +69,7 @@ impl Routes {
     }
 
     async fn allocate(&self, request: Request<Incoming>) -> Result<Answer, Problem> {
-        let body = body(request).await?;
+        let body = self.body(request).await?;
         let Allocate { size, stack } = serde_json::from_slice(&body).map_err(|error| {
             let status =
                 if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
@@ -133,6 +139,19 @@ impl Routes {
         }
     }
 
+    async fn body(&self, request: Request<Incoming>) -> Result<Bytes, Problem> {
+        let longest = self.longest_body;
+        let body = Limited::new(request.into_body(), longest).collect();
+        match tokio::time::timeout(self.body_timeout, body).await {
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+                Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body exceeds {longest} bytes")))
+            }
+            Ok(Err(error)) => Err(Problem::new(StatusCode::BAD_REQUEST, error)),
+            Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time")),
+        }
+    }
+
     fn count(&self, lease: &Lease) {
         let leases = match lease.source {
             LeaseSource::Redis => &self.leases_redis,
@@ -167,18 +186,6 @@ impl From<LeaseError> for Problem {
             LeaseError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         Problem::new(status, error)
-    }
-}
-
-async fn body(request: Request<Incoming>) -> Result<Bytes, Problem> {
-    let body = Limited::new(request.into_body(), LARGEST_BODY).collect();
-    match tokio::time::timeout(BODY_TIMEOUT, body).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body exceeds {LARGEST_BODY} bytes")))
-        }
-        Ok(Err(error)) => Err(Problem::new(StatusCode::BAD_REQUEST, error)),
-        Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time")),
     }
 }
 

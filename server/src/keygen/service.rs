@@ -14,17 +14,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::Allocator;
 use super::routes::Routes;
+use super::{Allocator, KeygenLimits};
 use crate::http::connection::{Connection, Watch};
-use crate::store::{Store, StoreOptions};
-
-/// A client may take this long to send its headers.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// More connections than this wait to be accepted.
-const MOST_CONNECTIONS: usize = 1_024;
-/// How long answers under way may take once the service is told to stop.
-const DRAIN: Duration = Duration::from_secs(10);
+use crate::store::Store;
 
 /// Settings of `proofload keygen`.
 #[derive(Debug, Clone, clap::Args)]
@@ -38,6 +31,9 @@ pub struct KeygenArgs {
     /// Redis proposes ids as a hint; without it the database decides alone
     #[arg(long, value_name = "URL")]
     pub redis_url: Option<String>,
+
+    #[command(flatten)]
+    pub limits: KeygenLimits,
 }
 
 /// Runs `proofload keygen` until SIGTERM or SIGINT; prints where it listens once it does.
@@ -45,6 +41,7 @@ pub struct KeygenArgs {
 /// # Errors
 /// For the user: one line, with what would help.
 pub fn serve(args: &KeygenArgs) -> anyhow::Result<()> {
+    args.limits.check()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind(args.listen).await.with_context(|| {
@@ -64,14 +61,16 @@ pub async fn run_keygen(
     ready: impl FnOnce(SocketAddr),
 ) -> anyhow::Result<()> {
     let mut shutdown = pin!(shutdown);
-    let options = StoreOptions::default();
+    let limits = &args.limits;
+    let options = limits.store_options();
     let store = tokio::select! {
         store = Store::connect(&args.database_url, &options) => store.context("keygen's database")?,
         () = &mut shutdown => return Ok(()),
     };
-    let routes = Arc::new(Routes::new(Allocator::new(store, args.redis_url.as_deref())?));
+    let allocator = Allocator::with_patience(store, args.redis_url.as_deref(), limits.redis_timeout())?;
+    let routes = Arc::new(Routes::new(allocator, limits));
     let (stop, stopping) = watch::channel(());
-    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let places = Arc::new(Semaphore::new(limits.connections));
     let mut connections = JoinSet::new();
     ready(listener.local_addr()?);
     loop {
@@ -89,27 +88,40 @@ pub async fn run_keygen(
             continue;
         };
         let (routes, stopping) = (routes.clone(), stopping.clone());
+        let http = http_of(limits);
         connections.spawn(async move {
-            serve_one(stream, routes, stopping).await;
+            serve_one(&http, stream, routes, stopping).await;
             drop(place);
         });
     }
     drop((listener, stop));
-    let _ = tokio::time::timeout(DRAIN, async { while connections.join_next().await.is_some() {} }).await;
+    let _ = tokio::time::timeout(limits.drain_timeout(), async {
+        while connections.join_next().await.is_some() {}
+    })
+    .await;
     Ok(())
 }
 
+fn http_of(limits: &KeygenLimits) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(limits.head_timeout()).max_buf_size(limits.head);
+    http
+}
+
 /// Serves one connection until it ends, or until the answer under way when `stopping` closes.
-async fn serve_one(stream: TcpStream, routes: Arc<Routes>, mut stopping: watch::Receiver<()>) {
+async fn serve_one(
+    http: &http1::Builder,
+    stream: TcpStream,
+    routes: Arc<Routes>,
+    mut stopping: watch::Receiver<()>,
+) {
     let service = service_fn(move |request| {
         let routes = routes.clone();
         Box::pin(async move { Ok::<_, Infallible>(routes.answer(request).await) })
     });
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     // hyper's timer does here what sweeps do for the app, so this watch's clock stands still.
     let watch = Watch::new(Arc::default());
-    let mut connection = pin!(Connection::new(&http, stream, service, watch.clone()));
+    let mut connection = pin!(Connection::new(http, stream, service, watch.clone()));
     tokio::select! {
         () = &mut connection => return,
         _ = stopping.changed() => watch.close(),
