@@ -17,6 +17,7 @@ fn conforms(app: &App, method: &str, template: &str, reply: &Reply) {
     let operation = &document["paths"][template][method.to_ascii_lowercase()];
     let described = &operation["responses"][reply.status.to_string()];
     assert!(described.is_object(), "{method} {template} does not describe {}: {}", reply.status, reply.body);
+    let described = described["$ref"].as_str().map_or(described, |at| document.pointer(&at[1..]).unwrap());
     for (name, header) in described["headers"].as_object().into_iter().flatten() {
         let is_there = reply.header(&name.to_ascii_lowercase()).is_some();
         assert!(is_there || header["required"] != true, "{name} is missing in {reply:?}");

@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::{LazyLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -117,6 +117,8 @@ fn sqlite(directory: &Path) -> String {
 /// A connection that sends what it is told to.
 pub struct Client {
     stream: BufReader<TcpStream>,
+    /// Method and path of the last request that began.
+    asked: (String, String),
 }
 
 #[derive(Debug)]
@@ -130,7 +132,8 @@ impl Client {
     pub fn new(address: SocketAddr) -> Client {
         let stream = TcpStream::connect(address).expect("the server accepts");
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Client { stream: BufReader::new(stream) }
+        // What is said to bytes that are no request may be said to any request.
+        Client { stream: BufReader::new(stream), asked: ("GET".into(), "/health".into()) }
     }
 
     pub fn ask(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
@@ -156,6 +159,11 @@ impl Client {
 
     /// Sends bytes as they are. That the server may have hung up is for the answer to tell.
     pub fn send(&mut self, text: &str) {
+        if let [method, path, "HTTP/1.1"] =
+            text.lines().next().unwrap_or("").split(' ').collect::<Vec<_>>()[..]
+        {
+            self.asked = (method.into(), path.into());
+        }
         drop(self.stream.get_mut().write_all(text.as_bytes()));
     }
 
@@ -177,6 +185,7 @@ impl Client {
     fn reply_to(&mut self, method: &str) -> Option<Reply> {
         let status_line = self.line()?;
         let status = status_line.split(' ').nth(1)?.parse().ok()?;
+        is_documented(&self.asked.0, &self.asked.1, status);
         let mut headers = Vec::new();
         loop {
             let line = self.line()?;
@@ -195,6 +204,27 @@ impl Client {
         let read = self.stream.read_line(&mut line).ok()?;
         (read > 0).then(|| line.trim_end().to_owned())
     }
+}
+
+/// Fails the test where the API's description lacks the status for what was asked.
+fn is_documented(method: &str, path: &str, status: u16) {
+    static DOCUMENT: LazyLock<Value> =
+        LazyLock::new(|| serde_json::from_str(include_str!("../../src/http/openapi.json")).unwrap());
+    let paths = &DOCUMENT["paths"];
+    let path = path.split('?').next().unwrap();
+    let template = match path.strip_prefix("/api/links/").or(path.strip_prefix('/')) {
+        _ if paths[path].is_object() => path,
+        Some(_) if path.starts_with("/api/links/") => "/api/links/{code}",
+        Some(code) if !code.is_empty() && !code.contains('/') => "/{code}",
+        _ => return assert_eq!(status, 404, "{path} is no page"),
+    };
+    let method = if method == "HEAD" { "GET" } else { method };
+    let operation = &paths[template][method.to_ascii_lowercase()];
+    let is_there = match operation.is_object() {
+        true => operation["responses"][status.to_string()].is_object(),
+        false => status == 405,
+    };
+    assert!(is_there, "openapi.json has no {status} for {method} {template}");
 }
 
 impl Reply {
