@@ -20,6 +20,7 @@ main() {
     prometheus=$(published prometheus 9090)
     try_links
     try_without_keygen
+    try_witness
     try_dashboard
     case " ${services[*]} " in *" grafana "*) try_grafana ;; esac
     echo "try: passed in $SECONDS s"
@@ -109,6 +110,17 @@ try_without_keygen() {
     for _ in 1 2 3 4; do expect "$(create)" 'HTTP/1.1 201'; done
     compose start keygen >/dev/null 2>&1
     echo "try: creates work while keygen is down"
+}
+
+# PostgreSQL's own count of what it was asked, beside which the servers' counts can be held.
+try_witness() {
+    local inserts
+    inserts=$(compose exec -T postgres psql -U proofload -d proofload -Atc \
+        "SELECT coalesce(sum(calls), 0) FROM pg_stat_statements WHERE query LIKE 'INSERT INTO links%'" 2>&1) || true
+    case $inserts in
+    '' | 0 | *[!0-9]*) fail "pg_stat_statements has not seen the inserts" "$inserts" ;;
+    *) echo "try: pg_stat_statements saw $inserts inserts" ;;
+    esac
 }
 
 # Each panel of the dashboard asks Prometheus for something that is there.
