@@ -1,6 +1,13 @@
 //! Exact counts of what the server did: each thread has its own, which are summed when they are read.
 
+mod times;
+
+pub use times::{Distribution, Timed};
+
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use times::{ENDS, Times};
 
 /// A count with one writing thread, so that counting needs no locked instruction.
 #[derive(Debug, Default)]
@@ -86,9 +93,28 @@ pub struct Tally {
     lookups: [Count; Level::ALL.len()],
     redirects: [Count; Redirected::ALL.len()],
     creates: [Count; CreateResult::ALL.len()],
+    times: [Times; Timed::ALL.len()],
 }
 
 impl Tally {
+    /// One in so many redirects out of the table is timed, and stands for all of them: they wait for nothing, and reading
+    /// the clock twice would cost each of them more than it tells.
+    const HITS_PER_TIMED: u64 = 64;
+
+    /// Whether the next redirect out of the table is to be timed.
+    #[inline]
+    pub fn times_next_hit(&self) -> bool {
+        self.lookups[Level::Process as usize].get().is_multiple_of(Self::HITS_PER_TIMED)
+    }
+
+    pub fn hit_took(&self, took: Duration) {
+        self.times[Timed::Redirect as usize].add(took, Self::HITS_PER_TIMED);
+    }
+
+    pub fn took(&self, what: Timed, took: Duration) {
+        self.times[what as usize].add(took, 1);
+    }
+
     #[inline]
     pub fn looked_up(&self, level: Level) {
         self.lookups[level as usize].add(1);
@@ -110,6 +136,7 @@ pub struct Totals {
     lookups: [u64; Level::ALL.len()],
     redirects: [u64; Redirected::ALL.len()],
     creates: [u64; CreateResult::ALL.len()],
+    times: [Distribution; Timed::ALL.len()],
 }
 
 impl Totals {
@@ -119,6 +146,7 @@ impl Totals {
             add_up(&mut totals.lookups, &tally.lookups);
             add_up(&mut totals.redirects, &tally.redirects);
             add_up(&mut totals.creates, &tally.creates);
+            totals.times.iter_mut().zip(&tally.times).for_each(|(total, times)| total.add(times));
         }
         totals
     }
@@ -133,6 +161,10 @@ impl Totals {
 
     pub fn creates(&self, result: CreateResult) -> u64 {
         self.creates[result as usize]
+    }
+
+    pub fn times(&self, what: Timed) -> &Distribution {
+        &self.times[what as usize]
     }
 
     /// Look-ups of links that may exist: answered without the store, and all. Unknown codes stand apart, since no cache
@@ -180,6 +212,28 @@ impl Exposition {
         self.head(name, "counter", help);
         for (value, count) in values {
             self.line(name, &format!("{{{label}=\"{value}\"}}"), count as f64);
+        }
+    }
+
+    /// One histogram of seconds with a label.
+    pub fn histogram<'a>(
+        &mut self,
+        name: &str,
+        label: &str,
+        help: &str,
+        values: impl Iterator<Item = (&'a str, &'a Distribution)>,
+    ) {
+        self.head(name, "histogram", help);
+        for (value, distribution) in values {
+            let labels = format!("{label}=\"{value}\"");
+            let ends = ENDS.iter().map(|&(_, end)| end).chain(["+Inf"]);
+            let mut count = 0;
+            for (end, at_most) in ends.zip(distribution.cumulative()) {
+                self.line(&format!("{name}_bucket"), &format!("{{{labels},le=\"{end}\"}}"), at_most as f64);
+                count = at_most;
+            }
+            self.line(&format!("{name}_sum"), &format!("{{{labels}}}"), distribution.seconds());
+            self.line(&format!("{name}_count"), &format!("{{{labels}}}"), count as f64);
         }
     }
 
@@ -246,6 +300,46 @@ mod tests {
         let expected = "# HELP a_total Things.\n# TYPE a_total counter\na_total 3\n\
             # HELP b_total Kinds.\n# TYPE b_total counter\nb_total{kind=\"x\"} 1\nb_total{kind=\"y\"} 12345678901\n";
         assert_eq!(text.finish(), expected);
+    }
+
+    #[test]
+    fn a_histogram_ends_with_all_there_is() {
+        let tally = Tally::default();
+        tally.took(Timed::Create, Duration::from_millis(3));
+        tally.took(Timed::Create, Duration::from_secs(20));
+        let totals = Totals::of([&tally].into_iter());
+        let mut text = Exposition::default();
+        let times = Timed::ALL.iter().map(|&(what, name)| (name, totals.times(what)));
+        text.histogram("a_seconds", "what", "Times.", times);
+        let text = text.finish();
+        assert!(text.starts_with("# HELP a_seconds Times.\n# TYPE a_seconds histogram\n"), "{text}");
+        for line in [
+            "a_seconds_bucket{what=\"create\",le=\"0.0025\"} 0",
+            "a_seconds_bucket{what=\"create\",le=\"0.005\"} 1",
+            "a_seconds_bucket{what=\"create\",le=\"10\"} 1",
+            "a_seconds_bucket{what=\"create\",le=\"+Inf\"} 2",
+            "a_seconds_sum{what=\"create\"} 20.003",
+            "a_seconds_count{what=\"create\"} 2",
+            "a_seconds_count{what=\"redirect\"} 0",
+        ] {
+            assert!(text.lines().any(|known| known == line), "{line} in {text}");
+        }
+    }
+
+    #[test]
+    fn one_redirect_out_of_the_table_stands_for_many() {
+        let tally = Tally::default();
+        let timed = (0..200).filter(|_| {
+            let is_timed = tally.times_next_hit();
+            tally.looked_up(Level::Process);
+            if is_timed {
+                tally.hit_took(Duration::from_micros(2));
+            }
+            is_timed
+        });
+        assert_eq!(timed.count(), 4);
+        let totals = Totals::of([&tally].into_iter());
+        assert_eq!(totals.times(Timed::Redirect).cumulative().last(), Some(256));
     }
 
     #[test]

@@ -210,6 +210,12 @@ fn pages_about_the_server_conform() {
     let cache = ask(&app, "GET", "/api/cache", "/api/cache", "").json();
     assert_eq!((&cache["entries"], &cache["lookups"]["process"]), (&json!(1), &json!(1)));
     ask(&app, "GET", "/metrics", "/metrics", "");
+    for what in ["redirect", "create"] {
+        let times = |of: &str| app.metric(&format!("shortener_answer_seconds_{of}{{what=\"{what}\"}}"));
+        // A redirect out of the cache stands for the 63 that follow it.
+        assert_eq!(times("count"), if what == "create" { 1.0 } else { 64.0 });
+        assert!(times("sum") > 0.0);
+    }
     ask(&app, "GET", "/openapi.json", "/openapi.json", "");
     assert_eq!(ask(&app, "DELETE", "/api/cache", "/api/cache", "").status, 204);
     assert_eq!(app.get("/api/cache").json()["entries"], 0);

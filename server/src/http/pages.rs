@@ -10,7 +10,7 @@ use super::routes::Client;
 use super::{Request, Response, Site};
 use crate::cache::table::Capacity;
 use crate::health::{Dependency, Status};
-use crate::metrics::{CreateResult, Exposition, Level, Redirected, cpu_seconds, resident_bytes};
+use crate::metrics::{CreateResult, Exposition, Level, Redirected, Timed, cpu_seconds, resident_bytes};
 use crate::warmer::Warming;
 
 const OPENAPI: &str = include_str!("openapi.json");
@@ -142,6 +142,13 @@ fn requests(site: &Site, out: &mut Exposition) {
     let about =
         "Links committed, links told again under their Idempotency-Key, creates answered with an error.";
     out.family("shortener_creates_total", "result", about, creates);
+    let times = Timed::ALL.iter().map(|&(what, name)| (name, totals.times(what)));
+    out.histogram(
+        "shortener_answer_seconds",
+        "what",
+        "Time from a request's head to its answer; of redirects out of the process's own cache one in 64 is timed, and counts as 64.",
+        times,
+    );
     let statements = site.shortener.store.statements();
     let attempts = statements.iter().map(|(kind, count)| (kind.name(), count.attempts));
     out.family(

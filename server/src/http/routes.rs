@@ -8,10 +8,12 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use super::connection::Watch;
 use super::problem::Problem;
 use super::{Request, Response, Site, links, pages};
+use crate::metrics::Timed;
 use crate::shortener::{Desk, Followed};
 
 /// One connection's client, as the routes see it.
@@ -39,8 +41,14 @@ impl Service<Request> for Client {
     #[inline]
     fn call(&self, mut request: Request) -> Answer {
         self.watch.asked();
+        let begun = self.desk.tally.times_next_hit().then(Instant::now);
         match self.answer_at_once(&mut request) {
-            Some(response) => Answer::Now(Some(response)),
+            Some(response) => {
+                if let Some(begun) = begun {
+                    self.desk.tally.hit_took(begun.elapsed());
+                }
+                Answer::Now(Some(response))
+            }
             None => Answer::Later(Box::pin(self.clone().answer(request))),
         }
     }
@@ -108,7 +116,7 @@ impl Client {
     async fn route(&self, request: Request) -> Result<Response, Problem> {
         let path = request.uri().path();
         match (path, request.method().as_str()) {
-            ("/api/links", "POST") => links::create(self, request).await,
+            ("/api/links", "POST") => self.timed(Timed::Create, links::create(self, request)).await,
             ("/api/links", _) => Err(Problem::method_not_allowed("POST")),
             ("/api/links/bulk", "POST") => links::create_many(self, request).await,
             ("/api/links/bulk", _) => Err(Problem::method_not_allowed("POST")),
@@ -141,11 +149,20 @@ impl Client {
         };
         match request.method().as_str() {
             method @ ("GET" | "HEAD") => {
-                let followed = self.site.shortener.follow(code, &self.desk, method == "GET").await?;
+                let follow = self.site.shortener.follow(code, &self.desk, method == "GET");
+                let followed = self.timed(Timed::Redirect, follow).await?;
                 Ok(self.redirect(followed, HeaderMap::new()))
             }
             _ => Err(Problem::method_not_allowed("GET, HEAD")),
         }
+    }
+
+    /// Waits for an answer, and notes how long it took.
+    async fn timed<T>(&self, what: Timed, answer: impl Future<Output = T>) -> T {
+        let begun = Instant::now();
+        let answer = answer.await;
+        self.desk.tally.took(what, begun.elapsed());
+        answer
     }
 
     #[inline]
