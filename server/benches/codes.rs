@@ -3,18 +3,39 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use proofload_server::blocks::Blocks;
 use proofload_server::codes::{CODES_PER_SLOT, Code, Codec, Key, PUBLIC_DEFAULT_KEY, Slot};
+use proofload_server::keygen::Leases;
 use proofload_server::store::{Store, StoreOptions};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
+use tokio::runtime::Runtime;
 
 const BLOCK: u64 = 10_000;
 
 fn generation(criterion: &mut Criterion) {
     let codec = Codec::new(&PUBLIC_DEFAULT_KEY);
+    // Blocks are leased on a thread of their own, as they are in a server that answers on another.
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(1).enable_all().build().expect("a runtime");
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let url = format!("sqlite:{}", directory.path().join("links.db").display());
+    let store = runtime.block_on(Store::connect(&url, &StoreOptions::default())).expect("a store");
     let mut group = criterion.benchmark_group("generate");
     group.throughput(Throughput::Elements(BLOCK));
+    let blocks = blocks(&store, &codec, &runtime);
     group.bench_function("a leased block", |bencher| {
+        let (mut ids, mut codes) = (Vec::with_capacity(BLOCK as usize), Vec::with_capacity(BLOCK as usize));
+        bencher.iter(|| {
+            ids.clear();
+            codes.clear();
+            runtime.block_on(blocks.take(BLOCK as usize, &mut ids)).expect("ids");
+            codec.encode_all(&ids, &mut codes);
+            black_box(&codes);
+        });
+        assert!(blocks.counters().leases() > 0, "each id comes from a lease");
+    });
+    group.bench_function("encoded alone", |bencher| {
         let (mut ids, mut codes) = (Vec::with_capacity(BLOCK as usize), Vec::with_capacity(BLOCK as usize));
         let mut start = 0;
         bencher.iter(|| {
@@ -36,10 +57,6 @@ fn generation(criterion: &mut Criterion) {
         });
     });
     group.throughput(Throughput::Elements(1));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    let url = format!("sqlite:{}", directory.path().join("links.db").display());
-    let store = runtime.block_on(Store::connect(&url, &StoreOptions::default())).expect("a store");
     group.bench_function("draw and ask", |bencher| {
         let mut random = Pcg64Mcg::seed_from_u64(1);
         bencher.iter(|| {
@@ -48,6 +65,13 @@ fn generation(criterion: &mut Criterion) {
         });
     });
     group.finish();
+}
+
+/// Ids from blocks that the database leases, which grow to what is asked of them, each commit synced.
+fn blocks(store: &Store, codec: &Codec, runtime: &Runtime) -> Blocks {
+    let stack = "bench".parse().expect("a stack");
+    let leases = Leases::new(store.clone(), stack, None, None).expect("leases");
+    Blocks::start(leases, codec.clone(), BLOCK, runtime.handle())
 }
 
 fn reading(criterion: &mut Criterion) {
