@@ -1,15 +1,23 @@
 #!/usr/bin/env bash
-# Measures each bar of the reference server with public tools, and prints ratios with their spread.
+# Measures each bar of the reference server with public tools, and says which are met.
 #
 #   server/benches/side-by-side.sh redirects    server CPU per redirect out of 1 M links, against nginx's bare `return 302`
 #   server/benches/side-by-side.sh creates      durable creates of 64 clients on PostgreSQL, --design after against before
 #   server/benches/side-by-side.sh statements   statements PostgreSQL saw per create: 64 clients, and 5,000 arrivals a second
+#   server/benches/side-by-side.sh codes        codes from leased blocks, by Criterion
 #   server/benches/side-by-side.sh warming      warming 25,000 and 1 M links from PostgreSQL, and what they take in memory
+#   server/benches/side-by-side.sh all          one after the other
+#
+# Each bar is printed as met or MISSED, with the median of the rounds and the least and the greatest: with six rounds these
+# two hold the median with 97 % confidence, and a bar is met when both meet it. The exit code is 0 when all bars that were
+# asked for are met, 1 when one is missed, 2 when something is lacking, 4 when answers were wrong.
 #
 # Needs wrk, curl, jq and PostgreSQL's programs, with which a private server is started (every commit synced) and removed
-# again; nginx for redirects. STORE=sqlite has redirects flush their clicks to SQLite, in the server's own process. Server and client have a core each. Two sides run in ABBA order, so that a
-# machine that warms up or that others use favours neither. May be set: ROUNDS (6), SECONDS_EACH (5), LINKS (1000000),
-# SERVER_CORE (0), CLIENT_CORE (1), PROOFLOAD, the binary (target/release/proofload).
+# again; nginx for redirects, cargo for codes. STORE=sqlite has redirects flush their clicks to SQLite, in the server's own
+# process. Server and client have a core each. PostgreSQL has the cores that are left; where none are, it shares the client's,
+# and slows the client down rather than the server. Two sides run in ABBA order, so that a machine that warms up or that others
+# use favours neither. May be set: ROUNDS (6), SECONDS_EACH (5), LINKS (1000000), SERVER_CORE (0), CLIENT_CORE (1),
+# POSTGRES_CORES, PROOFLOAD, the binary (target/release/proofload).
 set -euo pipefail
 
 what=${1:-}
@@ -22,6 +30,7 @@ client_core=${CLIENT_CORE:-1}
 here=$(dirname "$0")/side-by-side
 directory=$(mktemp -d)
 pids=()
+missed=0
 
 finish() {
     for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
@@ -34,6 +43,8 @@ trap finish EXIT
 source "$here/measure.sh"
 # shellcheck source=side-by-side/postgres.sh
 source "$here/postgres.sh"
+# shellcheck source=side-by-side/bars.sh
+source "$here/bars.sh"
 
 # Visits links by a Zipf popularity of exponent 0.99, all of them in the cache and every click counted. nginx is sent the very
 # same requests.
@@ -44,30 +55,19 @@ redirects() {
         url=$(database redirects)
     fi
     start proofload --database-url "$url" --threads 1 --warm none
-    make_links "$(cat "$directory/proofload.url")" >"$directory/codes"
-    cat >"$directory/zipf.lua" <<LUA
-local codes, sums, sum = {}, {}, 0
-for code in io.lines("$directory/codes") do
-    codes[#codes + 1] = code
-    sum = sum + (#codes) ^ -0.99
-    sums[#codes] = sum
-end
-local requests, drawn_ahead = {}, 262144
-math.randomseed(7)
-function init()
-    for i = 1, drawn_ahead do
-        local low, high, drawn = 1, #codes, math.random() * sum
-        while low < high do
-            local middle = math.floor((low + high) / 2)
-            if sums[middle] < drawn then low = middle + 1 else high = middle end
-        end
-        requests[i] = wrk.format("GET", "/" .. codes[low])
-    end
-    codes, sums = nil, nil
-end
-local at = 0
-function request() at = at % drawn_ahead + 1; return requests[at] end
-LUA
+    echo "idle: $(resident_mb proofload) MB resident"
+    make_links "$(cat "$directory/proofload.url")" | shuffled >"$directory/codes"
+    start_nginx
+    abba "$here/zipf.lua" proofload nginx
+    curl -s "$(cat "$directory/proofload.url")/api/cache" |
+        jq -r '.lookups | "look-ups of the server: \(.process) in process, \(.store) in the database"'
+    echo "full: $(resident_mb proofload) MB resident, pending clicks among them"
+    bar "CPU per redirect, server / nginx" '<=' 1.1 < <(ratios 1 proofload nginx)
+    bar "the server's core busy, %" '>=' 95 < <(column 4 proofload)
+}
+
+# Answers all with the same redirect, and looks nothing up.
+start_nginx() {
     cat >"$directory/nginx.conf" <<CONF
 worker_processes 1; daemon off; pid $directory/nginx.pid.own; error_log /dev/null;
 events { worker_connections 1024; }
@@ -79,80 +79,111 @@ CONF
     echo $! >"$directory/nginx.pid"
     echo http://127.0.0.1:18302 >"$directory/nginx.url"
     sleep 1
-    abba "$directory/zipf.lua" proofload nginx
-    curl -s "$(cat "$directory/proofload.url")/api/cache" |
-        jq -r '.lookups | "look-ups of the server: \(.process) in process, \(.store) in the database"'
 }
 
 creates() {
     start_postgres
     start after --design after --database-url "$(database after)" --threads 1
     start before --design before --database-url "$(database before)" --threads 1
-    create_script
-    abba "$directory/create.lua" after before
+    abba "$here/create.lua" after before
+    bar "durable creates a second, after / before" '>=' 8 < <(ratios 2 after before)
+    bar "p99 of a create, after / before" '<' 1 < <(ratios 3 after before)
 }
 
+# The design before is counted once, for comparison; the one that is judged three times.
 statements() {
     start_postgres
-    local url
+    local url design round
     for design in before after; do
         url=$(database "$design")
         start "$design" --design "$design" --database-url "$url" --threads 1
-        create_script
-        load "$design" "$directory/create.lua" >/dev/null
+        load "$design" "$here/create.lua" >/dev/null
         settle
-        begin_counting "$design"
-        load "$design" "$directory/create.lua" >/dev/null
-        counted "$design" "64 clients that do not wait"
-        begin_counting "$design"
-        open_creates "$design" 5000
-        counted "$design" "5,000 arrivals a second"
+        for round in 1 2 3; do
+            begin_counting "$design"
+            load "$design" "$here/create.lua" >/dev/null
+            counted "$design" "64 clients that do not wait" closed
+            begin_counting "$design"
+            open_creates "$design" 5000
+            counted "$design" "5,000 arrivals a second" open
+            if [ "$design" = before ]; then break; fi
+        done
         kill "$(cat "$directory/$design.pid")"
     done
+    bar "statements a create, 64 clients" '<=' 0.05 <"$directory/after.closed"
+    bar "statements a create, 5,000 arrivals a second" '<=' 0.05 <"$directory/after.open"
+    bar "  of those arrivals, share that was served" '>=' 0.99 <"$directory/after.served"
 }
 
 # 64 connections, arrivals that wait for no answer. How many of them the design served is told; latencies are not judged here.
 open_creates() {
-    taskset -c "$client_core" "$proofload" run --url "$(cat "$directory/$1.url")/api/links" --method POST \
+    local rate
+    taskset -c "$client_core" "$proofload" run --url "$(cat "$directory/$1.url")/api/links" --method POST --json \
         --header 'content-type: application/json' --body '{"url":"https://example.com/some/page/{row}?with=query"}' \
-        --expect-status 201 --rate "$2" --duration "${seconds}s" --connections 64 >"$directory/open.out" 2>&1 || true
-    grep -E '^ +(offered|throughput) ' "$directory/open.out" || { cat "$directory/open.out" >&2; exit 2; }
+        --expect-status 201 --rate "$2" --duration "${seconds}s" --connections 64 >"$directory/open.out" 2>"$directory/open.err" ||
+        true
+    rate=$(jq -er .throughput "$directory/open.out") || { cat "$directory/open.err" >&2; exit 2; }
+    awk -v rate="$rate" -v asked="$2" 'BEGIN { print rate / asked }' >>"$directory/$1.served"
+}
+
+# Criterion's own interval of the mean, at 95 %.
+codes() {
+    local estimates='target/criterion/generate/a leased block'
+    cargo bench --quiet --workspace --bench codes -- 'generate/a leased block' >"$directory/bench.out" 2>&1 ||
+        { cat "$directory/bench.out" >&2; exit 2; }
+    bar "codes from leased blocks, millions a second on a core" '>=' 10 < <(jq -s '
+        (.[0].throughput.Elements * 1000) as $codes
+        | .[1].mean | .point_estimate, .confidence_interval.lower_bound, .confidence_interval.upper_bound | $codes / .' \
+        "$estimates/new/benchmark.json" "$estimates/new/estimates.json")
 }
 
 warming() {
     start_postgres
-    local url count
+    local url count round
     url=$(database warming)
     start maker --database-url "$url" --threads 1 --warm none
-    make_links "$(cat "$directory/maker.url")" >"$directory/codes"
+    make_links "$(cat "$directory/maker.url")" >/dev/null
     kill "$(cat "$directory/maker.pid")"
     # Most of them were clicked, few of them often.
     sql warming "UPDATE links SET clicks = 1 + ($links / (1 + random() * $links))::bigint WHERE random() < 0.9"
     sql warming "VACUUM ANALYZE links"
     start empty --database-url "$url" --threads 1 --warm none
     for count in 25000 "$links"; do
-        for round in 1 2 3; do
+        for round in $(seq "$rounds"); do
             start "warm-$count" --database-url "$url" --threads 1 --warm-hot "$count" --warm-random 0 --cache-bytes 1G
             warmed "warm-$count"
             kill "$(cat "$directory/warm-$count.pid")"
         done
     done
+    echo "idle: $(resident_mb empty) MB resident"
+    bar "warming 25,000 links, s" '<=' 0.1 < <(column 1 warm-25000)
+    bar "warming $links links, s" '<=' 3 < <(column 1 "warm-$links")
+    bar "$links links cached, MB resident" '<=' 300 < <(column 2 "warm-$links")
+    bar "  bytes a link beyond code and URL" '<=' 120 < <(column 3 "warm-$links")
 }
 
-# What the server says of its warming, and its memory beside that of one that is empty. Few links are lost in what a server
-# takes anyway, so only many tell what one takes.
+# What the server says of its warming, and its memory beside that of one that is empty: seconds, MB, and bytes a link beyond code
+# and URL. Few links are lost in what a server takes anyway, so only many tell what one takes.
 warmed() {
     local resident empty
-    resident=$(resident_kb "$1")
-    empty=$(resident_kb empty)
+    resident=$(resident_mb "$1")
+    empty=$(resident_mb empty)
     curl -s "$(cat "$directory/$1.url")/api/cache" | jq -r --argjson resident "$resident" --argjson empty "$empty" '
-        "\(.last_warming.links) links in \(.last_warming.seconds * 1000 | round) ms, \($resident / 1024 | round) MB resident"
-        + if .entries < 500000 then "" else
-            ", \(($resident - $empty) * 1024 / .entries - '"$bytes_of_code_and_url"' | round) bytes a link beyond code and URL"
-          end'
+        "\(.last_warming.seconds) \($resident) \(($resident - $empty) * 1048576 / .entries - '"$bytes_of_code_and_url"')"' |
+        tee -a "$directory/$1.rows" | awk -v name="$1" '{ printf "%s: %.0f ms, %.0f MB resident\n", name, $1 * 1000, $2 }'
+}
+
+# Each in a run of its own, so that none finds what another left.
+all() {
+    local part
+    for part in redirects creates statements codes warming; do
+        echo "== $part"
+        "$0" "$part" || missed=$((missed + 1))
+    done
 }
 
 case $what in
-    redirects | creates | statements | warming) "$what" ;;
+    redirects | creates | statements | codes | warming | all) "$what" ;;
     *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
+[ "$missed" = 0 ]

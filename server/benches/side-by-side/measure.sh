@@ -32,12 +32,9 @@ make_links() {
     cat "$directory/made"
 }
 
-create_script() {
-    cat >"$directory/create.lua" <<'LUA'
-wrk.method = "POST"
-wrk.path = "/api/links"
-wrk.body = '{"url":"https://example.com/some/page?with=query"}'
-LUA
+# Mixes lines, always in the same way: what is popular is to have nothing to do with when it was made.
+shuffled() {
+    awk 'BEGIN { srand(7) } { printf "%.12f %s\n", rand(), $0 }' | LC_ALL=C sort | cut -d' ' -f2
 }
 
 # ticks PID: processor time of a process and its children, in clock ticks.
@@ -49,8 +46,8 @@ ticks() {
     echo "$total"
 }
 
-resident_kb() {
-    awk '/^VmRSS/ { print $2 }' "/proc/$(cat "$directory/$1.pid")/status"
+resident_mb() {
+    awk '/^VmRSS/ { printf "%.1f\n", $2 / 1024 }' "/proc/$(cat "$directory/$1.pid")/status"
 }
 
 # load NAME SCRIPT: one stretch of wrk; appends "cpu_us_per_request requests_per_second p99_ms busy_percent". The core's busy
@@ -61,7 +58,7 @@ load() {
     url=$(cat "$directory/$name.url")
     before=$(ticks "$pid")
     core_before=$(core_ticks)
-    taskset -c "$client_core" wrk -t1 -c64 -d"${seconds}s" --latency -s "$script" "$url" >"$directory/wrk.out"
+    SEED=${round:-0} CODES=$directory/codes taskset -c "$client_core" wrk -t1 -c64 -d"${seconds}s" --latency -s "$script" "$url" >"$directory/wrk.out"
     after=$(ticks "$pid")
     core_after=$(core_ticks)
     if grep -q 'Socket errors\|Non-2xx' "$directory/wrk.out"; then
@@ -83,22 +80,24 @@ core_ticks() {
     awk -v core="cpu$server_core" '$1 == core { print $2 + $3 + $4 + $7 + $8 }' /proc/stat
 }
 
-# summary A B: medians, and the ratio A/B of each round's pair with its spread.
+# summary A B: the medians of each one's rounds, and the ratios of each round's pair with their spread.
 summary() {
-    paste -d' ' "$directory/$1.rows" "$directory/$2.rows" | awk -v a="$1" -v b="$2" '
-        function sort(v, n,   i, j, t) { for (i = 2; i <= n; i++) for (j = i; j > 1 && v[j-1] > v[j]; j--) {
-            t = v[j]; v[j] = v[j-1]; v[j-1] = t } }
-        function mid(v, n) { sort(v, n); return n % 2 ? v[(n+1)/2] : (v[n/2] + v[n/2+1]) / 2 }
-        function side(name, cpu, rate, p99, busy) {
-            printf "%-10s %9.2f us CPU/request %10.0f/s  p99 %8.3f ms  core %5.1f %% busy\n", name, mid(cpu, n), mid(rate, n),
-                mid(p99, n), mid(busy, n) }
-        function ratio(what, v,   m) {
-            m = mid(v, n)
-            printf "%s, %s / %s: %.3f (%.3f to %.3f over %d rounds)\n", what, a, b, m, v[1], v[n], n }
-        { n++; ca[n] = $1; ra[n] = $2; pa[n] = $3; ba[n] = $4; cb[n] = $5; rb[n] = $6; pb[n] = $7; bb[n] = $8
-          cpu[n] = $1 / $5; rate[n] = $2 / $6; p99[n] = $3 / $7 }
-        END { side(a, ca, ra, pa, ba); side(b, cb, rb, pb, bb)
-              ratio("CPU per request", cpu); ratio("requests per second", rate); ratio("p99", p99) }'
+    local name
+    for name in "$1" "$2"; do
+        printf '%-10s %9.2f us CPU/request %10.0f/s  p99 %8.3f ms  core %5.1f %% busy\n' "$name" \
+            "$(median 1 "$name")" "$(median 2 "$name")" "$(median 3 "$name")" "$(median 4 "$name")"
+    done
+    ratio_line "CPU per request" 1 "$1" "$2"
+    ratio_line "requests per second" 2 "$1" "$2"
+    ratio_line "p99" 3 "$1" "$2"
+}
+
+median() { column "$1" "$2" | spread | cut -d' ' -f1; }
+
+ratio_line() {
+    local mid low high
+    read -r mid low high < <(ratios "$2" "$3" "$4" | spread)
+    printf '%s, %s / %s: %.3f (%.3f to %.3f over %d rounds)\n' "$1" "$3" "$4" "$mid" "$low" "$high" "$rounds"
 }
 
 # abba SCRIPT A B

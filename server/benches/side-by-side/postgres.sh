@@ -7,6 +7,15 @@ postgres_port=${POSTGRES_PORT:-18432}
 as_postgres=()
 if [ "$(id -u)" = 0 ]; then as_postgres=(setpriv --reuid=postgres --regid=postgres --clear-groups); fi
 
+# All cores but the server's and the client's; where there are no others, the client's.
+cores_left() {
+    local core left=()
+    for core in $(seq 0 $(($(nproc --all) - 1))); do
+        if [ "$core" != "$server_core" ] && [ "$core" != "$client_core" ]; then left+=("$core"); fi
+    done
+    (IFS=,; echo "${left[*]:-$client_core}")
+}
+
 start_postgres() {
     local bin data=$directory/postgres
     bin=$(find /usr/lib/postgresql -path '*/bin/postgres' 2>/dev/null | sort -V | tail -1 | xargs -r dirname)
@@ -15,7 +24,9 @@ start_postgres() {
     chmod 755 "$directory"
     if [ "$(id -u)" = 0 ]; then chown postgres "$data"; fi
     (cd / && "${as_postgres[@]}" "$bin/initdb" -A trust -U proofload -E UTF8 --locale=C -D "$data" >/dev/null)
-    (cd / && exec "${as_postgres[@]}" "$bin/postgres" -D "$data" -p "$postgres_port" -c listen_addresses=127.0.0.1 \
+    postgres_cores=${POSTGRES_CORES:-$(cores_left)}
+    echo "cores: server $server_core, client $client_core, PostgreSQL $postgres_cores"
+    (cd / && exec taskset -c "$postgres_cores" "${as_postgres[@]}" "$bin/postgres" -D "$data" -p "$postgres_port" -c listen_addresses=127.0.0.1 \
         -c unix_socket_directories= -c shared_preload_libraries=pg_stat_statements -c fsync=on \
         -c synchronous_commit=on >"$directory/postgres.out" 2>&1) &
     pids+=($!)
@@ -59,13 +70,16 @@ begin_counting() {
     counted_links=$(sql "$1" "SELECT count(*) FROM links")
 }
 
-# counted DESIGN HOW: all that the database saw since begin_counting, for each link that it has since.
+# counted DESIGN HOW FILE: all that the database saw since begin_counting, for each link that it has since. Statements and
+# transactions are two counts of the same: the larger goes to DESIGN.FILE.
 counted() {
     settle
     local links_made
     links_made=$(($(sql "$1" "SELECT count(*) FROM links") - counted_links))
     awk -v statements=$(($(statements_seen "$1") - counted_statements)) -v links="$links_made" -v design="$1" -v how="$2" \
-        -v transactions=$(($(transactions_seen "$1") - counted_transactions)) 'BEGIN {
+        -v transactions=$(($(transactions_seen "$1") - counted_transactions)) -v file="$directory/$1.$3" 'BEGIN {
+            if (!links) { print "no link was created" >"/dev/stderr"; exit 4 }
             printf "%-7s %-28s %8d creates, %.4f statements each (pg_stat_statements), %.4f transactions (pg_stat_database)\n",
-                design, how ":", links, statements / links, transactions / links }'
+                design, how ":", links, statements / links, transactions / links
+            print (statements > transactions ? statements : transactions) / links >>file }'
 }

@@ -1,0 +1,4 @@
+-- Creates links, all alike.
+wrk.method = "POST"
+wrk.path = "/api/links"
+wrk.body = '{"url":"https://example.com/some/page?with=query"}'
