@@ -17,7 +17,8 @@ fn samples() -> Vec<Sample> {
             let sent = due + 500 + jitter % 1_000;
             let first = sent + 30_000 + jitter;
             let (ready, written, done) = (sent - 200, sent + 5_000, first + 300);
-            Sample { kind: (n % 2) as usize, due, ready, sent, written, first, done, outcome: Outcome::Ok }
+            let (kind, outcome, status) = ((n % 2) as usize, Outcome::Ok, 302);
+            Sample { kind, due, ready, sent, written, first, done, outcome, status }
         })
         .collect()
 }

@@ -167,7 +167,7 @@ impl<'a> Generator<'a> {
 
     /// The scenario's own HTTP requests. Ends where a file of their values does.
     fn templates(&self, phase: u64) -> Result<(Arc<dyn Exchange>, Source<Operation>)> {
-        let templates = Templates::of_scenario(&self.target.host, self.scenario, Path::new("."))?;
+        let templates = Templates::of_scenario(&self.target, self.scenario, Path::new("."))?;
         let end = templates.end().unwrap_or(u64::MAX);
         let scenario = self.scenario.clone();
         let workload: Source<Operation> = Arc::new(move || {

@@ -21,6 +21,8 @@ pub struct Sample {
     pub first: u64,
     pub done: u64,
     pub outcome: Outcome,
+    /// The answer's; zero where none was read to its end.
+    pub status: u16,
 }
 
 /// How an arrival ended.
@@ -31,6 +33,9 @@ pub enum Outcome {
     Wrong,
     Failed(Failure),
 }
+
+/// No status has more than three digits.
+const STATUSES: usize = 1_000;
 
 /// Plain counts of events.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,6 +51,8 @@ pub struct Counts {
     pub bytes: u64,
     /// Right answers by kind of operation.
     pub ok_by_kind: Vec<u64>,
+    /// Answers by status.
+    pub statuses: Vec<u64>,
     pub generator_cpu_us: u64,
     /// Time a worker was ready to run but another thread had its core.
     pub generator_wait_us: u64,
@@ -55,7 +62,7 @@ pub struct Counts {
 
 impl Counts {
     fn new(kinds: usize) -> Self {
-        Self { ok_by_kind: vec![0; kinds], ..Self::default() }
+        Self { ok_by_kind: vec![0; kinds], statuses: vec![0; STATUSES], ..Self::default() }
     }
 
     pub fn add(&mut self, other: &Counts) {
@@ -70,12 +77,19 @@ impl Counts {
         self.generator_wait_us += other.generator_wait_us;
         self.send_delay_ns += other.send_delay_ns;
         self.ok_by_kind.resize(self.ok_by_kind.len().max(other.ok_by_kind.len()), 0);
+        self.statuses.resize(STATUSES, 0);
         add_each(&mut self.failed, &other.failed);
         add_each(&mut self.ok_by_kind, &other.ok_by_kind);
+        add_each(&mut self.statuses, &other.statuses);
     }
 
+    /// What the target failed to answer; what the end of the run cut off is not its failure.
     pub fn failures(&self) -> u64 {
-        self.failed.iter().sum()
+        self.failed.iter().sum::<u64>() - self.unfinished()
+    }
+
+    pub fn unfinished(&self) -> u64 {
+        self.failed[Failure::Unfinished as usize]
     }
 
     pub fn timeouts(&self) -> u64 {
@@ -232,6 +246,11 @@ impl Recorder {
         self.counts.dropped += 1;
     }
 
+    /// A connection that was made before the load began took so long.
+    pub fn connected_before(&mut self, took: u64) {
+        self.times.connect.saturating_record(took);
+    }
+
     pub fn connected(&mut self, took: u64) {
         self.counts.connects += 1;
         self.times.connect.saturating_record(took);
@@ -270,6 +289,9 @@ impl Recorder {
     }
 
     fn count(&mut self, sample: &Sample) {
+        if sample.status > 0 {
+            self.counts.statuses[usize::from(sample.status)] += 1;
+        }
         match sample.outcome {
             Outcome::Ok | Outcome::Created => {
                 self.counts.ok += 1;
@@ -279,14 +301,18 @@ impl Recorder {
             Outcome::Wrong => self.counts.wrong += 1,
             Outcome::Failed(failure) => self.counts.failed[failure as usize] += 1,
         }
-        if let Outcome::Failed(failure) = sample.outcome {
-            self.failures_since += 1;
-            if failure != Failure::Timeout {
-                self.torn_at.get_or_insert(sample.done);
+        match sample.outcome {
+            Outcome::Failed(Failure::Unfinished) => {}
+            Outcome::Failed(failure) => {
+                self.failures_since += 1;
+                if failure != Failure::Timeout {
+                    self.torn_at.get_or_insert(sample.done);
+                }
             }
-        } else {
-            self.failures_since = 0;
-            self.torn_at = None;
+            Outcome::Ok | Outcome::Created | Outcome::Wrong => {
+                self.failures_since = 0;
+                self.torn_at = None;
+            }
         }
     }
 
@@ -359,7 +385,7 @@ mod tests {
 
     /// A request due at `due` that ended so at `done`.
     fn ended(due: u64, done: u64, outcome: Outcome) -> Sample {
-        Sample { kind: 0, due, ready: due, sent: due, written: due, first: done, done, outcome }
+        Sample { kind: 0, due, ready: due, sent: due, written: due, first: done, done, outcome, status: 0 }
     }
 
     #[test]
@@ -379,5 +405,20 @@ mod tests {
         assert!(recorder.death(10_101, 100).is_some_and(|reason| reason.contains("3 requests failed")));
         recorder.record(&ended(0, 10_102, Outcome::Ok), 0);
         assert_eq!(recorder.death(20_000, 100), None);
+    }
+
+    #[test]
+    fn what_the_end_of_the_run_cut_off_is_no_failure_of_the_target() {
+        let timeline = Timeline { start: 0, measured: 0, slice: 1_000_000, slices: 1, end: 1_000_000 };
+        let (ship, shipped) = mpsc::channel();
+        let mut recorder = Recorder::new(0, 1, true, timeline, ship);
+        recorder.record(&ended(0, 10, Outcome::Failed(Failure::Unfinished)), 0);
+        assert_eq!(recorder.death(u64::MAX, 100), None);
+        recorder.finish(20);
+        let counts = shipped.iter().fold(Counts::default(), |mut sum, slice| {
+            sum.add(&slice.counts);
+            sum
+        });
+        assert_eq!((counts.failures(), counts.unfinished()), (0, 1));
     }
 }

@@ -6,6 +6,7 @@ use proofload_reports::Run;
 use proofload_reports::run::VERSION;
 
 use crate::cli::Profile;
+use crate::connect::presentable;
 use crate::lab::Lab;
 use crate::{environment, interrupt, selftest};
 
@@ -20,7 +21,7 @@ impl Session {
         let run = Run {
             version: VERSION,
             verb: verb.to_owned(),
-            command: std::env::args().collect(),
+            command: std::env::args().map(|word| presentable(&word).into_owned()).collect(),
             profile: profile.name().to_owned(),
             started_unix_ms: now.as_millis() as u64,
             duration_s: 0.0,

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use proofload_scenarios::Scenario;
 use proofload_scenarios::workload::url_of;
 
+use crate::connect::presentable;
 use crate::deployment::Deployment;
 use crate::drive::{Recording, Target};
 use crate::exchange::Links;
@@ -28,7 +29,7 @@ pub(crate) enum Place {
     /// A service that someone else runs.
     Given {
         name: String,
-        target: Target,
+        target: Box<Target>,
         url: String,
     },
 }
@@ -37,7 +38,7 @@ impl Subject {
     /// The service at `url`, which is only asked, never prepared.
     pub(crate) fn given(name: &str, scenario: &Scenario, url: &str) -> Result<Self> {
         let manner = generate::manner(scenario)?;
-        let (target, _) = Target::of_url(url, &manner).context("--target")?;
+        let target = Box::new(Target::of_url(url, &manner).context("--target")?.0);
         let metrics = format!("{}/metrics", url.trim_end_matches('/'));
         let mut witnesses: Vec<Box<dyn Witness>> =
             vec![Box::new(Machine), Box::new(Processes::new().watch_generator())];
@@ -45,7 +46,7 @@ impl Subject {
         if !shown.read().is_empty() {
             witnesses.push(Box::new(Metrics::of_target(&metrics)));
         }
-        let place = Place::Given { name: name.to_owned(), target, url: url.to_owned() };
+        let place = Place::Given { name: name.to_owned(), target, url: presentable(url).into_owned() };
         let observer = Observer::new(witnesses)?;
         Ok(Self { place, links: Arc::default(), observer, created: Vec::new(), indeterminate: Vec::new() })
     }
@@ -90,7 +91,7 @@ impl Subject {
     pub(crate) fn target(&self) -> Target {
         match &self.place {
             Place::Bundled(deployment) => deployment.target(),
-            Place::Given { target, .. } => target.clone(),
+            Place::Given { target, .. } => Target::clone(target),
         }
     }
 

@@ -78,7 +78,17 @@ fn sample(number: u64) -> Sample {
     let due = number * (SECOND / SAMPLES);
     let took = 50_000 + number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % 2_000_000;
     let (sent, first, done) = (due + 500, due + took, due + took + 200);
-    Sample { kind: 0, due, ready: due + 100, sent, written: sent + 4_000, first, done, outcome: Outcome::Ok }
+    Sample {
+        kind: 0,
+        due,
+        ready: due + 100,
+        sent,
+        written: sent + 4_000,
+        first,
+        done,
+        outcome: Outcome::Ok,
+        status: 200,
+    }
 }
 
 /// The most memory that recording took, beyond what was there before.

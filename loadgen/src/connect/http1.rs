@@ -96,6 +96,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Http1<S> {
                     continue;
                 }
                 Some((head, lines)) => {
+                    self.stamps.status.set(head.status.as_u16());
                     let rest = &arrived[head.length..];
                     if head.body == Framing::Length(rest.len() as u64) {
                         self.reusable = head.keep_alive;
@@ -137,9 +138,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Http1<S> {
                 })
                 .await?;
         }
-        poll_fn(|context| Pin::new(&mut *stream).poll_flush(context))
-            .await
-            .map_err(|error| Failure::of_io(&error))?;
+        poll_fn(|context| match Pin::new(&mut *stream).poll_flush(context) {
+            Poll::Ready(result) => Poll::Ready(result.map_err(|error| Failure::of_io(&error))),
+            Poll::Pending => over().map_or(Poll::Pending, |failure| Poll::Ready(Err(failure))),
+        })
+        .await?;
         stamps.written.set(stamps.clock.now());
         Ok(())
     }

@@ -28,6 +28,7 @@ pub struct Http2 {
     sender: http2::SendRequest<Full<Bytes>>,
     scheme: Scheme,
     authority: Authority,
+    stamps: Rc<Stamps>,
     driver: Option<Pin<Box<dyn Future<Output = hyper::Result<()>>>>>,
 }
 
@@ -42,9 +43,9 @@ impl Http2 {
     where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let io = TokioIo::new(Wire { stream, stamps });
+        let io = TokioIo::new(Wire { stream, stamps: stamps.clone() });
         let (sender, driver) = http2::handshake(OnThisThread, io).await?;
-        Ok(Self { sender, scheme, authority, driver: Some(Box::pin(driver)) })
+        Ok(Self { sender, scheme, authority, stamps, driver: Some(Box::pin(driver)) })
     }
 
     /// Whether it takes another request; false once it does not any more.
@@ -66,6 +67,7 @@ impl Http2 {
         let answering = self.sender.send_request(request);
         let response = self.wait(answering, &over).await?;
         let (parts, body) = response.into_parts();
+        self.stamps.status.set(parts.status.as_u16());
         let body = self.read_body(body, &over).await?;
         let answer = Answer { status: parts.status, headers: Headers::Map(&parts.headers), body: &body };
         Ok(exchange.check(operation, &answer))

@@ -7,6 +7,7 @@ mod stamps;
 mod target;
 mod tls;
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -20,11 +21,15 @@ use crate::pace::Clock;
 use http1::Http1;
 use http2::Http2;
 use stamps::Stamps;
-pub use target::{Manner, Target, TargetError};
+pub use target::{Manner, Target, TargetError, presentable};
 
 /// One connection and the stamps of its latest request.
 pub struct Connection {
     pub stamps: Rc<Stamps>,
+    /// How long making it took, in nanoseconds.
+    pub took: u64,
+    /// Which of the target's addresses took it.
+    pub addr: SocketAddr,
     protocol: Protocol,
 }
 
@@ -48,6 +53,11 @@ impl DialError {
 
     pub fn timeout(after: Duration) -> Self {
         Self { failure: Failure::Timeout, detail: format!("nothing came for {after:?}") }
+    }
+
+    /// The wait had to end.
+    pub fn ended(failure: Failure) -> Self {
+        Self { failure, detail: failure.to_string() }
     }
 }
 
@@ -76,10 +86,16 @@ impl Connection {
     }
 }
 
-/// Connects to `target`. The caller bounds the time.
-pub async fn dial(target: &Target, clock: Clock) -> Result<Connection, DialError> {
-    let stream = TcpStream::connect(target.addr).await.map_err(|error| DialError::of_io(&error))?;
+/// Connects to `target`, if that takes no longer than `within`.
+pub async fn dial_within(within: Duration, target: &Target, clock: Clock) -> Result<Connection, DialError> {
+    let dialled = tokio::time::timeout(within, dial(target, clock)).await;
+    dialled.unwrap_or_else(|_| Err(DialError::timeout(within)))
+}
+
+async fn dial(target: &Target, clock: Clock) -> Result<Connection, DialError> {
+    let (begun, stream) = (clock.now(), reach(target).await?);
     stream.set_nodelay(true).map_err(|error| DialError::of_io(&error))?;
+    let addr = stream.peer_addr().map_err(|error| DialError::of_io(&error))?;
     let stamps = Rc::new(Stamps::new(clock));
     let protocol = match &target.tls {
         None if target.http2 => {
@@ -94,7 +110,30 @@ pub async fn dial(target: &Target, clock: Clock) -> Result<Connection, DialError
             secure(target, stream, stamps.clone()).await?
         }
     };
-    Ok(Connection { stamps, protocol })
+    Ok(Connection { stamps, took: clock.now() - begun, addr, protocol })
+}
+
+/// Tries one address of the target after the other. One that does not answer soon is left for the next, as RFC 8305
+/// advises; the last is waited for.
+async fn reach(target: &Target) -> Result<TcpStream, DialError> {
+    const SOON: Duration = Duration::from_millis(250);
+    let last = target.alternatives.len();
+    let mut failed = None;
+    for (index, addr) in target.addrs().enumerate() {
+        let connecting = TcpStream::connect(addr);
+        let connected = match index == last {
+            true => connecting.await.map_err(|error| DialError::of_io(&error)),
+            false => match tokio::time::timeout(SOON, connecting).await {
+                Ok(connected) => connected.map_err(|error| DialError::of_io(&error)),
+                Err(_) => Err(DialError::timeout(SOON)),
+            },
+        };
+        match connected {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failed = Some(error),
+        }
+    }
+    Err(failed.expect("a target has an address"))
 }
 
 async fn secure(

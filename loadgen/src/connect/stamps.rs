@@ -16,6 +16,8 @@ pub struct Stamps {
     pub first: Cell<u64>,
     /// The latest byte of the answer was read.
     pub last: Cell<u64>,
+    /// The answer's status.
+    pub status: Cell<u16>,
     /// Bytes read since the connection was made.
     pub received: Cell<u64>,
 }
@@ -23,13 +25,15 @@ pub struct Stamps {
 impl Stamps {
     pub fn new(clock: Clock) -> Self {
         let zero = || Cell::new(0);
-        Self { clock, sent: zero(), written: zero(), first: zero(), last: zero(), received: zero() }
+        let status = Cell::new(0);
+        Self { clock, sent: zero(), written: zero(), first: zero(), last: zero(), status, received: zero() }
     }
 
     pub fn reset(&self) {
         for stamp in [&self.sent, &self.written, &self.first, &self.last] {
             stamp.set(0);
         }
+        self.status.set(0);
     }
 
     /// So many bytes of the answer were read just now.

@@ -193,6 +193,9 @@ fn counters(counts: &Counts, kinds: &[String]) -> BTreeMap<String, u64> {
     for (kind, ok) in kinds.iter().zip(&counts.ok_by_kind) {
         counters.insert(format!("client.ok/{kind}"), *ok);
     }
+    for (status, count) in counts.statuses.iter().enumerate().filter(|(_, count)| **count > 0) {
+        counters.insert(format!("client.status/{status}"), *count);
+    }
     counters
 }
 

@@ -128,11 +128,13 @@ impl Journeys {
 /// One connection, to tell a target that is not there from one that dies.
 fn reach(drive: &Drive) -> Result<(), DriveError> {
     let target = &drive.target;
-    match TcpStream::connect_timeout(&target.addr, drive.timeout) {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            let target = format!("{} ({})", target.host, target.addr);
-            Err(DriveError::Unreachable { target, error: DialError::of_io(&error) })
+    let within = drive.timeout / (1 + target.alternatives.len() as u32);
+    let mut failed = None;
+    for addr in target.addrs() {
+        match TcpStream::connect_timeout(&addr, within) {
+            Ok(_) => return Ok(()),
+            Err(error) => failed = Some(DialError::of_io(&error)),
         }
     }
+    Err(DriveError::Unreachable { target: target.described(), error: failed.expect("there is an address") })
 }

@@ -1,15 +1,16 @@
 //! A lane: one connection after another, one request at a time.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
 use super::closed::ClosedFeed;
-use super::load::{Drive, Mutation};
+use super::load::Mutation;
 use super::open::{Arrival, OpenFeed};
 use super::worker::{LaneState, Shared};
-use crate::connect::{Connection, DialError, dial};
+use crate::connect::{Connection, DialError, dial_within};
 use crate::exchange::{Failure, Judgement, Operation};
 use crate::pace::nanoseconds;
 use crate::record::{Outcome, Sample};
@@ -57,8 +58,9 @@ impl Lane {
                 Feed::Closed(feed) => feed.next(&shared, std::mem::take(&mut first)).await,
             };
             let Some(arrival) = arrival else { return };
+            let refusals = self.refusals;
             self.serve(arrival).await;
-            if self.refusals > 0 {
+            if self.refusals > refusals {
                 self.back_off().await;
             }
         }
@@ -74,10 +76,12 @@ impl Lane {
         if now.saturating_sub(arrival.due) >= self.shared.timeout {
             return self.give_up(arrival, now);
         }
-        self.state().deadline.set(now + self.shared.timeout);
+        // Whatever is sent late in the run: by this time all that was due has waited for as long as the limit is.
+        let last = self.shared.timeline.end + self.shared.timeout;
+        self.state().deadline.set(last.min(now + self.shared.timeout));
         let (result, ready) = self.attempt(arrival.operation, now).await;
         self.state().deadline.set(0);
-        self.state().overdue.set(false);
+        self.state().over.set(None);
         let outcome = self.outcome(arrival.operation, result);
         let mut sample = self.sample(arrival, ready, outcome);
         match self.shared.drive.mutation {
@@ -97,14 +101,16 @@ impl Lane {
         let kind = self.shared.exchange.kind(arrival.operation);
         let outcome = Outcome::Failed(Failure::Timeout);
         let due = arrival.due;
-        let sample = Sample { kind, due, ready: 0, sent: 0, written: 0, first: 0, done: now, outcome };
+        let sample =
+            Sample { kind, due, ready: 0, sent: 0, written: 0, first: 0, done: now, outcome, status: 0 };
         self.shared.surprise(|| format!("{:?}: no connection was free in time", arrival.operation));
         self.shared.recorder.borrow_mut().record(&sample, 0);
     }
 
     fn sample(&self, arrival: Arrival, ready: u64, outcome: Outcome) -> Sample {
         let kind = self.shared.exchange.kind(arrival.operation);
-        let blank = Sample { kind, due: arrival.due, ready, sent: 0, written: 0, first: 0, done: 0, outcome };
+        let due = arrival.due;
+        let blank = Sample { kind, due, ready, sent: 0, written: 0, first: 0, done: 0, outcome, status: 0 };
         let answered = matches!(outcome, Outcome::Ok | Outcome::Created | Outcome::Wrong);
         match &self.connection {
             Some(connection) => {
@@ -114,6 +120,7 @@ impl Lane {
                     written: stamps.written.get(),
                     first: stamps.first.get(),
                     done: if answered { stamps.last.get() } else { self.shared.clock.now() },
+                    status: if answered { stamps.status.get() } else { 0 },
                     ..blank
                 }
             }
@@ -169,7 +176,7 @@ impl Lane {
         if let Some(connection) = &mut self.connection {
             let state = &self.shared.lanes[self.index];
             let ready = poll_fn(|context| match connection.poll_ready(context) {
-                Poll::Pending if state.overdue.get() => Poll::Ready(false),
+                Poll::Pending if state.over.get().is_some() => Poll::Ready(false),
                 poll => poll,
             });
             if ready.await {
@@ -177,6 +184,9 @@ impl Lane {
                 return Ok(now);
             }
             self.connection = None;
+            if let Some(failure) = state.over.get() {
+                return Err(failure);
+            }
             self.spared = (self.process, now + nanoseconds(SPARED));
         }
         let shared = self.shared.clone();
@@ -188,7 +198,7 @@ impl Lane {
         })?;
         self.refusals = 0;
         let ready = shared.clock.now();
-        shared.recorder.borrow_mut().connected(ready - now);
+        shared.recorder.borrow_mut().connected(connection.took);
         self.connection = Some(connection);
         Ok(ready)
     }
@@ -196,7 +206,7 @@ impl Lane {
     /// A connection to the lane's own process, or to the next that takes one: what a balancer does with a process that is
     /// away, or has just said that it goes. Nothing was sent yet, so no request is tried twice.
     async fn dial(&mut self) -> Result<Connection, DialError> {
-        let Drive { target, timeout, .. } = &self.shared.drive;
+        let target = &self.shared.drive.target;
         let (spared, until) = self.spared;
         let processes = 1 + target.others.len();
         let mut order: Vec<usize> = (0..processes).collect();
@@ -204,10 +214,12 @@ impl Lane {
             order.sort_by_key(|process| *process == spared);
         }
         let mut last = None;
-        for process in order {
+        for (tried, process) in order.into_iter().enumerate() {
             let address = target.of_connection(self.index + process);
-            let dialled = tokio::time::timeout(*timeout, dial(&address, self.shared.clock)).await;
-            match dialled.unwrap_or_else(|_| Err(DialError::timeout(*timeout))) {
+            // Those that were not yet tried share the time that is left: a silent one shall not take all of it.
+            let left = self.state().deadline.get().saturating_sub(self.shared.clock.now());
+            let within = Duration::from_nanos(left / (processes - tried) as u64);
+            match self.unless_over(dial_within(within, &address, self.shared.clock)).await {
                 Ok(connection) => {
                     self.process = process;
                     return Ok(connection);
@@ -217,8 +229,24 @@ impl Lane {
                     last = Some(error);
                 }
             }
+            if self.state().over.get().is_some() {
+                break;
+            }
         }
         Err(last.expect("there is at least one process"))
+    }
+
+    /// Waits for a connection, but no longer than the request may take.
+    async fn unless_over(
+        &self,
+        dialled: impl Future<Output = Result<Connection, DialError>>,
+    ) -> Result<Connection, DialError> {
+        let mut dialled = pin!(dialled);
+        poll_fn(|context| match (dialled.as_mut().poll(context), self.state().over.get()) {
+            (Poll::Pending, Some(failure)) => Poll::Ready(Err(DialError::ended(failure))),
+            (poll, _) => poll,
+        })
+        .await
     }
 
     async fn request(&mut self, operation: Operation) -> Result<Judgement, Failure> {
@@ -226,8 +254,7 @@ impl Lane {
         let state = &shared.lanes[self.index];
         let connection = self.connection.as_mut().expect("connected just before");
         shared.recorder.borrow_mut().sent();
-        let over = || state.overdue.get().then_some(Failure::Timeout);
-        connection.exchange(&*shared.exchange, operation, over).await
+        connection.exchange(&*shared.exchange, operation, || state.over.get()).await
     }
 
     /// Spares a target that refuses connections, and this machine's ports.

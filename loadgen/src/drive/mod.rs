@@ -131,13 +131,11 @@ fn await_connections(
     workers: usize,
     ready: &mpsc::Receiver<Result<(), DialError>>,
 ) -> Result<(), DriveError> {
-    let target = &drive.target;
     for _ in 0..workers {
         match ready.recv() {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                let target = format!("{} ({})", target.host, target.addr);
-                return Err(DriveError::Unreachable { target, error });
+                return Err(DriveError::Unreachable { target: drive.target.described(), error });
             }
             Err(_) => return Err(DriveError::Broken("it ended before it connected".to_owned())),
         }

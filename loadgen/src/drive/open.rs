@@ -32,8 +32,11 @@ impl OpenFeed {
     }
 
     /// The next arrival for `lane`, which has nothing to do; none once the schedule has ended and
-    /// nothing waits. The lane is woken for it.
+    /// nothing waits, or the drive ends. The lane is woken for it.
     pub fn poll_next(&self, lane: usize, shared: &Shared) -> Poll<Option<Arrival>> {
+        if shared.ending.get() {
+            return Poll::Ready(None);
+        }
         let state = &shared.lanes[lane];
         if let Some(arrival) = state.slot.take() {
             return Poll::Ready(Some(arrival));
@@ -73,6 +76,15 @@ impl OpenFeed {
         self.over.set(true);
         for lane in self.idle.borrow_mut().drain(..) {
             shared.lanes[lane].wake();
+        }
+    }
+
+    /// Counts what no lane took before the drive was ended: it was never sent.
+    pub fn abandon(&self, shared: &Shared) {
+        let handed = shared.lanes.iter().filter(|lane| lane.slot.take().is_some()).count();
+        let now = shared.clock.now();
+        for _ in 0..handed + self.waiting.borrow_mut().drain(..).len() {
+            shared.recorder.borrow_mut().dropped(now);
         }
     }
 }

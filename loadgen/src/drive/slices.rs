@@ -54,6 +54,11 @@ impl Slices {
         self.totals.get(counter).copied().unwrap_or(0)
     }
 
+    /// The sums of all counters.
+    pub fn totals(&self) -> &BTreeMap<String, u64> {
+        &self.totals
+    }
+
     pub fn duration_s(&self) -> f64 {
         self.duration_s
     }

@@ -1,6 +1,7 @@
 //! A worker: one thread, one runtime, and its share of the connections and of the schedule.
 
 use std::cell::{Cell, RefCell};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +16,7 @@ use super::lane::{Feed, Lane};
 use super::open::{self, Arrival, OpenFeed};
 use super::recording::Created;
 use super::{Drive, Load, Source, stopped};
-use crate::connect::{Connection, DialError, dial};
+use crate::connect::{Connection, DialError, dial_within};
 use crate::cores;
 use crate::exchange::{Exchange, Failure, Operation};
 use crate::pace::{Clock, nanoseconds};
@@ -74,7 +75,10 @@ pub struct Shared {
 pub struct LaneState {
     /// When its request is overdue. Zero: none is under way.
     pub deadline: Cell<u64>,
-    pub overdue: Cell<bool>,
+    /// Whether the deadline is the drive's end, and not the time limit's.
+    pub cut: Cell<bool>,
+    /// Why the request under way must end now.
+    pub over: Cell<Option<Failure>>,
     pub idle: Cell<bool>,
     pub slot: Cell<Option<Arrival>>,
     pub waker: RefCell<Option<Waker>>,
@@ -102,7 +106,7 @@ impl Shared {
 impl Worker {
     /// Connects, waits for the order and carries it out. `None` where it was cancelled.
     pub fn run(
-        self,
+        mut self,
         ready: Sender<Result<(), DialError>>,
         orders: Receiver<Order>,
         ship: Sender<WorkerSlice>,
@@ -121,6 +125,9 @@ impl Worker {
                 Ok(connections) => (connections, Ok(())),
                 Err(failure) => (Vec::new(), Err(failure)),
             };
+            if let Some(connection) = connections.iter().flatten().next() {
+                self.drive.target.prefer(connection.addr);
+            }
             let _ = ready.send(connected);
             match orders.recv() {
                 Ok(Order::Go(timeline)) => Some(self.work(connections, timeline, ship).await),
@@ -134,30 +141,40 @@ impl Worker {
         all / self.workers + usize::from(self.index < all % self.workers)
     }
 
-    /// One connection a lane. Some may fail, so long as one succeeds: the lane tries again.
+    /// One connection a lane. Some may fail, so long as one succeeds: the lane tries again. Those that a slow target does
+    /// not give in time are made when they are needed.
     async fn connect(&self) -> Result<Vec<Option<Connection>>, DialError> {
+        /// What a connection takes of a target that is well.
+        const EACH: u64 = 10_000_000;
+        let lanes = self.share_of_connections();
+        let until = self.clock.now() + nanoseconds(self.drive.timeout) + lanes as u64 * EACH;
         let mut connections = Vec::new();
-        for index in 0..self.share_of_connections() {
+        for index in 0..lanes {
             match self.dial(index).await {
                 Ok(connection) => connections.push(Some(connection)),
                 Err(error) if connections.is_empty() => return Err(error),
-                Err(error) => {
-                    connections.push(None);
-                    if error.failure == Failure::Timeout {
-                        // The others would wait as long; they are made when they are needed.
-                        connections.resize_with(self.share_of_connections(), || None);
-                        break;
-                    }
-                }
+                Err(error) if error.failure == Failure::Timeout => break,
+                Err(_) => connections.push(None),
+            }
+            if self.clock.now() >= until || stopped(&self.drive) {
+                break;
             }
         }
+        connections.resize_with(lanes, || None);
         Ok(connections)
     }
 
     async fn dial(&self, index: usize) -> Result<Connection, DialError> {
+        const LOOK: Duration = Duration::from_millis(20);
         let target = self.drive.target.of_connection(index);
-        let dialled = tokio::time::timeout(self.drive.timeout, dial(&target, self.clock));
-        dialled.await.unwrap_or_else(|_| Err(DialError::timeout(self.drive.timeout)))
+        let mut dialled = pin!(dial_within(self.drive.timeout, &target, self.clock));
+        loop {
+            match tokio::time::timeout(LOOK, dialled.as_mut()).await {
+                Ok(result) => return result,
+                Err(_) if stopped(&self.drive) => return Err(DialError::ended(Failure::Unfinished)),
+                Err(_) => {}
+            }
+        }
     }
 
     async fn work(
@@ -196,6 +213,9 @@ impl Worker {
                 (Feed::Closed(Rc::new(ClosedFeed::new(Box::new(operations), *think))), None)
             }
         };
+        for connection in connections.iter().flatten() {
+            shared.recorder.borrow_mut().connected_before(connection.took);
+        }
         for (index, connection) in connections.into_iter().enumerate() {
             lanes.spawn_local(Lane::new(index, connection, feed.clone(), shared.clone()).run());
         }
@@ -205,6 +225,9 @@ impl Worker {
         }
         while let Some(result) = lanes.join_next().await {
             result.expect("lanes are never cancelled, and their panics are the worker's");
+        }
+        if let Feed::Open(feed) = &feed {
+            feed.abandon(&shared);
         }
         watch.abort();
         // It holds what the lanes share until it is gone.
@@ -259,13 +282,13 @@ fn sweep(shared: &Shared, now: u64) {
     for lane in &shared.lanes {
         let deadline = lane.deadline.get();
         if deadline != 0 && now >= deadline {
-            lane.overdue.set(true);
+            lane.over.set(Some(if lane.cut.get() { Failure::Unfinished } else { Failure::Timeout }));
             lane.wake();
         }
     }
 }
 
-/// Sends no more, and gives what is under way a moment.
+/// Sends no more, and gives what is under way a moment. Goes on until the lanes are gone, and this task with them.
 async fn wind_up(shared: &Rc<Shared>, now: u64) {
     const GRACE: u64 = 1_000_000_000;
     shared.ending.set(true);
@@ -275,11 +298,9 @@ async fn wind_up(shared: &Rc<Shared>, now: u64) {
     loop {
         for lane in shared.lanes.iter().filter(|lane| lane.deadline.get() > now + GRACE) {
             lane.deadline.set(now + GRACE);
+            lane.cut.set(true);
         }
         sweep(shared, shared.clock.now());
-        if shared.lanes.iter().all(|lane| lane.deadline.get() == 0) {
-            return;
-        }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -21,10 +21,12 @@ pub enum Failure {
     Tls,
     /// The local machine could not: no ports or no descriptors left, no route.
     Local,
+    /// The run was ended before the answer came: not the target's doing.
+    Unfinished,
 }
 
 impl Failure {
-    pub const ALL: [Failure; 7] = [
+    pub const ALL: [Failure; 8] = [
         Failure::Timeout,
         Failure::Refused,
         Failure::Reset,
@@ -32,6 +34,7 @@ impl Failure {
         Failure::Garbage,
         Failure::Tls,
         Failure::Local,
+        Failure::Unfinished,
     ];
 
     /// The counter's name.
@@ -44,6 +47,7 @@ impl Failure {
             Failure::Garbage => "garbage",
             Failure::Tls => "tls",
             Failure::Local => "local",
+            Failure::Unfinished => "unfinished",
         }
     }
 
@@ -86,6 +90,7 @@ impl fmt::Display for Failure {
             Failure::Garbage => "the answer is not HTTP",
             Failure::Tls => "no secure connection could be made",
             Failure::Local => "this machine could not connect: out of ports, descriptors or routes",
+            Failure::Unfinished => "the run was ended before the answer came",
         })
     }
 }

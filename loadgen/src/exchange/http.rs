@@ -6,7 +6,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, StatusCode, Uri};
 use proofload_scenarios::Scenario;
 use proofload_scenarios::scenario::{Action, HttpTemplate};
@@ -14,6 +14,7 @@ use proofload_scenarios::template::{Piece, pieces};
 
 use super::values::{ValueError, Values};
 use super::{Answer, Exchange, Judgement, Operation, wire};
+use crate::connect::Target;
 
 /// Why a template cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -62,9 +63,6 @@ enum Filled {
     Value(usize),
 }
 
-/// Rows that are tried before a run; the cells of longer files are taken on trust.
-const TRIED_ROWS: usize = 100_000;
-
 impl Templates {
     /// Prepares `templates` for the service at `host`.
     ///
@@ -91,16 +89,20 @@ impl Templates {
     ///
     /// # Errors
     /// As [`Templates::new`], and where a file of values cannot be used.
-    pub fn of_scenario(host: &str, scenario: &Scenario, directory: &Path) -> Result<Self, TemplateError> {
+    pub fn of_scenario(
+        target: &Target,
+        scenario: &Scenario,
+        directory: &Path,
+    ) -> Result<Self, TemplateError> {
         let templates: Vec<HttpTemplate> = scenario
             .operations
             .iter()
             .filter_map(|operation| match &operation.action {
-                Action::Http(template) => Some(template.clone()),
+                Action::Http(template) => Some(authorized(template.clone(), target)),
                 _ => None,
             })
             .collect();
-        Self::new(host, &templates, Values::new(&scenario.values, scenario.seed, directory)?)
+        Self::new(&target.host, &templates, Values::new(&scenario.values, scenario.seed, directory)?)
     }
 
     /// The first row that no template can use: a file of values ended that is not to be begun again.
@@ -111,7 +113,8 @@ impl Templates {
     /// Whatever a row can hold must make a valid request; better now than in the middle of a run.
     fn try_all(&self) -> Result<(), TemplateError> {
         for (template, kind) in self.templates.iter().zip(&self.kinds) {
-            for row in 0..self.values.distinct_rows().min(TRIED_ROWS) as u64 {
+            let rows = if template.is_fixed() { 1 } else { self.values.distinct_rows() as u64 };
+            for row in 0..rows {
                 self.build(template, row).map_err(|(place, value)| TemplateError::Invalid {
                     template: kind.clone(),
                     place,
@@ -155,6 +158,17 @@ impl Templates {
         }
         Cow::Owned(filled)
     }
+}
+
+/// The template with what the target's URL asks for, unless it says so itself.
+pub fn authorized(mut template: HttpTemplate, target: &Target) -> HttpTemplate {
+    let says = |name: &String| name.eq_ignore_ascii_case(AUTHORIZATION.as_str());
+    if let Some(authorization) = &target.authorization
+        && !template.headers.keys().any(says)
+    {
+        template.headers.insert(AUTHORIZATION.to_string(), authorization.clone());
+    }
+    template
 }
 
 /// `GET /path`, made distinct where two templates have the same.
@@ -311,6 +325,8 @@ fn contains(body: &[u8], part: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proofload_scenarios::scenario::{AtEnd, ValueSource};
+
     use super::super::Headers;
     use super::*;
 
@@ -337,6 +353,36 @@ mod tests {
         assert!(message("/{user}").contains("`{user}` in the path of template GET /{user} is no value"));
         assert!(message("/with space").contains("not valid in HTTP: /with space"));
         assert!(message("no-slash").contains("not valid"));
+    }
+
+    /// One row of very many that makes no request is found beforehand, and not by a worker that panics.
+    #[test]
+    fn every_row_of_a_long_file_is_tried() {
+        let directory = tempfile::tempdir().unwrap();
+        let rows = "a\n".repeat(150_000);
+        std::fs::write(directory.path().join("v.csv"), format!("v\n{rows}not valid\n")).unwrap();
+        let (file, column) = ("v.csv".to_owned(), "v".to_owned());
+        let source = ValueSource::Csv { file, column, at_end: AtEnd::Cycle };
+        let sources = BTreeMap::from([("v".to_owned(), source)]);
+        let values = Values::new(&sources, 1, directory.path()).unwrap();
+        let error = Templates::new("h", &[template("/{v}")], values).err().unwrap().to_string();
+        assert!(error.contains("not valid in HTTP: /not valid"), "{error}");
+    }
+
+    #[test]
+    fn a_template_bears_the_targets_authorization_unless_it_has_its_own() {
+        let mut target = Target::at(([127, 0, 0, 1], 1).into());
+        let header = |target: &Target, own: &[(&str, &str)]| {
+            let headers = own.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            let template = authorized(HttpTemplate { headers, ..template("/") }, target);
+            let templates = Templates::new("h", &[template], Values::built_in(1)).unwrap();
+            let request = templates.request(Operation::Http { template: 0, row: 0 });
+            request.headers().get(AUTHORIZATION).map(|value| value.to_str().unwrap().to_owned())
+        };
+        assert_eq!(header(&target, &[]), None);
+        target.authorization = Some("Basic x".to_owned());
+        assert_eq!(header(&target, &[]).as_deref(), Some("Basic x"));
+        assert_eq!(header(&target, &[("Authorization", "Bearer y")]).as_deref(), Some("Bearer y"));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use hyper::header::{HeaderMap, HeaderValue};
 use hyper::{Request, StatusCode};
 
 pub use failure::Failure;
-pub use http::{TemplateError, Templates};
+pub use http::{TemplateError, Templates, authorized};
 pub use proofload_scenarios::workload::Operation;
 pub use shortener::{Links, Shortener};
 pub(crate) use shortener::{check_created, check_visit, expect_status};

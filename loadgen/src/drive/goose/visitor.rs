@@ -136,7 +136,7 @@ impl Stage {
             .no_proxy()
             .no_gzip()
             .http1_only()
-            .resolve(name, target.addr)
+            .resolve_to_addrs(name, &target.addrs().collect::<Vec<_>>())
             .timeout(self.drive.timeout)
     }
 
@@ -256,9 +256,19 @@ impl Stage {
             }
             Err((failure, _)) => Outcome::Failed(*failure),
         };
+        let status = result.as_ref().map_or(0, |(_, status)| status.as_u16());
         let never_sent = matches!(result, Err((_, true)));
-        let sample =
-            Sample { kind: kind as usize, due: sent, ready: sent, sent, written: sent, first, done, outcome };
+        let sample = Sample {
+            kind: kind as usize,
+            due: sent,
+            ready: sent,
+            sent,
+            written: sent,
+            first,
+            done,
+            outcome,
+            status,
+        };
         self.record(|recorder| {
             recorder.tick(done);
             if !never_sent {
