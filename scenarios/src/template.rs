@@ -14,8 +14,8 @@ pub enum Piece {
 /// hexadecimal digits that follow from seed and row.
 pub const BUILT_IN: [&str; 2] = ["row", "random"];
 
-/// Takes a template apart. `{{` and `}}` stand for the braces themselves; so does a brace that
-/// opens no name, such as those of JSON.
+/// Takes a template apart. `{{name}}` stands for `{name}` itself; a brace that encloses no name stands for itself, too,
+/// such as those of JSON.
 pub fn pieces(text: &str) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let mut literal = String::new();
@@ -23,9 +23,9 @@ pub fn pieces(text: &str) -> Vec<Piece> {
     while let Some(at) = rest.find(['{', '}']) {
         literal.push_str(&rest[..at]);
         let from = &rest[at..];
-        if from.starts_with("{{") || from.starts_with("}}") {
-            literal.push_str(&from[..1]);
-            rest = &from[2..];
+        if let Some(name) = escaped(from) {
+            literal.push_str(&from[1..name.len() + 3]);
+            rest = &from[name.len() + 4..];
         } else if let Some(name) = variable(from) {
             if !literal.is_empty() {
                 pieces.push(Piece::Literal(std::mem::take(&mut literal)));
@@ -59,6 +59,12 @@ pub(crate) fn check(text: &str, known: &[&str]) -> Result<(), String> {
     Ok(())
 }
 
+/// The name that `{{name}}…` begins with.
+fn escaped(text: &str) -> Option<&str> {
+    let name = variable(text.strip_prefix('{')?)?;
+    text[name.len() + 3..].starts_with('}').then_some(name)
+}
+
 /// The name that `{name}…` begins with: letters, digits, `_` and `-`.
 fn variable(text: &str) -> Option<&str> {
     let (name, _) = text.strip_prefix('{')?.split_once('}')?;
@@ -85,7 +91,10 @@ mod tests {
             ("{a}{b}", "<a><b>"),
             ("{\"id\": {id}}", "{\"id\": <id>}"),
             ("{\"id\": \"{{id}}\"}", "{\"id\": \"{id}\"}"),
+            ("{\"a\":{\"b\":{\"c\":{id}}}}", "{\"a\":{\"b\":{\"c\":<id>}}}"),
+            ("{{id}", "{<id>"),
             ("{}", "{}"),
+            ("{{}}", "{{}}"),
             ("{", "{"),
             ("}{", "}{"),
             ("", ""),
