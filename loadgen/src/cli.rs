@@ -132,19 +132,19 @@ pub struct Output {
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
     /// A scenario file, or the name of a scenario in the catalogue.
-    #[arg(value_name = "SCENARIO", conflicts_with_all = ["access_log", "url"])]
+    #[arg(value_name = "SCENARIO")]
     pub scenario: Option<String>,
     /// Replay an access log in the common or combined format: each distinct request target becomes a link.
-    #[arg(long, value_name = "FILE", conflicts_with = "url")]
+    #[arg(long, value_name = "FILE")]
     pub access_log: Option<PathBuf>,
     /// Times the speed at which the log was written, instead of a rate.
-    #[arg(long, value_name = "X", requires = "access_log", conflicts_with = "rate")]
+    #[arg(long, value_name = "X")]
     pub speed: Option<f64>,
     /// What a request target of the log is appended to, to make it a URL.
-    #[arg(long, value_name = "URL", requires = "access_log", default_value = "https://example.com")]
+    #[arg(long, value_name = "URL", default_value = "https://example.com")]
     pub link_base: String,
     /// Cache capacity of the bundled server, in links; may be given several times, each is measured.
-    #[arg(long, value_name = "N", requires = "access_log")]
+    #[arg(long, value_name = "N")]
     pub cache_entries: Vec<u64>,
     #[arg(long, value_enum, default_value_t = Profile::Quick)]
     pub profile: Profile,

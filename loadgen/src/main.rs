@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 use proofload::cli::{Cli, Verb};
-use proofload::{check, gate, interrupt, list, rerender, run, selftest};
+use proofload::{check, gate, interrupt, list, options, rerender, run, selftest};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -14,8 +14,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const UNUSABLE: u8 = 2;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match dispatch(cli) {
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match options::refuse_idle(&matches).and_then(|()| dispatch(cli)) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             // One line, whatever a child process had to say.

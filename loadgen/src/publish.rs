@@ -11,6 +11,7 @@ use proofload_reports::verdict::ClaimVerdict;
 use proofload_reports::{Run, exit_code, judge_all, render};
 
 use crate::cli::Output;
+use crate::summary::Summary;
 
 const HOME: &str = "proofload-report";
 
@@ -55,9 +56,27 @@ impl Destination {
             println!("{}", serde_json::to_string(&verdicts)?);
         } else {
             print!("{}", render::table(&verdicts, width(), stdout().is_terminal()));
-            println!("\nreport: {}", self.directory.join("report.html").display());
+            println!("\nreport: {}", self.report().display());
         }
         Ok(code)
+    }
+
+    /// Writes the report of a run that no claim is about, prints what came of each load, and returns the exit code.
+    pub fn publish_loads(&self, run: &Run, json: bool) -> Result<u8> {
+        let verdicts = self.keep(run)?;
+        let summaries = Summary::of_run(run);
+        if json {
+            println!("{}", serde_json::to_string_pretty(&summaries)?);
+        } else {
+            summaries.iter().for_each(|summary| println!("{summary}"));
+            println!("report: {}", self.report().display());
+        }
+        Ok(exit_code(run, &verdicts))
+    }
+
+    /// The page that a person opens.
+    pub fn report(&self) -> PathBuf {
+        self.directory.join("report.html")
     }
 
     /// Judges the run and writes the report.

@@ -56,7 +56,7 @@ pub fn replay(path: &Path, args: &RunArgs) -> Result<u8> {
     }
     live.finish();
     let run = session.end();
-    let code = destination.publish(&run, args.output.json)?;
+    let code = destination.publish_loads(&run, args.output.json)?;
     if !args.output.json {
         println!("{}", accounting(path, &log, &run.measurements));
     }

@@ -25,7 +25,7 @@ pub fn run(args: &RunArgs) -> Result<u8> {
         (Some(name), None, None) => one_scenario(name, args),
         (None, Some(log), None) => replay::replay(log, args),
         (None, None, Some(url)) => one_url(url, args),
-        _ => bail!("name what to run: SCENARIO.toml, --access-log FILE, or --url URL"),
+        _ => bail!("name one thing to run: SCENARIO.toml, --access-log FILE, or --url URL"),
     }
 }
 
@@ -35,8 +35,8 @@ fn one_url(url: &str, args: &RunArgs) -> Result<u8> {
     if args.output.out.is_none() {
         return adhoc::run(load, json, interrupt::flag(), None);
     }
-    let lab = Lab::open(&Place { target: Some(url.to_owned()), ..args.place.clone() })?;
     let destination = Destination::prepare(&args.output, "run")?;
+    let lab = Lab::open(&Place { target: Some(url.to_owned()), ..args.place.clone() })?;
     let mut session = Session::begin("run", args.profile, &lab);
     let code = adhoc::run(load, json, interrupt::flag(), Some(&mut session.run.measurements))?;
     destination.keep(&session.end())?;
@@ -58,8 +58,8 @@ fn one_scenario(name: &str, args: &RunArgs) -> Result<u8> {
     session.run.measurements = measure_all(&scenarios, &[], &lab, &live)?;
     live.finish();
     let run = session.end();
-    let code = destination.publish(&run, args.output.json)?;
-    if nothing_was_right(&run) {
+    let code = destination.publish_loads(&run, args.output.json)?;
+    if nothing_was_right(&run) && !interrupt::requested() {
         eprintln!("no request was answered rightly: the report shows what came instead");
         return Ok(code.max(1));
     }
@@ -99,12 +99,10 @@ fn knee_of(scenario: &Scenario, slo: Slo, lab: &Lab, args: &RunArgs) -> Result<u
         Ok(measurement)
     };
     let found = knee::find(slo, capacity, probe, |probe| eprintln!("{}", knee::line(probe)))?;
-    destination.publish(&session.end(), args.output.json)?;
-    match args.output.json {
-        true => eprintln!("{found}"),
-        false => println!("\n{found}"),
-    }
-    Ok(found.exit_code())
+    let report = destination.keep(&session.end()).map(|_| destination.report())?;
+    adhoc::show(&found, args.output.json)?;
+    eprintln!("report: {}", report.display());
+    Ok(if interrupt::requested() { 4 } else { found.exit_code() })
 }
 
 fn alone(scenario: &Scenario, lab: &Lab) -> Result<Measurement> {

@@ -85,6 +85,30 @@ fn a_rate_of_zero_on_the_command_line() {
 }
 
 #[test]
+fn options_that_would_do_nothing() {
+    let url = "http://127.0.0.1:1/";
+    refused(&["run", "mine.toml", "--rate", "5"], &["--rate", "scenario"]);
+    refused(&["run", "--url", url, "--target", url], &["--target", "--url"]);
+    refused(&["run", "--url", url, "--cache-entries", "5"], &["--cache-entries", "--url"]);
+    refused(&["run", "--url", url, "--generator-cores", "4096"], &["--generator-cores 4096", "no such core"]);
+    refused(&["run", "--url", url, "--generator-cores", "0,0"], &["core 0 twice"]);
+    refused(&["run", "--url", url, "--stages", "1s:0"], &["--stages", "above 0"]);
+    refused(&["run", "--url", url, "--body-file", "missing"], &["--body-file missing"]);
+}
+
+#[test]
+fn a_password_in_a_url_that_is_none() {
+    let directory = TempDir::new().unwrap();
+    for url in
+        ["http://ann:secret@127.0.0.1:1/", "ftp://ann:secret@host/", "http://ann:secret@nowhere.invalid/"]
+    {
+        let output = proofload(directory.path(), &["run", "--url", url]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && !said.contains("secret"), "{said}");
+    }
+}
+
+#[test]
 fn a_log_that_is_no_log() {
     refused_with(
         &[("a.log", b"hello\nworld\n")],

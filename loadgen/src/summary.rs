@@ -1,0 +1,343 @@
+//! The summary of a load, for people and for programs.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use proofload_reports::Distribution;
+use proofload_reports::run::{GeneratorError, Measurement, Model, Run, Series};
+use proofload_scenarios::scenario::Load;
+use serde::Serialize;
+
+use crate::drive::Recording;
+use crate::live::{grouped, microseconds};
+
+/// What came of a load. As JSON it is one object.
+#[derive(Debug, Serialize)]
+pub struct Summary {
+    /// The scenario's name; none where a URL was loaded without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Which variant of the scenario, where it has several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    pub model: Model,
+    /// Connections, or users.
+    pub connections: u32,
+    /// How long it lasted, with the wait for the last answers.
+    pub duration_s: f64,
+    /// Requests whose end is known: answered, rightly or not, or failed.
+    pub requests: u64,
+    /// Those of them that were not answered rightly.
+    pub errors: u64,
+    /// The errors by kind.
+    pub error_kinds: BTreeMap<String, u64>,
+    /// Answers by status, right or wrong.
+    pub status: BTreeMap<String, u64>,
+    /// Arrivals that were never sent: no connection was free, nor room to wait.
+    pub dropped: u64,
+    /// Requests that the end of an interrupted run cut off.
+    pub unfinished: u64,
+    /// Right answers per second.
+    pub throughput: f64,
+    /// Requests sent per second.
+    pub offered: f64,
+    pub bytes_per_second: f64,
+    /// From when a request was due. Null in a closed run, where nothing is ever due, and in a run whose
+    /// generator did not keep up.
+    pub response_us: Option<Quantiles>,
+    /// From when a request was sent to the last byte of its answer.
+    pub service_us: Option<Quantiles>,
+    /// How late requests were sent.
+    pub send_delay_us: Option<Quantiles>,
+    pub phases_us: Phases,
+    pub generator_cpu_us_per_request: f64,
+    /// The generator's own error on this machine, where a selftest is known.
+    pub generator_error: Option<GeneratorError>,
+    /// Why latencies cannot be trusted.
+    pub invalid_latency: Vec<String>,
+    pub ended_early: Option<String>,
+    /// The first errors in words.
+    pub samples: Vec<String>,
+}
+
+/// Where the time of a request went; what was never seen is null.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Phases {
+    /// What making a connection took, with TLS.
+    pub connect: Option<Quantiles>,
+    /// From when a request was due until a connection was ready for it.
+    pub ready: Option<Quantiles>,
+    /// From the first byte sent to the last.
+    pub write: Option<Quantiles>,
+    /// From the first byte sent to the first of the answer.
+    pub first_byte: Option<Quantiles>,
+    /// From the first byte sent to the last of the answer: the service time.
+    pub last_byte: Option<Quantiles>,
+}
+
+/// Times in microseconds.
+#[derive(Debug, Clone, Serialize)]
+pub struct Quantiles {
+    pub mean: f64,
+    pub p50: f64,
+    pub p90: f64,
+    pub p99: f64,
+    #[serde(rename = "p99.9")]
+    pub p999: f64,
+    pub max: f64,
+}
+
+impl Quantiles {
+    fn of(distribution: Option<&Distribution>) -> Option<Self> {
+        let distribution = distribution.filter(|distribution| distribution.count() > 0)?;
+        let at = |q| distribution.quantile_us(q).unwrap_or(0.0);
+        let (p50, p90, p99, p999, max) = (at(0.5), at(0.9), at(0.99), at(0.999), at(1.0));
+        Some(Self { mean: distribution.0.mean() / 1_000.0, p50, p90, p99, p999, max })
+    }
+}
+
+const KINDS: [&str; 8] = ["wrong", "timeout", "refused", "reset", "cut", "garbage", "tls", "local"];
+
+impl Summary {
+    /// Of a URL that was loaded without a scenario.
+    pub fn of_url(url: &str, connections: u32, model: Model, recording: &Recording) -> Self {
+        Self {
+            url: Some(url.to_owned()),
+            connections,
+            invalid_latency: recording.invalid_latency.clone(),
+            ended_early: recording.ended_early.clone(),
+            samples: recording.samples.clone(),
+            ..Self::counted(
+                model,
+                recording.slices.totals(),
+                recording.duration_s(),
+                &recording.times,
+                recording.invalid_latency.is_empty(),
+            )
+        }
+    }
+
+    /// Of each measurement of a run, and of each of its variants.
+    pub fn of_run(run: &Run) -> Vec<Self> {
+        let of = |it: &'_ Measurement| -> Vec<Self> {
+            it.series.iter().map(|series| Self::of_series(it, series, run.generator_error.clone())).collect()
+        };
+        run.measurements.iter().flat_map(of).collect()
+    }
+
+    fn of_series(
+        measurement: &Measurement,
+        series: &Series,
+        generator_error: Option<GeneratorError>,
+    ) -> Self {
+        let mut totals = BTreeMap::new();
+        for (name, count) in series.slices.iter().flat_map(|slice| &slice.counters) {
+            *totals.entry(name.clone()).or_default() += count;
+        }
+        let duration_s = series.slices.iter().map(|slice| slice.duration_s).sum();
+        let scenario = &measurement.scenario;
+        Self {
+            name: Some(scenario.name.clone()),
+            variant: (measurement.series.len() > 1).then(|| series.variant.clone()),
+            connections: match scenario.load {
+                Load::Open { connections, .. } | Load::Closed { connections, .. } => connections,
+                Load::Journeys { users } => users,
+            },
+            generator_error,
+            invalid_latency: measurement.invalid_latency.clone(),
+            ended_early: (!measurement.invalid.is_empty()).then(|| measurement.invalid.join("; ")),
+            samples: measurement.remarks.clone(),
+            ..Self::counted(
+                measurement.model,
+                &totals,
+                duration_s,
+                &series.times,
+                measurement.invalid_latency.is_empty(),
+            )
+        }
+    }
+
+    /// What the counters and times say. An open run whose generator lagged has no latencies, rather than wrong ones. A
+    /// closed run promises none from the user's view: its service times stand, with the warning beside them.
+    fn counted(
+        model: Model,
+        totals: &BTreeMap<String, u64>,
+        duration_s: f64,
+        times: &BTreeMap<String, Distribution>,
+        trusted: bool,
+    ) -> Self {
+        let of = |name: &str| totals.get(name).copied().unwrap_or(0);
+        let total = |name: &str| of(&format!("client.{name}"));
+        let duration_s = duration_s.max(1e-9);
+        let error_kinds: BTreeMap<String, u64> = KINDS
+            .map(|kind| (kind.to_owned(), total(kind)))
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .collect();
+        let errors = error_kinds.values().sum::<u64>();
+        let requests = total("ok") + errors;
+        let shown = trusted || model != Model::Open;
+        let quantiles = |name: &str| Quantiles::of(times.get(name).filter(|_| shown));
+        let status = totals
+            .iter()
+            .filter_map(|(name, count)| Some((name.strip_prefix("client.status/")?.to_owned(), *count)));
+        Self {
+            name: None,
+            variant: None,
+            url: None,
+            model,
+            connections: 0,
+            duration_s,
+            requests,
+            errors,
+            error_kinds,
+            status: status.collect(),
+            dropped: total("dropped"),
+            unfinished: total("unfinished"),
+            throughput: total("ok") as f64 / duration_s,
+            offered: total("sent") as f64 / duration_s,
+            bytes_per_second: total("bytes") as f64 / duration_s,
+            response_us: quantiles("response"),
+            service_us: quantiles("service"),
+            send_delay_us: Quantiles::of(times.get("send-delay")),
+            phases_us: Phases {
+                connect: Quantiles::of(times.get("connect")),
+                ready: quantiles("ready"),
+                write: quantiles("written"),
+                first_byte: quantiles("first-byte"),
+                last_byte: quantiles("service"),
+            },
+            generator_cpu_us_per_request: of("cpu.generator_us") as f64 / requests.max(1) as f64,
+            generator_error: None,
+            invalid_latency: Vec::new(),
+            ended_early: None,
+            samples: Vec::new(),
+        }
+    }
+
+    /// 4 where what was asked for was not measured, 1 where nothing was answered rightly. A closed run is made to
+    /// saturate: that its generator was busy is said, and no failure.
+    pub fn exit_code(&self) -> u8 {
+        let latency = self.invalid_latency.is_empty() || self.model != Model::Open;
+        match latency && self.ended_early.is_none() {
+            false => 4,
+            true => u8::from(self.requests == self.errors),
+        }
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = self.name.as_deref().or(self.url.as_deref()).unwrap_or_default();
+        let variant = self.variant.as_ref().map_or_else(String::new, |variant| format!(" ({variant})"));
+        let load = match self.model {
+            Model::Open => format!("open load, {} connections", self.connections),
+            Model::Closed => format!("closed load, {} connections", self.connections),
+            Model::Journeys => format!("journeys of {} users", self.connections),
+        };
+        writeln!(f, "{what}{variant}: {load}, {:.1} s\n", self.duration_s)?;
+        let right = grouped((self.requests - self.errors) as f64);
+        writeln!(f, "  answered rightly {right} of {} requests", grouped(self.requests as f64))?;
+        writeln!(f, "  throughput       {} /s", grouped(self.throughput))?;
+        if self.model == Model::Open {
+            writeln!(f, "  offered          {} /s", grouped(self.offered))?;
+        }
+        if self.bytes_per_second > 0.0 {
+            writeln!(f, "  received         {:.2} MB/s", self.bytes_per_second / 1e6)?;
+        }
+        if !self.status.is_empty() {
+            let counts =
+                self.status.iter().map(|(status, count)| format!("{status}: {}", grouped(*count as f64)));
+            writeln!(f, "  status           {}", counts.collect::<Vec<_>>().join(", "))?;
+        }
+        write_times(f, self)?;
+        match self.model {
+            Model::Open => write_own_error(f, self.generator_error.as_ref())?,
+            Model::Closed | Model::Journeys => {
+                writeln!(
+                    f,
+                    "\n  A closed run has service times only: its connections wait with the server."
+                )?;
+                writeln!(f, "  For response times, as users see them, give arrivals a rate.")?;
+            }
+        }
+        write_problems(f, self)
+    }
+}
+
+fn write_times(f: &mut fmt::Formatter<'_>, summary: &Summary) -> fmt::Result {
+    let rows = [
+        ("response", &summary.response_us),
+        ("service", &summary.service_us),
+        ("send delay", &summary.send_delay_us),
+        ("connect", &summary.phases_us.connect),
+        ("write", &summary.phases_us.write),
+        ("first byte", &summary.phases_us.first_byte),
+    ];
+    if rows.iter().all(|(_, times)| times.is_none()) {
+        return Ok(());
+    }
+    writeln!(f, "\n  {:<11}{:>11}{:>11}{:>11}{:>11}{:>11}", "", "p50", "p90", "p99", "p99.9", "max")?;
+    for (name, times) in rows {
+        let Some(times) = times else { continue };
+        write!(f, "  {name:<11}")?;
+        for us in [times.p50, times.p90, times.p99, times.p999, times.max] {
+            write!(f, "{:>11}", microseconds(us))?;
+        }
+        writeln!(f)?;
+    }
+    Ok(())
+}
+
+fn write_own_error(f: &mut fmt::Formatter<'_>, error: Option<&GeneratorError>) -> fmt::Result {
+    match error {
+        Some(error) => writeln!(
+            f,
+            "\n  The generator's own error here: quantiles within {:.2} %, send delay p99 {} (selftest).",
+            error.quantile_error * 100.0,
+            microseconds(error.send_delay_p99_us)
+        ),
+        None => {
+            writeln!(f, "\n  The generator's own error here is unknown: `proofload selftest` measures it.")
+        }
+    }
+}
+
+fn write_problems(f: &mut fmt::Formatter<'_>, summary: &Summary) -> fmt::Result {
+    if summary.errors + summary.dropped > 0 {
+        writeln!(
+            f,
+            "\n  errors {}, dropped {}",
+            grouped(summary.errors as f64),
+            grouped(summary.dropped as f64)
+        )?;
+        for (kind, count) in &summary.error_kinds {
+            writeln!(f, "    {kind:<8} {}", grouped(*count as f64))?;
+        }
+    }
+    if summary.unfinished > 0 {
+        writeln!(
+            f,
+            "\n  {} requests were cut off by the end of the run",
+            grouped(summary.unfinished as f64)
+        )?;
+    }
+    // Of what many requests have in common, one is told.
+    let how = |sample: &str| sample.split_once("}: ").map_or(sample, |(_, how)| how).to_owned();
+    let mut told = Vec::new();
+    for sample in &summary.samples {
+        if !told.contains(&how(sample)) {
+            writeln!(f, "    e.g. {sample}")?;
+            told.push(how(sample));
+        }
+    }
+    for reason in &summary.invalid_latency {
+        writeln!(f, "\n  INVALID LATENCY: {reason}")?;
+    }
+    if let Some(reason) = &summary.ended_early {
+        writeln!(f, "\n  INVALID: {reason}")?;
+    }
+    Ok(())
+}
