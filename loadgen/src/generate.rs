@@ -102,7 +102,7 @@ impl<'a> Generator<'a> {
             Asked::Journeys { users } => {
                 let users = Load::Closed { connections: *users as usize, think: Duration::ZERO };
                 let drive = self.plan(users, phases);
-                return Ok(drive::drive_journeys(&drive, &self.journeys(), at_boundary)?);
+                return Ok(drive::drive_journeys(&drive, &self.journeys()?, at_boundary)?);
             }
         };
         let drive = self.plan(load, phases);
@@ -120,17 +120,18 @@ impl<'a> Generator<'a> {
         Ok(Arc::new(move || Box::new(schedule.arrivals(seed))))
     }
 
-    fn journeys(&mut self) -> Journeys {
+    fn journeys(&mut self) -> Result<Journeys> {
         self.drives += 1;
         let seed = self.scenario.seed;
         let first_sequence = self.drives << SEQUENCES_PER_DRIVE_LOG2;
-        Journeys {
+        Ok(Journeys {
             journeys: self.scenario.journeys.clone(),
+            templates: Arc::new(Templates::of_scenario(&self.target, self.scenario, Path::new("."))?),
             links: self.links.clone(),
             popularity: self.scenario.links.as_ref().map(|links| workload::popularity(links, seed)),
             seed,
             first_sequence,
-        }
+        })
     }
 
     fn plan(&self, load: Load, phases: Phases) -> Drive {

@@ -7,9 +7,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use proofload_scenarios::scenario::{
-    Action, FaultAction, FaultTarget, Links, OperationTemplate, Scenario, ServerSettings,
-};
+use proofload_scenarios::scenario::{FaultAction, FaultTarget, Links, Scenario, ServerSettings};
 use proofload_scenarios::{Claim, Metric};
 
 use crate::cli::{Backends, Place};
@@ -173,15 +171,11 @@ impl Lab {
     /// # Errors
     /// When a scenario needs services that this lab does not have.
     pub fn refuse_unless_able(&self, scenarios: &[Scenario]) -> Result<()> {
-        let speaks_http = |scenario: &Scenario| {
-            let http = |it: &OperationTemplate| matches!(it.action, Action::Http(_));
-            !scenario.operations.is_empty() && scenario.operations.iter().all(http)
-        };
         for scenario in scenarios {
-            match (&self.target, speaks_http(scenario)) {
+            match (&self.target, scenario.is_for_any_service()) {
                 (Some(_), false) => bail!(
-                    "scenario '{}' asks for the bundled server's links; for --target give one whose operations are \
-                     all HTTP requests, such as example-http-service",
+                    "scenario '{}' asks for the bundled server's links; for --target give one whose operations, or \
+                     steps, are all HTTP requests, such as example-http-service or example-http-journeys",
                     scenario.name
                 ),
                 (None, true) => bail!("scenario '{}' needs --target URL", scenario.name),

@@ -13,9 +13,9 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use proofload::drive::{Drive, DriveError, Journeys, Load, Recording, Target, drive_journeys};
-use proofload::exchange::Links;
+use proofload::exchange::{Links, Templates, Values};
 use proofload_scenarios::Popularity;
-use proofload_scenarios::scenario::{Journey, Step};
+use proofload_scenarios::scenario::{HttpTemplate, Journey, Step};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -124,11 +124,16 @@ fn journeys(shop: &Shop) -> Journeys {
             journey("marketer", 1, 1, &marketer),
             journey("wanderer", 2, 0, &[Step::VisitHot, Step::VisitUnknown]),
         ],
+        templates: templates(&[]),
         links: Arc::new(Links::new(links.iter().map(|(code, url)| (code.as_str(), url.as_str())))),
         popularity: Some(Popularity::new(10, 1.0, 7)),
         seed: 7,
         first_sequence: 100,
     }
+}
+
+fn templates(templates: &[HttpTemplate]) -> Arc<Templates> {
+    Arc::new(Templates::new("shop.example", templates, Values::built_in(7)).unwrap())
 }
 
 fn drive(address: SocketAddr, users: usize, milliseconds: u64) -> Drive {
@@ -177,6 +182,53 @@ fn every_request_is_counted_once_on_both_sides() {
     let (timed, ok) = (recording.times["service"].count(), recording.total("client.ok"));
     assert!(timed <= ok && ok <= timed + 6, "all are timed but those that the warm-up sent: {timed} of {ok}");
     assert!(!recording.times.contains_key("response"), "closed runs have no response time");
+}
+
+/// Nothing in these steps knows of the shop but their templates.
+#[test]
+fn http_steps_are_sent_checked_and_counted_by_their_templates() {
+    let (shop, address, _end) = Shop::open();
+    let steps = [
+        HttpTemplate {
+            method: "POST".to_owned(),
+            path: "/api/links".to_owned(),
+            body: "{\"url\":\"https://example.com/{row}\",\"code\":\"walk-{row}\"}".to_owned(),
+            status: Some(201),
+            ..HttpTemplate::default()
+        },
+        HttpTemplate { path: "/walk-{row}".to_owned(), status: Some(302), ..HttpTemplate::default() },
+        HttpTemplate {
+            path: "/nobodys-{row}".to_owned(),
+            status: Some(404),
+            answer_contains: Some("such a link".to_owned()),
+            ..HttpTemplate::default()
+        },
+    ];
+    let walker = Journey {
+        name: "walker".to_owned(),
+        weight: 1,
+        think_time_ms: 1,
+        steps: steps.iter().cloned().map(Step::Http).collect(),
+    };
+    let journeys = Journeys {
+        journeys: vec![journey("tourist", 1, 1, &[Step::VisitHot]), walker],
+        templates: templates(&steps),
+        ..journeys(&shop)
+    };
+    let recording = drive_journeys(&drive(address, 4, 400), &journeys, &mut |_| ()).unwrap();
+    let counted = |kind: &str| total(&recording, &format!("client.ok/{kind}"));
+
+    assert!(counted("GET /walk-{row}") > 0, "{:?}", recording.samples);
+    assert_eq!(counted("POST /api/links"), shop.seen("create"), "no code is asked for twice");
+    assert_eq!(counted("GET /walk-{row}") + counted("visit-hot"), shop.seen("found"));
+    assert_eq!(counted("GET /nobodys-{row}"), 0);
+    assert_eq!(total(&recording, "client.wrong"), shop.seen("missing"), "the body is not as it should be");
+    assert!(
+        recording.samples.iter().all(|it| it.contains("GET /nobodys-{row}: ")),
+        "{:?}",
+        recording.samples
+    );
+    assert_eq!(total(&recording, "client.status/404"), shop.seen("missing"));
 }
 
 #[test]

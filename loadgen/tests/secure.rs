@@ -12,9 +12,11 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use proofload::drive::{Drive, DriveError, Load, Manner, Recording, Source, Target, drive};
+use proofload::drive::{
+    Drive, DriveError, Journeys, Load, Manner, Recording, Source, Target, drive, drive_journeys,
+};
 use proofload::exchange::{Operation, Templates, Values};
-use proofload_scenarios::scenario::HttpTemplate;
+use proofload_scenarios::scenario::{HttpTemplate, Journey, Step};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
@@ -119,6 +121,35 @@ fn both_versions_are_spoken_plain_and_secure() {
         assert_eq!(recording.total("client.wrong") + recording.total("client.error"), 0);
         assert!(recording.samples.is_empty(), "{:?}", recording.samples);
     }
+}
+
+/// Goose's client trusts whom our own does, and nobody else.
+#[test]
+fn journeys_are_made_over_secure_connections_too() {
+    let addr = server(true, false);
+    let walk = |manner: &Manner| {
+        let (target, _) = Target::of_url(&format!("https://{addr}"), manner).unwrap();
+        let step = HttpTemplate { status: Some(203), ..HttpTemplate::default() };
+        let journeys = Journeys {
+            journeys: vec![Journey {
+                name: "walker".to_owned(),
+                weight: 1,
+                think_time_ms: 1,
+                steps: vec![Step::Http(step.clone())],
+            }],
+            templates: Arc::new(Templates::new(&target.host, &[step], Values::built_in(1)).unwrap()),
+            links: Arc::default(),
+            popularity: None,
+            seed: 1,
+            first_sequence: 0,
+        };
+        let load = Load::Closed { connections: 2, think: Duration::ZERO };
+        drive_journeys(&Drive::new(target, load, Duration::from_millis(200)), &journeys, &mut |_| ())
+    };
+    let recording = walk(&trusting(false)).unwrap();
+    assert!(recording.total("client.ok") > 0, "{:?}", recording.samples);
+    let error = walk(&Manner::default()).unwrap_err().to_string();
+    assert!(error.contains("no secure connection") && error.contains("certificate"), "{error}");
 }
 
 #[test]

@@ -36,6 +36,7 @@ const SCENARIOS: &[(&str, &str)] = texts!("catalogue":
     "hit-rate-under-drift"
     "gate-redirects"
     "example-http-service"
+    "example-http-journeys"
     "example-visitors"
 );
 

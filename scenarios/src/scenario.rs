@@ -182,7 +182,7 @@ pub enum Action {
 }
 
 /// A request to any HTTP service. `{name}` in path, headers or body is replaced by a value.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HttpTemplate {
     #[serde(default = "default_method")]
@@ -325,6 +325,18 @@ impl Scenario {
         scenario
     }
 
+    /// Whether all that it sends are requests of its own, for any HTTP service.
+    pub fn is_for_any_service(&self) -> bool {
+        let steps = self.journeys.iter().flat_map(|journey| &journey.steps);
+        let (operations, http) = (&self.operations, |step: &Step| matches!(step, Step::Http(_)));
+        match self.load {
+            Load::Journeys { .. } => steps.clone().next().is_some() && steps.clone().all(http),
+            Load::Open { .. } | Load::Closed { .. } => {
+                !operations.is_empty() && operations.iter().all(|it| matches!(it.action, Action::Http(_)))
+            }
+        }
+    }
+
     /// What the scenario needs besides one server process a variant and no faults, in words that
     /// follow its name; `None` where that suffices. Whoever runs it without would judge another
     /// experiment than the one that is named.
@@ -385,8 +397,8 @@ pub struct Journey {
 }
 
 /// One step of a journey.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Step {
     Create,
     CreateCustom,
@@ -394,6 +406,9 @@ pub enum Step {
     VisitHot,
     VisitUnknown,
     DeleteOwn,
+    /// Any request, for any HTTP service. `{row}` is the number of the walk: all steps of one walk through the journey
+    /// have the same values.
+    Http(HttpTemplate),
 }
 
 fn default_seed() -> u64 {

@@ -2,8 +2,8 @@
 
 use crate::file::{FileError, Source, suggestion};
 use crate::scenario::{
-    Action, FaultAction, FaultTarget, HttpTemplate, Load, Phases, Probe, RateSpec, Scenario, ScheduleSpec,
-    Stage, ValueSource,
+    Action, FaultAction, FaultTarget, HttpTemplate, HttpVersion, Load, Phases, Probe, RateSpec, Scenario,
+    ScheduleSpec, Stage, Step, ValueSource,
 };
 use crate::schedule::Rate;
 use crate::template;
@@ -219,6 +219,9 @@ impl Scenario {
         need(!journeys || !self.journeys.is_empty(), "load", || {
             "there is no journey for the users to make; add a [[journey]]".to_owned()
         })?;
+        need(!journeys || self.http.version == HttpVersion::Http1, "http.version", || {
+            "journeys speak HTTP/1.1; leave the version out, or make the load open or closed".to_owned()
+        })?;
         need(journeys || self.journeys.is_empty(), "journey", || {
             "only a load of `journeys` makes journeys; remove them, or change the load".to_owned()
         })?;
@@ -229,10 +232,15 @@ impl Scenario {
                 "a weight of 0 is never drawn; give at least 1, or remove the journey".to_owned()
             })?;
             need(!journey.steps.is_empty(), at("steps"), || "the journey has no step; add one".to_owned())?;
-            let hot = journey.steps.contains(&crate::scenario::Step::VisitHot);
+            let hot = journey.steps.contains(&Step::VisitHot);
             need(!hot || self.links.is_some(), at("steps"), || {
                 "`visit-hot` needs links that exist; add a [links] table".to_owned()
             })?;
+            for (index, step) in journey.steps.iter().enumerate() {
+                if let Step::Http(template) = step {
+                    self.check_template(template, &format!("{}.{index}.http", at("steps")))?;
+                }
+            }
         }
         Ok(())
     }
@@ -393,6 +401,26 @@ action = \"visit\"
         assert_eq!(scenario.operations[0].weight, 3);
         assert_eq!(scenario.variants["after"].flags["design"].as_str(), Some("after"));
         assert_eq!(scenario.variants["after"].processes, 1);
+    }
+
+    #[test]
+    fn http_steps_are_read_and_checked() {
+        const USERS: &str = "name = \"users\"\nload.journeys = { users = 1 }\nphases.measurement_s = 1\n\
+            [[journey]]\nname = \"a\"\nsteps = [\"create\", { http = { path = \"/{row}\" } }]\n";
+        let mixed = Scenario::parse(USERS, "my.toml").unwrap();
+        assert!(matches!(&mixed.journeys[0].steps[1], Step::Http(template) if template.path == "/{row}"));
+        assert!(!mixed.is_for_any_service(), "it creates links");
+        let pure = Scenario::parse(&USERS.replace("\"create\", ", ""), "my.toml").unwrap();
+        assert!(pure.is_for_any_service());
+        let error = |from: &str, to: &str| {
+            Scenario::parse(&USERS.replace(from, to), "my.toml").unwrap_err().to_string()
+        };
+        assert!(
+            error("{row}", "{rwo}").contains("`{rwo}` is no value of this scenario; did you mean `row`?")
+        );
+        assert!(error("path =", "paht =").contains("`paht`"));
+        let http2 = error("[[journey]]", "[http]\nversion = \"2\"\n[[journey]]");
+        assert!(http2.contains("journeys speak HTTP/1.1"), "{http2}");
     }
 
     #[test]

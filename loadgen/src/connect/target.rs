@@ -123,6 +123,12 @@ impl Target {
         format!("{} ({})", self.host, addrs.join(", "))
     }
 
+    /// What its URLs begin with: `https://example.com:8443`.
+    pub fn base(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.host)
+    }
+
     /// Every address that the target may be reached at, the likeliest first.
     pub fn addrs(&self) -> impl Iterator<Item = SocketAddr> {
         std::iter::once(self.addr).chain(self.alternatives.iter().copied())

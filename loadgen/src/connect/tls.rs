@@ -17,6 +17,7 @@ use super::target::{Manner, TargetError};
 #[derive(Clone)]
 pub struct Tls {
     pub connector: TlsConnector,
+    pub config: Arc<ClientConfig>,
     pub name: ServerName<'static>,
 }
 
@@ -38,7 +39,8 @@ impl Tls {
         config.alpn_protocols = vec![if manner.http2 { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
         let name = ServerName::try_from(name.to_owned())
             .map_err(|error| TargetError::Malformed { url: name.to_owned(), reason: error.to_string() })?;
-        Ok(Self { connector: TlsConnector::from(Arc::new(config)), name })
+        let config = Arc::new(config);
+        Ok(Self { connector: TlsConnector::from(config.clone()), config, name })
     }
 }
 

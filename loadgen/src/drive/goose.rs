@@ -3,19 +3,20 @@
 mod attack;
 mod visitor;
 
-use std::net::TcpStream;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 
 use proofload_scenarios::Popularity;
 use proofload_scenarios::scenario::{Journey, Step};
+use tokio::task::LocalSet;
 
 use super::collect::Collector;
 use super::worker::WorkerResult;
 use super::{Boundary, Drive, DriveError, Recording, describe};
-use crate::connect::DialError;
+use crate::connect::dial_within;
 use crate::cores;
-use crate::exchange::Links;
+use crate::exchange::{Exchange, Links, Templates};
+use crate::pace::Clock;
 
 /// More users than that are a mistake, or a case for several machines.
 const MOST_USERS: usize = 10_000;
@@ -25,9 +26,11 @@ const HIDDEN_TIMES: [&str; 2] = ["connect", "written"];
 const HIDDEN_COUNTERS: [&str; 2] = ["client.connects", "client.bytes"];
 
 /// What Goose users do, and to which links.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Journeys {
     pub journeys: Vec<Journey>,
+    /// The requests of the journeys' HTTP steps, in the steps' order.
+    pub templates: Arc<Templates>,
     /// The links that exist, by number.
     pub links: Arc<Links>,
     /// Which of them are hot; needed where a journey visits hot links.
@@ -81,7 +84,7 @@ pub fn drive_journeys(
     };
     let collector = match begun.recv() {
         Ok(timeline) => {
-            let mut collector = Collector::new(1, &visitor::kinds(), timeline)?;
+            let mut collector = Collector::new(1, &journeys.kinds(), timeline)?;
             collector.follow(slices, &mut without_what_goose_hides);
             Some(collector)
         }
@@ -97,10 +100,18 @@ pub fn drive_journeys(
 }
 
 impl Journeys {
+    /// The kinds of requests by name: those to the shortener, then those of the HTTP steps.
+    fn kinds(&self) -> Vec<String> {
+        visitor::KINDS.map(str::to_owned).into_iter().chain(self.templates.kinds().iter().cloned()).collect()
+    }
+
     fn validate(&self, drive: &Drive) -> Result<(), DriveError> {
         let complain = |text: String| Err(DriveError::Misconfigured(text));
         if drive.load.is_open() {
             return complain("Goose users wait for their answers: journeys are a closed load".to_owned());
+        }
+        if drive.target.http2 {
+            return complain("Goose users speak HTTP/1.1".to_owned());
         }
         if drive.load.connections() > MOST_USERS {
             return complain(format!("{MOST_USERS} users are the most that one attack may have"));
@@ -127,14 +138,11 @@ impl Journeys {
 
 /// One connection, to tell a target that is not there from one that dies.
 fn reach(drive: &Drive) -> Result<(), DriveError> {
-    let target = &drive.target;
-    let within = drive.timeout / (1 + target.alternatives.len() as u32);
-    let mut failed = None;
-    for addr in target.addrs() {
-        match TcpStream::connect_timeout(&addr, within) {
-            Ok(_) => return Ok(()),
-            Err(error) => failed = Some(DialError::of_io(&error)),
-        }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| DriveError::Broken(error.to_string()))?;
+    let dialled = dial_within(drive.timeout, &drive.target, Clock::start());
+    match LocalSet::new().block_on(&runtime, dialled) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(DriveError::Unreachable { target: drive.target.described(), error }),
     }
-    Err(DriveError::Unreachable { target: target.described(), error: failed.expect("there is an address") })
 }

@@ -9,7 +9,7 @@ use http_body_util::Full;
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, StatusCode, Uri};
 use proofload_scenarios::Scenario;
-use proofload_scenarios::scenario::{Action, HttpTemplate};
+use proofload_scenarios::scenario::{Action, HttpTemplate, Step};
 use proofload_scenarios::template::{Piece, pieces};
 
 use super::values::{ValueError, Values};
@@ -85,7 +85,8 @@ impl Templates {
         Ok(this)
     }
 
-    /// The HTTP templates of a scenario; files of values are looked for in `directory`.
+    /// The HTTP templates of a scenario's operations, or of its journeys' steps, in their order; files of values are looked
+    /// for in `directory`.
     ///
     /// # Errors
     /// As [`Templates::new`], and where a file of values cannot be used.
@@ -94,14 +95,17 @@ impl Templates {
         scenario: &Scenario,
         directory: &Path,
     ) -> Result<Self, TemplateError> {
-        let templates: Vec<HttpTemplate> = scenario
-            .operations
-            .iter()
-            .filter_map(|operation| match &operation.action {
-                Action::Http(template) => Some(authorized(template.clone(), target)),
-                _ => None,
-            })
-            .collect();
+        let of_operations = scenario.operations.iter().filter_map(|operation| match &operation.action {
+            Action::Http(template) => Some(template),
+            _ => None,
+        });
+        let steps = scenario.journeys.iter().flat_map(|journey| &journey.steps);
+        let of_steps = steps.filter_map(|step| match step {
+            Step::Http(template) => Some(template),
+            _ => None,
+        });
+        let templates: Vec<HttpTemplate> =
+            of_operations.chain(of_steps).map(|template| authorized(template.clone(), target)).collect();
         Self::new(&target.host, &templates, Values::new(&scenario.values, scenario.seed, directory)?)
     }
 

@@ -8,13 +8,13 @@ use std::time::Duration;
 use goose::config::GooseConfiguration;
 use goose::goose::{GooseUser, Scenario, Transaction, TransactionFunction};
 use goose::{GooseAttack, GooseError};
-use proofload_scenarios::scenario::{Journey, Step};
+use proofload_scenarios::scenario::Journey;
 use tokio::time::{sleep, timeout};
 
 use super::super::worker::WorkerResult;
 use super::super::{Drive, DriveError, stopped, timeline};
 use super::Journeys;
-use super::visitor::{Stage, Visitor};
+use super::visitor::{Act, Stage, Visitor};
 use crate::pace::nanoseconds;
 use crate::record::{Timeline, WorkerSlice};
 
@@ -61,7 +61,7 @@ fn attack(stage: &Arc<Stage>) -> Result<GooseAttack, GooseError> {
     // Goose ends itself only if this program fails to end it.
     let longest = drive.warm_up + drive.measurement + drive.timeout + LAUNCH_WITHIN + END_WITHIN;
     let mut configuration = GooseConfiguration::default();
-    configuration.host = Some(format!("http://{}", drive.target.host));
+    configuration.host = Some(drive.target.base());
     configuration.users = Some(users);
     configuration.increase_rate = Some(users.max(10).to_string());
     configuration.run_time = Some(format!("{}s", longest.as_secs() + 1));
@@ -71,22 +71,25 @@ fn attack(stage: &Arc<Stage>) -> Result<GooseAttack, GooseError> {
     configuration.no_metrics = true;
     configuration.quiet = 1;
     let mut attack = GooseAttack::initialize_with_config(configuration)?;
+    let mut templates = 0..=u16::MAX;
     for journey in &stage.journeys.journeys {
-        attack = attack.register_scenario(scenario(stage, journey)?);
+        let acts = journey.steps.iter().map(|step| Act::of(step, &mut templates)).collect();
+        attack = attack.register_scenario(scenario(stage, journey, acts)?);
     }
     Ok(attack)
 }
 
 /// A journey as Goose walks it: its steps one after the other, again and again.
-fn scenario(stage: &Arc<Stage>, journey: &Journey) -> Result<Scenario, GooseError> {
+fn scenario(stage: &Arc<Stage>, journey: &Journey, acts: Vec<Act>) -> Result<Scenario, GooseError> {
     let think = Duration::from_millis(journey.think_time_ms);
     let mut scenario = Scenario::new(&journey.name).set_weight(journey.weight as usize)?;
     if !think.is_zero() {
         scenario = scenario.set_wait_time(think, think)?;
     }
     scenario = scenario.register_transaction(enter(stage).set_name("enter").set_on_start());
-    for (index, &step) in journey.steps.iter().enumerate() {
-        let transaction = walk(stage, step).set_name(&format!("{step:?}")).set_sequence(index + 1);
+    for (index, act) in acts.into_iter().enumerate() {
+        let name = format!("{act:?}");
+        let transaction = walk(stage, act, index == 0).set_name(&name).set_sequence(index + 1);
         scenario = scenario.register_transaction(transaction);
     }
     Ok(scenario)
@@ -108,7 +111,8 @@ fn enter(stage: &Arc<Stage>) -> Transaction {
     Transaction::new(function)
 }
 
-fn walk(stage: &Arc<Stage>, step: Step) -> Transaction {
+/// One step. With the first of a journey a new walk begins.
+fn walk(stage: &Arc<Stage>, act: Act, first: bool) -> Transaction {
     let stage = Arc::clone(stage);
     let function: TransactionFunction = Arc::new(move |user: &mut GooseUser| {
         let stage = Arc::clone(&stage);
@@ -116,7 +120,10 @@ fn walk(stage: &Arc<Stage>, step: Step) -> Transaction {
             let client = user.client.clone();
             // Without a visitor the user could not enter; then it does nothing.
             if let Some(visitor) = user.get_session_data_mut::<Visitor>() {
-                visitor.walk(&stage, &client, step).await;
+                if first {
+                    visitor.set_out(&stage);
+                }
+                visitor.walk(&stage, &client, act).await;
             }
             Ok(())
         })
@@ -151,7 +158,7 @@ async fn direct(
         if let Some(reason) = stage.death(now, nanoseconds(stage.drive.patience)) {
             break Some(reason);
         }
-        if now >= timeline.end {
+        if now >= timeline.end || stage.exhausted() {
             break None;
         }
     };

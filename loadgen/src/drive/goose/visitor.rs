@@ -16,14 +16,17 @@ use proofload_scenarios::url_of;
 use proofload_scenarios::workload::unknown_code;
 use rand_pcg::Pcg64Mcg;
 use reqwest::redirect::Policy;
-use reqwest::{Client, ClientBuilder, RequestBuilder};
+use reqwest::{Body, Client, ClientBuilder, RequestBuilder};
+use rustls::ClientConfig;
 use tokio::sync::Notify;
 
 use super::super::Drive;
 use super::super::recording::Created;
 use super::super::worker::WorkerResult;
 use super::Journeys;
-use crate::exchange::{Answer, Failure, Headers, Judgement, check_created, check_visit, expect_status};
+use crate::exchange::{
+    Answer, Exchange, Failure, Headers, Judgement, Operation, check_created, check_visit, expect_status,
+};
 use crate::pace::Clock;
 use crate::record::{Outcome, Recorder, Sample, Timeline, Times, WorkerSlice};
 
@@ -44,11 +47,36 @@ enum Kind {
     VisitDeleted,
 }
 
-/// The kinds of requests by name.
-pub fn kinds() -> Vec<String> {
-    ["create", "create-custom", "visit-own", "visit-hot", "visit-unknown", "delete-own", "visit-deleted"]
-        .map(str::to_owned)
-        .to_vec()
+/// The kinds of requests to the shortener by name. Those of HTTP steps follow them.
+pub const KINDS: [&str; 7] =
+    ["create", "create-custom", "visit-own", "visit-hot", "visit-unknown", "delete-own", "visit-deleted"];
+
+/// What a step does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    Create,
+    CreateCustom,
+    VisitOwn,
+    VisitHot,
+    VisitUnknown,
+    DeleteOwn,
+    /// A request by the template of that number.
+    Http(u16),
+}
+
+impl Act {
+    /// `templates` numbers the HTTP steps in their order.
+    pub fn of(step: &Step, templates: &mut impl Iterator<Item = u16>) -> Self {
+        match step {
+            Step::Create => Act::Create,
+            Step::CreateCustom => Act::CreateCustom,
+            Step::VisitOwn => Act::VisitOwn,
+            Step::VisitHot => Act::VisitHot,
+            Step::VisitUnknown => Act::VisitUnknown,
+            Step::DeleteOwn => Act::DeleteOwn,
+            Step::Http(_) => Act::Http(templates.next().unwrap_or_default()),
+        }
+    }
 }
 
 /// What all visitors share.
@@ -57,6 +85,7 @@ pub struct Stage {
     pub journeys: Journeys,
     pub clock: Clock,
     base: String,
+    kinds: Vec<String>,
     waiting: AtomicUsize,
     someone_waits: Notify,
     begun: Notify,
@@ -64,6 +93,8 @@ pub struct Stage {
     ending: AtomicBool,
     under_way: AtomicUsize,
     sequence: AtomicU64,
+    /// Walks that were begun.
+    walks: AtomicU64,
     findings: Mutex<Findings>,
 }
 
@@ -91,6 +122,8 @@ struct Findings {
 pub struct Visitor {
     hot: Pcg64Mcg,
     unknown: Pcg64Mcg,
+    /// The number of its walk through a journey.
+    row: u64,
     /// The link that it created last, until it deletes it.
     own: Option<Own>,
 }
@@ -112,7 +145,9 @@ struct Reply {
 impl Stage {
     pub fn new(drive: Drive, journeys: Journeys) -> Self {
         Self {
-            base: format!("http://{}", drive.target.host),
+            base: drive.target.base(),
+            kinds: journeys.kinds(),
+            walks: AtomicU64::new(0),
             sequence: AtomicU64::new(journeys.first_sequence),
             drive,
             journeys,
@@ -131,7 +166,11 @@ impl Stage {
     pub fn client_builder(&self) -> ClientBuilder {
         let target = &self.drive.target;
         let name = target.host.rsplit_once(':').map_or(target.host.as_str(), |(name, _)| name);
-        Client::builder()
+        let client = match &target.tls {
+            Some(tls) => Client::builder().tls_backend_preconfigured(ClientConfig::clone(&tls.config)),
+            None => Client::builder(),
+        };
+        client
             .redirect(Policy::none())
             .no_proxy()
             .no_gzip()
@@ -155,7 +194,7 @@ impl Stage {
     }
 
     pub fn begin(&self, timeline: Timeline, slices: Sender<WorkerSlice>) {
-        let recorder = Recorder::new(0, kinds().len(), false, timeline, slices);
+        let recorder = Recorder::new(0, self.kinds.len(), false, timeline, slices);
         let (recorder, times) = (Mutex::new(Some(recorder)), Mutex::new(None));
         let _ = self.live.set(Live { timeline, recorder, times });
         self.begun.notify_waiters();
@@ -198,13 +237,18 @@ impl Stage {
         }
         let times = self.live.get().and_then(|live| lock(&live.times).take());
         WorkerResult {
-            times: times.unwrap_or_else(|| Times::new(kinds().len())),
+            times: times.unwrap_or_else(|| Times::new(self.kinds.len())),
             created,
             indeterminate: findings.indeterminate,
             samples: findings.samples,
             ended_early,
             next_operation: self.sequence.load(Relaxed),
         }
+    }
+
+    /// Whether a file of values has ended that is not to be begun again.
+    pub fn exhausted(&self) -> bool {
+        self.journeys.templates.end().is_some_and(|end| self.walks.load(Relaxed) > end)
     }
 
     fn may_send(&self) -> bool {
@@ -219,17 +263,17 @@ impl Stage {
         }
     }
 
-    fn surprise(&self, kind: Kind, how: &dyn std::fmt::Display) {
+    fn surprise(&self, kind: usize, how: &dyn std::fmt::Display) {
         let samples = &mut lock(&self.findings).samples;
         if samples.len() < KEPT_SAMPLES {
-            samples.push(format!("{}: {how}", kinds()[kind as usize]));
+            samples.push(format!("{}: {how}", self.kinds[kind]));
         }
     }
 
     /// Sends a request, reads its answer to the end, and records what `check` makes of it.
     async fn exchange(
         &self,
-        kind: Kind,
+        kind: usize,
         request: RequestBuilder,
         check: impl FnOnce(&Answer<'_>) -> Judgement,
     ) -> Result<(Judgement, StatusCode), Failure> {
@@ -258,17 +302,8 @@ impl Stage {
         };
         let status = result.as_ref().map_or(0, |(_, status)| status.as_u16());
         let never_sent = matches!(result, Err((_, true)));
-        let sample = Sample {
-            kind: kind as usize,
-            due: sent,
-            ready: sent,
-            sent,
-            written: sent,
-            first,
-            done,
-            outcome,
-            status,
-        };
+        let sample =
+            Sample { kind, due: sent, ready: sent, sent, written: sent, first, done, outcome, status };
         self.record(|recorder| {
             recorder.tick(done);
             if !never_sent {
@@ -297,24 +332,46 @@ impl Visitor {
         Self {
             hot: random::stream(seed, Purpose::Visits),
             unknown: random::stream(seed, Purpose::UnknownCodes),
+            row: 0,
             own: None,
         }
     }
 
+    /// Begins another walk.
+    pub fn set_out(&mut self, stage: &Stage) {
+        self.row = stage.walks.fetch_add(1, Relaxed);
+    }
+
     /// Takes one step. After the end it only waits: Goose's loop over the steps has no pause of its own.
-    pub async fn walk(&mut self, stage: &Stage, client: &Client, step: Step) {
-        if !stage.may_send() {
+    pub async fn walk(&mut self, stage: &Stage, client: &Client, act: Act) {
+        let ended = stage.journeys.templates.end().is_some_and(|end| self.row >= end);
+        if ended || !stage.may_send() {
             tokio::time::sleep(Duration::from_millis(20)).await;
             return;
         }
-        match step {
-            Step::Create => self.create(stage, client, Kind::Create).await,
-            Step::CreateCustom => self.create(stage, client, Kind::CreateCustom).await,
-            Step::VisitOwn => self.visit_own(stage, client).await,
-            Step::VisitHot => self.visit_hot(stage, client).await,
-            Step::VisitUnknown => self.visit_unknown(stage, client).await,
-            Step::DeleteOwn => self.delete_own(stage, client).await,
+        match act {
+            Act::Create => self.create(stage, client, Kind::Create).await,
+            Act::CreateCustom => self.create(stage, client, Kind::CreateCustom).await,
+            Act::VisitOwn => self.visit_own(stage, client).await,
+            Act::VisitHot => self.visit_hot(stage, client).await,
+            Act::VisitUnknown => self.visit_unknown(stage, client).await,
+            Act::DeleteOwn => self.delete_own(stage, client).await,
+            Act::Http(template) => self.ask(stage, client, template).await,
         }
+    }
+
+    /// Makes the request of an HTTP step.
+    async fn ask(&self, stage: &Stage, client: &Client, template: u16) {
+        let operation = Operation::Http { template, row: self.row };
+        let templates = &stage.journeys.templates;
+        let (parts, body) = templates.request(operation).into_parts();
+        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        let request = client
+            .request(parts.method, format!("{}{path}", stage.base))
+            .headers(parts.headers)
+            .body(Body::wrap(body));
+        let kind = KINDS.len() + usize::from(template);
+        let _ = stage.exchange(kind, request, |answer| templates.check(operation, answer)).await;
     }
 
     async fn create(&mut self, stage: &Stage, client: &Client, kind: Kind) {
@@ -335,7 +392,7 @@ impl Visitor {
             }
             (judgement, _) => judgement,
         };
-        match stage.exchange(kind, request, check).await {
+        match stage.exchange(kind as usize, request, check).await {
             Ok((Judgement::Created(code), _)) => {
                 stage.remember(&code, sequence);
                 self.own = Some(Own { code, sequence, url });
@@ -352,7 +409,8 @@ impl Visitor {
     async fn visit_own(&mut self, stage: &Stage, client: &Client) {
         let Some(own) = &self.own else { return skip().await };
         let request = client.get(format!("{}/{}", stage.base, own.code));
-        let _ = stage.exchange(Kind::VisitOwn, request, |answer| check_visit(&own.url, answer)).await;
+        let _ =
+            stage.exchange(Kind::VisitOwn as usize, request, |answer| check_visit(&own.url, answer)).await;
     }
 
     async fn visit_hot(&mut self, stage: &Stage, client: &Client) {
@@ -362,7 +420,7 @@ impl Visitor {
         let links = &stage.journeys.links;
         let request = client.get(format!("{}/{}", stage.base, links.code(link)));
         let check = |answer: &Answer<'_>| check_visit(links.url(link), answer);
-        let _ = stage.exchange(Kind::VisitHot, request, check).await;
+        let _ = stage.exchange(Kind::VisitHot as usize, request, check).await;
     }
 
     async fn visit_unknown(&mut self, stage: &Stage, client: &Client) {
@@ -370,7 +428,7 @@ impl Visitor {
         let code = std::str::from_utf8(&code).expect("codes are letters and digits");
         let request = client.get(format!("{}/{code}", stage.base));
         let check = |answer: &Answer<'_>| expect_status(StatusCode::NOT_FOUND, answer);
-        let _ = stage.exchange(Kind::VisitUnknown, request, check).await;
+        let _ = stage.exchange(Kind::VisitUnknown as usize, request, check).await;
     }
 
     /// Deletes the user's own link, and sees that it is gone.
@@ -381,7 +439,7 @@ impl Visitor {
             true => Judgement::Right,
             false => Judgement::Wrong(format!("status {} instead of 2xx", answer.status)),
         };
-        match stage.exchange(Kind::DeleteOwn, request, check).await {
+        match stage.exchange(Kind::DeleteOwn as usize, request, check).await {
             Ok((Judgement::Right, _)) => stage.forget(&own.code),
             Ok((_, status)) if !status.is_server_error() => return,
             _ => {
@@ -392,7 +450,7 @@ impl Visitor {
         if stage.may_send() {
             let request = client.get(format!("{}/{}", stage.base, own.code));
             let check = |answer: &Answer<'_>| expect_status(StatusCode::NOT_FOUND, answer);
-            let _ = stage.exchange(Kind::VisitDeleted, request, check).await;
+            let _ = stage.exchange(Kind::VisitDeleted as usize, request, check).await;
         }
     }
 }
