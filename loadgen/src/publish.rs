@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use std::{env, fs};
 
 use anyhow::{Context, Result};
+use proofload_reports::file::Recorded;
 use proofload_reports::verdict::ClaimVerdict;
 use proofload_reports::{Run, exit_code, judge_all, render};
 
@@ -51,14 +52,29 @@ impl Destination {
     /// Judges the run, writes the report, prints the table, and returns the exit code.
     pub fn publish(&self, run: &Run, json: bool) -> Result<u8> {
         let verdicts = self.keep(run)?;
-        let code = exit_code(run, &verdicts);
+        self.show(run, &verdicts, json)
+    }
+
+    /// The same of a run that was recorded before; its `run.json` is copied as it is.
+    pub fn publish_again(&self, recorded: &Recorded, json: bool) -> Result<u8> {
+        let verdicts = judge_all(&recorded.run);
+        render::write_again(&self.directory, recorded, &verdicts)?;
+        self.point_latest()?;
+        self.show(&recorded.run, &verdicts, json)
+    }
+
+    fn show(&self, run: &Run, verdicts: &[ClaimVerdict], json: bool) -> Result<u8> {
         if json {
-            println!("{}", serde_json::to_string(&verdicts)?);
+            println!("{}", serde_json::to_string(verdicts)?);
         } else {
-            print!("{}", render::table(&verdicts, width(), stdout().is_terminal()));
-            println!("\nreport: {}", self.report().display());
+            print!("{}", render::table(verdicts, width(), stdout().is_terminal()));
+            println!(
+                "
+report: {}",
+                self.report().display()
+            );
         }
-        Ok(code)
+        Ok(exit_code(run, verdicts))
     }
 
     /// Writes the report of a run that no claim is about, prints what came of each load, and returns the exit code.

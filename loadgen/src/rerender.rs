@@ -14,8 +14,9 @@ pub fn report(args: &ReportArgs) -> Result<u8> {
     }
     let mut worst = 0;
     for path in &args.runs {
-        let run = file::read(path)?;
-        worst = worst.max(Destination::prepare(&args.output, "report")?.publish(&run, args.output.json)?);
+        let recorded = file::recorded(path)?;
+        let destination = Destination::prepare(&args.output, "report")?;
+        worst = worst.max(destination.publish_again(&recorded, args.output.json)?);
     }
     Ok(worst)
 }
@@ -40,9 +41,10 @@ pub fn compare(args: &CompareArgs) -> Result<u8> {
 /// `creates-before-after (after)  throughput  1.02 × (0.99 to 1.05): no difference shown`.
 fn line(row: &Row) -> String {
     let ratio = match (row.ratio, &row.interval) {
-        (Some(ratio), Some(interval)) => {
+        (Some(ratio), Some(interval)) if interval.high.is_finite() => {
             format!("{ratio:.3} × ({:.3} to {:.3})", interval.low, interval.high)
         }
+        (Some(ratio), Some(interval)) => format!("{ratio:.3} × ({:.3} to ∞)", interval.low),
         (Some(ratio), None) => format!("{ratio:.3} ×"),
         (None, _) => row.reasons.join("; "),
     };

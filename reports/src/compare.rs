@@ -70,7 +70,7 @@ pub enum Reading {
     Lower,
     /// The interval contains one.
     NoDifferenceShown,
-    /// There is no interval.
+    /// There is no interval, or one without an end.
     Unknown,
 }
 
@@ -141,14 +141,17 @@ fn row(metric: Compared, a: Side, b: Side) -> Row {
         None => Reading::Unknown,
         Some(it) if it.low > 1.0 => Reading::Higher,
         Some(it) if it.high < 1.0 => Reading::Lower,
+        Some(it) if is_open(&it) => Reading::Unknown,
         Some(_) => Reading::NoDifferenceShown,
     };
+    let open = interval.filter(|it| reading == Reading::Unknown && is_open(it));
     let told = |name: &str, it: Valued| {
         it.reasons.into_iter().map(move |reason| format!("{name}: {reason}")).collect()
     };
     let (scenario, variant) = (a.0.scenario.name.clone(), a.1.variant.clone());
     let (value_a, value_b) = (left.value, right.value);
-    let reasons: [Vec<String>; 2] = [told("A", left), told("B", right)];
+    let open = open.map(|_| "too few samples for an interval with two ends".to_owned());
+    let reasons: [Vec<String>; 3] = [told("A", left), told("B", right), open.into_iter().collect()];
     Row {
         scenario,
         variant,
@@ -160,6 +163,11 @@ fn row(metric: Compared, a: Side, b: Side) -> Row {
         reading,
         reasons: reasons.concat(),
     }
+}
+
+/// Whether an interval excludes nothing at one of its ends.
+fn is_open(interval: &Interval) -> bool {
+    !(interval.low > 0.0 && interval.high.is_finite())
 }
 
 fn interval(a: &Valued, b: &Valued) -> Option<Interval> {

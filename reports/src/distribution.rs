@@ -44,7 +44,8 @@ impl Distribution {
 impl Serialize for Distribution {
     fn serialize<S: ser::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut bytes = Vec::new();
-        V2DeflateSerializer::new().serialize(&self.0, &mut bytes).map_err(ser::Error::custom)?;
+        // Trimmed: what is read is, and one that was read must be written as it was.
+        V2DeflateSerializer::new().serialize(&trimmed(&self.0), &mut bytes).map_err(ser::Error::custom)?;
         serializer.serialize_str(&STANDARD.encode(bytes))
     }
 }

@@ -48,6 +48,17 @@ pub fn count(number: u64) -> String {
     grouped(number as f64)
 }
 
+/// A part of a whole in percent; only all of it is 100 %, and only none of it 0 %.
+pub fn part(of: u64, whole: u64) -> String {
+    let share = 100.0 * of as f64 / whole.max(1) as f64;
+    let rounded = format!("{share:.2}");
+    match (of, rounded.as_str()) {
+        (1.., "0.00") => "less than 0.01 %".to_owned(),
+        _ if of < whole && rounded == "100.00" => "more than 99.99 %".to_owned(),
+        _ => format!("{rounded} %"),
+    }
+}
+
 /// The unit in which a metric is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
@@ -136,7 +147,7 @@ impl Unit {
                     Unit::Times => " ×",
                     _ => "",
                 };
-                format!("{number}{mark}")
+                set_apart(&number.to_string()) + mark
             }
         }
     }
@@ -181,18 +192,10 @@ fn significant_to(value: f64, significant: usize) -> String {
 
 /// A whole number with its thousands set apart: `12,345`.
 pub fn grouped(value: f64) -> String {
-    let digits = format!("{:.0}", value.abs());
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3 + 1);
-    if value < 0.0 && digits != "0" {
-        text.push('-');
+    match format!("{value:.0}").as_str() {
+        "-0" => "0".to_owned(),
+        digits => set_apart(digits),
     }
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// Date and time in UTC to the second: `2026-03-01 14:05:59 UTC`.
@@ -217,8 +220,23 @@ fn civil(days: i64) -> (i64, i64, i64) {
     (year, month, day)
 }
 
+/// So many digits after the point, fewer where there are many before it.
 fn fixed(value: f64, digits: usize) -> String {
-    if value.abs() >= 10_000.0 { grouped(value) } else { format!("{value:.digits$}") }
+    if value.abs() >= 10_000.0 { grouped(value) } else { set_apart(&format!("{value:.digits$}")) }
+}
+
+/// The thousands of a written number set apart.
+fn set_apart(text: &str) -> String {
+    let (sign, text) = text.strip_prefix('-').map_or(("", text), |rest| ("-", rest));
+    let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
+    let mut out = sign.to_owned();
+    for (index, digit) in whole.chars().enumerate() {
+        if index > 0 && (whole.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out + rest
 }
 
 /// Digits that show the interval, and never move a value across its bound: 98.96 % is not written as
@@ -272,6 +290,17 @@ mod tests {
             [0.0, 999.0, 1000.0, 1234567.0, -5000.0].map(grouped),
             ["0", "999", "1,000", "1,234,567", "-5,000"]
         );
+        assert_eq!([fixed(1398.25, 1), fixed(-1311.0, 0), fixed(0.5, 2)], ["1,398.2", "-1,311", "0.50"]);
+        assert_eq!(Unit::Times.exact(1_000.5), "1,000.5 ×");
+        assert_eq!(grouped(-0.2), "0");
+    }
+
+    #[test]
+    fn only_all_of_it_is_a_hundred_percent() {
+        assert_eq!(part(5, 5), "100.00 %");
+        assert_eq!(part(999_999, 1_000_000), "more than 99.99 %");
+        assert_eq!([part(0, 9), part(1, 1_000_000)], ["0.00 %", "less than 0.01 %"]);
+        assert_eq!(part(0, 0), "0.00 %");
     }
 
     #[test]

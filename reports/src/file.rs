@@ -1,5 +1,7 @@
 //! `run.json`: a run as it lies on disk, sealed by a checksum.
 
+mod sound;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -38,14 +40,30 @@ pub enum ReportError {
     Undrawable { what: String, reason: String },
 }
 
+/// A run with the bytes that it was read from: what is rendered again keeps them, whatever wrote them.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    pub run: Run,
+    pub bytes: Vec<u8>,
+}
+
 /// Reads a run from `run.json` or the directory that holds it.
 ///
 /// # Errors
-/// A file that is missing, cut short, of a newer version or changed since it was written.
+/// A file that is missing, cut short, of a newer version or changed since it was written, or that holds numbers that
+/// cannot be.
 pub fn read(path: &Path) -> Result<Run, ReportError> {
+    recorded(path).map(|it| it.run)
+}
+
+/// The same, with the file's bytes.
+///
+/// # Errors
+/// As [`read`].
+pub fn recorded(path: &Path) -> Result<Recorded, ReportError> {
     let path = if path.is_dir() { path.join(NAME) } else { path.to_owned() };
     match fs::read(&path) {
-        Ok(bytes) => parse(&bytes, &path),
+        Ok(bytes) => parse(&bytes, &path).map(|run| Recorded { run, bytes }),
         Err(source) => Err(ReportError::Unreadable { path, source }),
     }
 }
@@ -83,7 +101,14 @@ fn parse(bytes: &[u8], path: &Path) -> Result<Run, ReportError> {
     if !sealed(bytes) {
         return Err(ReportError::Tampered { path });
     }
-    serde_json::from_slice(bytes).map_err(|error| ReportError::NoRun { path, reason: error.to_string() })
+    let run = match serde_json::from_slice(bytes) {
+        Ok(run) => run,
+        Err(error) => return Err(ReportError::NoRun { path, reason: error.to_string() }),
+    };
+    match sound::fault(&run) {
+        None => Ok(run),
+        Some(reason) => Err(ReportError::NoRun { path, reason }),
+    }
 }
 
 fn sealed(bytes: &[u8]) -> bool {

@@ -6,10 +6,12 @@ pub mod figure;
 pub mod file;
 pub mod gate;
 pub mod knee;
+pub mod lag;
 pub mod plot;
 pub mod render;
 pub mod run;
 pub mod statistics;
+pub mod tally;
 pub mod verdict;
 
 pub use distribution::{Distribution, Packed};

@@ -8,6 +8,7 @@ mod generator;
 mod groups;
 mod heat;
 mod hits;
+mod inks;
 mod names;
 mod percentiles;
 mod phases;
@@ -19,9 +20,10 @@ mod time;
 pub use axis::{Axis, Scale};
 pub use chart::{Chart, Layer};
 pub use sheet::{Ink, Look, Sheet};
+pub(crate) use svg::escaped;
 
 use crate::file::ReportError;
-use crate::run::{Measurement, Run, Series};
+use crate::run::{GeneratorError, Measurement, Run, Series};
 
 /// A plot with all that a reader needs who cannot see it.
 #[derive(Debug, Clone)]
@@ -52,7 +54,9 @@ const MOST_ROWS: usize = 30;
 
 /// All plots that the run's data allows, in the order of reading.
 pub fn plots(run: &Run) -> Vec<Plot> {
-    let of_each = run.measurements.iter().enumerate().flat_map(|(index, it)| of_measurement(index, it));
+    let known = run.generator_error.as_ref();
+    let of_each =
+        run.measurements.iter().enumerate().flat_map(|(index, it)| of_measurement(index, it, known));
     groups::plots(run).into_iter().chain(of_each).collect()
 }
 
@@ -82,12 +86,13 @@ pub fn slug(name: &str) -> String {
     name.chars().map(plain).take(80).collect()
 }
 
-fn of_measurement(index: usize, measurement: &Measurement) -> Vec<Plot> {
+fn of_measurement(index: usize, measurement: &Measurement, known: Option<&GeneratorError>) -> Vec<Plot> {
     let mut plots = match is_point(measurement) {
         true => percentiles::plot(measurement).into_iter().collect(),
-        false => of_its_own(measurement),
+        false => of_its_own(measurement, known),
     };
     for plot in &mut plots {
+        mark_invalid(plot, measurement);
         plot.id = format!("m{}-{}", index + 1, plot.id);
         plot.measurement = Some(index);
         faults::mark(plot, &measurement.faults);
@@ -95,11 +100,23 @@ fn of_measurement(index: usize, measurement: &Measurement) -> Vec<Plot> {
     plots
 }
 
+/// A plot is copied without its page: one that cannot be trusted says so itself.
+fn mark_invalid(plot: &mut Plot, measurement: &Measurement) {
+    const LATENCIES: [&str; 3] = ["percentiles", "heat", "phases"];
+    let is_latency = LATENCIES.iter().any(|kind| plot.id.starts_with(kind));
+    let of_latency = measurement.invalid_latency.iter().filter(|_| is_latency);
+    let reasons: Vec<&str> = measurement.invalid.iter().chain(of_latency).map(String::as_str).collect();
+    if !reasons.is_empty() {
+        plot.title.push_str(": invalid");
+        plot.caption = format!("Not to be trusted: {}. {}", reasons.join("; "), plot.caption);
+    }
+}
+
 /// The plots of a measurement that stands for itself, in the order of reading.
-fn of_its_own(measurement: &Measurement) -> Vec<Plot> {
+fn of_its_own(measurement: &Measurement, known: Option<&GeneratorError>) -> Vec<Plot> {
     let of_all = [percentiles::plot(measurement), time::rates(measurement), time::cpu(measurement)];
     let of_each = measurement.series.iter().enumerate().flat_map(|(index, series)| {
-        let mut plots = of_variant(measurement, series);
+        let mut plots = of_variant(measurement, series, known);
         if measurement.series.len() > 1 {
             for plot in &mut plots {
                 plot.title = format!("{}, {}", plot.title, series.variant);
@@ -112,14 +129,15 @@ fn of_its_own(measurement: &Measurement) -> Vec<Plot> {
     of_all.into_iter().flatten().chain(of_each).collect()
 }
 
-fn of_variant(measurement: &Measurement, series: &Series) -> Vec<Plot> {
+fn of_variant(measurement: &Measurement, series: &Series, known: Option<&GeneratorError>) -> Vec<Plot> {
     let plots = [
         hits::plot(measurement, series),
         heat::plot(measurement, series),
         phases::plot(series),
         time::cpu_alone(measurement, series),
+        generator::error(series, known),
         generator::lateness(series),
-        generator::plot(series),
+        generator::load(series),
     ];
     plots.into_iter().flatten().collect()
 }

@@ -1,5 +1,6 @@
 //! A report: every file that a run is rendered to.
 
+mod claims;
 mod compare;
 mod csv;
 mod hdr;
@@ -7,6 +8,7 @@ mod html;
 mod junit;
 mod markdown;
 pub(crate) mod means;
+mod prose;
 pub(crate) mod rates;
 mod raw;
 mod rests;
@@ -27,7 +29,7 @@ pub use markdown::markdown;
 pub use table::table;
 pub use trackers::{bencher, bigger_is_better, smaller_is_better};
 
-use crate::file::{self, ReportError};
+use crate::file::{self, Recorded, ReportError};
 use crate::plot::{self, slug};
 use crate::run::{Measurement, Run};
 use crate::verdict::ClaimVerdict;
@@ -40,17 +42,29 @@ use crate::verdict::ClaimVerdict;
 /// # Errors
 /// A directory that cannot be made or written.
 pub fn write(dir: &Path, run: &Run, verdicts: &[ClaimVerdict]) -> Result<(), ReportError> {
-    let files = files(run, verdicts)?;
+    write_with(dir, run, file::text(run).as_bytes(), verdicts)
+}
+
+/// Writes the report of a run that was read; its `run.json` is the same to the byte.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_again(dir: &Path, recorded: &Recorded, verdicts: &[ClaimVerdict]) -> Result<(), ReportError> {
+    write_with(dir, &recorded.run, &recorded.bytes, verdicts)
+}
+
+fn write_with(dir: &Path, run: &Run, raw: &[u8], verdicts: &[ClaimVerdict]) -> Result<(), ReportError> {
+    let files = files(run, raw, verdicts)?;
     place(dir, &files).map_err(|source| ReportError::Unwritable { dir: dir.to_owned(), source })
 }
 
 /// A file of the report: its name and its bytes.
 type File = (String, Vec<u8>);
 
-fn files(run: &Run, verdicts: &[ClaimVerdict]) -> Result<Vec<File>, ReportError> {
+fn files(run: &Run, raw: &[u8], verdicts: &[ClaimVerdict]) -> Result<Vec<File>, ReportError> {
     let plots = plot::plots(run);
     let mut files = vec![
-        file("report.html", html::page(run, verdicts, &plots)?),
+        file("report.html", html::page(run, raw, verdicts, &plots)?),
         file("report.md", markdown(run, verdicts)),
         file("junit.xml", junit(run, verdicts)),
         file("bencher.json", bencher(run, verdicts)),
@@ -64,7 +78,7 @@ fn files(run: &Run, verdicts: &[ClaimVerdict]) -> Result<Vec<File>, ReportError>
     for (number, measurement) in (1..).zip(&run.measurements) {
         data(number, run, measurement, &mut files);
     }
-    files.push(file(file::NAME, file::text(run)));
+    files.push((file::NAME.to_owned(), raw.to_vec()));
     Ok(files)
 }
 

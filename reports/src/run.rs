@@ -146,7 +146,7 @@ pub struct Series {
     pub variant: String,
     /// The slices of the measurement, in time order.
     pub slices: Vec<Slice>,
-    /// The measurement's merged times by name: `response`, `service`, `send-delay`, `written`,
+    /// The measurement's merged times by name: `response`, `service`, `send-delay`, `generator-lag`, `written`,
     /// `first-byte`, and `service/<operation>`. A closed run has no `response`.
     pub times: BTreeMap<String, Distribution>,
     /// Counters before the measurement began: creating, restarting, warming up.

@@ -10,20 +10,30 @@ const axis=text=>{const[scale,from,to,low,high,reading]=text.split(",");
  a.value=px=>{const p=a.place(px);return scale==="log"?10**p:scale==="tail"?1-10**-p:p};
  a.say=px=>scale==="tail"?(100*a.value(px)).toFixed(Math.max(0,Math.ceil(a.place(px))-1))+" %":say[reading](a.value(px));
  return a};
-const points=d=>{const n=d.match(/-?[\d.]+/g).map(Number);const out=[];let x=0,y=0;
- for(let i=0;i+1<n.length;i+=2){if(i){x+=n[i];y+=n[i+1]}else{x=n[0];y=n[1]}out.push([x,y])}return out};
+// A path is made of strokes: where each begins, then steps.
+const points=d=>d.split("M").slice(1).flatMap(stroke=>{const n=stroke.match(/-?[\d.]+/g).map(Number);const out=[];let x=0,y=0;
+ for(let i=0;i+1<n.length;i+=2){x+=n[i];y+=n[i+1];out.push([x,y])}return out});
 const make=(svg,name,attributes)=>{const e=document.createElementNS(svg.namespaceURI,name);for(const k in attributes)e.setAttribute(k,attributes[k]);return e};
 // Ticks between two places of an axis: [place, text].
 const ticks=(a,low,high)=>{const out=[];
  if(a.scale==="tail"){for(let n=0;n<9;n++)for(const f of[1,.5,.2]){const q=1-f*10**-n,p=-Math.log10(1-q);if(q>0&&p>=low&&p<=high)out.push([p,Number((100*q).toPrecision(n+3))+" %"])}return out}
  const rough=(high-low)/5,power=10**Math.floor(Math.log10(rough)),step=[1,2,5,10].map(s=>s*power).find(s=>s>=rough);
  for(let i=Math.ceil(low/step);i*step<=high;i++)out.push([i*step,(i*step).toFixed(Math.max(0,-Math.floor(Math.log10(step))))]);return out};
+// The cells of a map: what lies under a place of both axes, in words.
+const cells=(text,y)=>{const[head,...columns]=text.split(";").map(part=>part.split(","));const[low,high,rows]=head.map(Number);
+ return(seconds,place)=>{const column=columns.find(c=>+c[0]<=seconds&&seconds<=+c[1]);if(!column)return"nothing was measured";
+  const counts=column.slice(2).map(Number),said=n=>n.toLocaleString("en")+(n===1?" request":" requests");
+  if(place===undefined)return said(counts.reduce((a,b)=>a+b,0))+" in all";
+  const row=Math.min(rows-1,Math.max(0,Math.floor((place-low)/(high-low)*rows))),edge=r=>say[y.reading](10**(low+r*(high-low)/rows));
+  return edge(row)+" to "+edge(row+1)+": "+said(counts[row]||0)}};
 const tip=document.createElement("div");tip.className="tip";tip.setAttribute("role","status");document.body.append(tip);
 let zooms=false;
 for(const svg of document.querySelectorAll("svg.plot")){
  const x=axis(svg.dataset.x),y=axis(svg.dataset.y),figure=svg.closest("figure");
  const paths=[...svg.querySelectorAll("[data-name]")],plane=svg.querySelector(".plane");
  if(x.scale==="names"||y.scale==="names")continue;
+ svg.setAttribute("tabindex","0");
+ const within=svg.dataset.counts&&cells(svg.dataset.counts,y);
  const can=x.reading==="seconds"||x.scale==="tail";zooms=zooms||can;
  // The stretch of the x axis that is shown, in pixels of the drawing as it was made.
  let view=[x.from,x.to],lines,rule,band,clip,own,at=x.from;
@@ -33,7 +43,7 @@ for(const svg of document.querySelectorAll("svg.plot")){
   rule=make(svg,"path",{class:"muted line"});band=make(svg,"path",{class:"muted fill",opacity:.2});svg.append(band,rule)};
  const show=(px,py)=>{ready();at=Math.min(Math.max(px,view[0]),view[1]);
   rule.setAttribute("d",`M${shown(at)} ${y.to}V${y.from}`);
-  const rows=lines.length?lines.map(l=>{let best=l.points[0];for(const p of l.points)if(Math.abs(p[0]-at)<Math.abs(best[0]-at))best=p;return l.name+" "+y.say(best[1])}):py===undefined?[]:[y.say(Math.min(Math.max(py,y.to),y.from))];
+  const rows=lines.length?lines.map(l=>{let best=l.points[0];for(const p of l.points)if(Math.abs(p[0]-at)<Math.abs(best[0]-at))best=p;return l.name+" "+y.say(best[1])}):within?[within(x.value(at),py===undefined?py:y.place(Math.min(Math.max(py,y.to),y.from)))]:py===undefined?[]:[y.say(Math.min(Math.max(py,y.to),y.from))];
   tip.textContent=[x.say(at),...rows].join("\n");tip.style.display="block";
   const box=svg.getBoundingClientRect(),k=box.width/svg.viewBox.baseVal.width;
   const left=box.left+shown(at)*k,w=tip.offsetWidth;
@@ -56,7 +66,7 @@ for(const svg of document.querySelectorAll("svg.plot")){
   let free=-1e9;if(!whole)for(const[place,text]of ticks(x,x.place(view[0]),x.place(view[1])).sort((a,b)=>a[0]-b[0])){const px=shown(x.px(place));if(px-24<free)continue;free=px+24;
    const t=make(svg,"text",{class:"muted fill",x:px,y:y.from+15.4,"font-size":13,"text-anchor":"middle"});t.textContent=text;
    own.append(make(svg,"path",{class:"grid line","stroke-width":1,d:`M${px} ${y.to}V${y.from}`}),t)}
-  for(const note of svg.querySelectorAll(".notes>*")){const px=note.tagName==="text"?+note.getAttribute("x"):points(note.getAttribute("d"))[0][0];
+  for(const note of svg.querySelectorAll(".notes text,.notes path")){const px=note.tagName==="text"?+note.getAttribute("x"):points(note.getAttribute("d"))[0][0];
    note.style.display=px<view[0]-4||px>view[1]+4?"none":"";note.setAttribute("transform",`translate(${shown(px)-px} 0)`)}};
  let began=null;
  svg.addEventListener("pointermove",e=>{const[px,py]=where(e);show(drawn(px),py);
@@ -73,14 +83,17 @@ for(const svg of document.querySelectorAll("svg.plot")){
  svg.addEventListener("dblclick",()=>zoom(x.from,x.to));all.onclick=()=>{zoom(x.from,x.to);svg.focus()};figure.prepend(all);
 }
 for(const figure of document.querySelectorAll("figure")){
- const b=document.createElement("button");b.type="button";b.className="zoom";b.textContent="⤢";b.setAttribute("aria-label","enlarge");b.setAttribute("aria-pressed","false");
+ const b=document.createElement("button");b.type="button";b.className="zoom enlarge";b.textContent="⤢";b.setAttribute("aria-label","enlarge");b.setAttribute("aria-pressed","false");
  b.onclick=()=>{const on=figure.classList.toggle("wide");b.setAttribute("aria-pressed",on);figure.scrollIntoView({block:"nearest"})};figure.prepend(b)}
-const first=document.querySelector(".plots");
+// What scrolls can be reached, and nothing else.
+const scrollers=root=>{for(const s of root.querySelectorAll(".scroll"))if(s.scrollWidth>s.clientWidth+1)s.setAttribute("tabindex","0");else s.removeAttribute("tabindex")};
+addEventListener("toggle",e=>scrollers(e.target),true);addEventListener("resize",()=>scrollers(document));scrollers(document);
+const first=document.querySelector("#joint,#evidence,#curves");
 if(first&&zooms){const hint=document.createElement("p");hint.className="muted small tools";
  hint.textContent="Point at a plot to read its values. Over time and percentiles, drag to zoom and double-click to show all; on the keyboard: arrows, + and −, 0.";
- document.querySelector("#joint,#evidence,main h2:last-of-type").after(hint)}
+ first.after(hint)}
 const open=()=>{let e=location.hash&&document.getElementById(decodeURIComponent(location.hash.slice(1)));
  for(let p=e;p;p=p.parentElement)if(p.tagName==="DETAILS")p.open=true;if(e)e.scrollIntoView()};
 addEventListener("hashchange",open);open();
-addEventListener("beforeprint",()=>{for(const d of document.querySelectorAll("details.claim,details.load"))d.open=true});
+addEventListener("beforeprint",()=>{for(const d of document.querySelectorAll("details:not(.figures)"))d.open=true});
 })();

@@ -5,7 +5,9 @@ mod synthetic;
 use std::fs;
 use std::path::PathBuf;
 
-use proofload_reports::{ReportError, Run, read, write};
+use proofload_reports::render::write_again;
+use proofload_reports::{ReportError, Run, file, read, write};
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 /// A report of the hand-made run in a directory that goes with the first value.
@@ -21,7 +23,7 @@ fn refusal(text: impl AsRef<[u8]>) -> ReportError {
     let temp = TempDir::new().unwrap();
     let path = temp.path().join("run.json");
     fs::write(&path, text).unwrap();
-    let error = read(&path).unwrap_err();
+    let Err(error) = read(&path) else { panic!("it was read") };
     let line = error.to_string();
     assert!(line.contains("run.json") && !line.contains('\n'), "not one line that names the file: {line}");
     error
@@ -32,6 +34,67 @@ fn a_run_survives_the_disk() {
     let (_temp, dir, run) = written();
     assert_eq!(read(&dir).unwrap(), run);
     assert_eq!(read(&dir.join("run.json")).unwrap(), run);
+}
+
+/// Nothing is rounded, no histogram is trimmed anew, no member is lost or added.
+#[test]
+fn a_run_that_was_read_is_written_as_it_was() {
+    let mut run = synthetic::quick_run();
+    // A number whose nearest neighbours are what a hasty reader takes it for.
+    for (index, slice) in run.measurements[0].series[0].slices.iter_mut().enumerate() {
+        slice.start_s = 0.1 + 0.2 * index as f64 / 3.0;
+        slice.duration_s = 1.000_000_000_000_000_2 / (index + 7) as f64;
+    }
+    let temp = TempDir::new().unwrap();
+    let path = temp.path().join("run.json");
+    let text = file::text(&run);
+    fs::write(&path, &text).unwrap();
+    let read = read(&path).unwrap();
+    assert!(file::text(&read) == text, "it was {} bytes and is {}", text.len(), file::text(&read).len());
+}
+
+/// What an older or a newer proofload wrote stays as it wrote it.
+#[test]
+fn a_report_made_again_copies_the_run() {
+    let (_temp, dir, _) = written();
+    let path = dir.join("run.json");
+    let spaced = fs::read_to_string(&path).unwrap().replacen(":1,\"verb\"", ": 1, \"verb\"", 1);
+    let spaced = resealed(&spaced, |text| text);
+    fs::write(&path, &spaced).unwrap();
+    let recorded = file::recorded(&dir).unwrap();
+    write_again(&dir, &recorded, &[]).unwrap();
+    assert!(fs::read_to_string(&path).unwrap() == spaced);
+}
+
+/// The run, changed and sealed anew, as a forger would.
+fn resealed(text: &str, change: impl Fn(String) -> String) -> String {
+    let run = change(text.split(",\"checksum\"").next().unwrap().to_owned());
+    let sum: String = Sha256::digest(&run).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{run},\"checksum\":\"sha256:{sum}\"}}\n")
+}
+
+#[test]
+fn numbers_that_cannot_be_are_refused_however_well_sealed() {
+    let (_temp, dir, _) = written();
+    let text = fs::read_to_string(dir.join("run.json")).unwrap();
+    for (from, to, said) in [
+        ("\"duration_s\":61.5", "\"duration_s\":1e300", "duration_s is 1e300"),
+        ("\"duration_s\":61.5", "\"duration_s\":-1.0", "duration_s is -1.0"),
+        ("\"duration_s\":61.5", "\"duration_s\":1e999", "number out of range"),
+        ("\"duration_s\":61.5", "\"duration_s\":null", "invalid type: null"),
+        ("\"start_s\":3.0", "\"start_s\":-3.0", "`hit-rate-entries`, start_s is -3.0"),
+        ("\"at_s\":12.5", "\"at_s\":1e10", "at_s is 10000000000.0"),
+        ("\"ceiling\":0.892", "\"ceiling\":892", "the ceiling is 892.0"),
+        ("\"client.sent\":2", "\"client.sent\":9999999999999999", "more than can be counted"),
+        ("\"client.sent\":2", "\"client.sent\":-2", "invalid value: integer `-2"),
+        ("\"count\":100000", "\"count\":0", "links.count is 0"),
+        ("\"send_delay_p50_us\":1.5", "\"send_delay_p50_us\":-1.5", "generator_error holds -1.5"),
+    ] {
+        assert!(text.contains(from), "{from}");
+        let error = refusal(resealed(&text, |text| text.replacen(from, to, 1)));
+        assert!(matches!(&error, ReportError::NoRun { .. }), "{to}: {error}");
+        assert!(error.to_string().contains(said), "{to}: {error}");
+    }
 }
 
 #[test]

@@ -2,6 +2,9 @@
 
 mod synthetic;
 
+use std::path::Path;
+use std::process::Command;
+
 use proofload_reports::junit;
 use proofload_reports::verdict::Verdict;
 use quick_junit::{NonSuccessKind, Report, TestCaseStatus};
@@ -34,6 +37,40 @@ fn each_verdict_has_its_element() {
         panic!("not skipped")
     };
     assert!(message.unwrap().as_str().contains("a <reason> &"));
+}
+
+/// The schema is ours, its reader is not. `tests/formats.sh` does the same with the reports of CI.
+#[test]
+fn it_is_what_its_schema_says() {
+    if Command::new("xmllint").arg("--version").output().is_err() {
+        eprintln!("no xmllint here: junit.xml was not held against junit.xsd");
+        return;
+    }
+    let mut broken = synthetic::quick_run();
+    broken.invalid.push("the target died".into());
+    let (good, directory) = (synthetic::quick_run(), tempfile::tempdir().unwrap());
+    let valid = |xml: &str| {
+        let file = directory.path().join("junit.xml");
+        std::fs::write(&file, xml).unwrap();
+        let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("junit.xsd");
+        Command::new("xmllint").args(["--noout", "--schema"]).args([schema, file]).output().unwrap()
+    };
+    for xml in [junit(&good, &synthetic::verdicts()), junit(&broken, &[])] {
+        let said = valid(&xml);
+        assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+        assert!(!valid(&xml.replace("tests=", "trials=")).status.success(), "the schema can refuse");
+    }
+}
+
+/// What decided the numbers is told with them.
+#[test]
+fn a_claim_comes_with_its_workload() {
+    let xml = junit(&synthetic::quick_run(), &synthetic::verdicts());
+    for said in
+        ["measured by hit-rate-entries", "links.zipf = 0.99", "load.open.schedule.poisson.per-second = 2000"]
+    {
+        assert!(xml.contains(said), "{said}");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 use proofload_reports::{Distribution, file, html, plot, render};
+use proofload_scenarios::Check;
 use quick_xml::events::Event;
 use serde_json::Value;
 
@@ -134,6 +135,23 @@ fn trackers_get_figures_that_can_be_trusted_and_no_others() {
         );
         assert!(list.iter().any(|it| it["name"] == name), "{text}");
     }
+}
+
+/// Bencher takes no measure whose name is longer, and no two of one name.
+#[test]
+fn names_of_measures_are_as_short_as_bencher_wants_them() {
+    let mut verdicts = synthetic::verdicts();
+    let long = "≥ 99 % of redirects at 27,000 entries with all the links that there are, under ";
+    verdicts[0].checks[0].check.title = format!("{long} Goose users");
+    verdicts[0].checks[1].check =
+        Check { title: format!("{long} open load"), ..verdicts[0].checks[0].check.clone() };
+    let bencher: Value = serde_json::from_str(&render::bencher(&synthetic::quick_run(), &verdicts)).unwrap();
+    for measures in bencher.as_object().unwrap().values() {
+        assert!(measures.as_object().unwrap().keys().all(|name| name.len() <= 64), "{measures:#}");
+    }
+    let names: Vec<&String> = bencher["hit-rate"].as_object().unwrap().keys().collect();
+    assert_eq!(names.len(), 2, "both are told apart: {names:?}");
+    assert!(names.iter().all(|name| name.starts_with("stated: ≥ 99 % of redirects")), "{names:?}");
 }
 
 /// Walks all of a document, so that anything that is not well-formed shows.

@@ -221,7 +221,7 @@ fn named(
         named.insert("response".to_owned(), latency);
         named.insert("ready".to_owned(), times.ready);
         named.insert("send-delay".to_owned(), times.send_delay);
-        named.insert("generator-lag".to_owned(), times.lag);
+        named.insert(proofload_reports::lag::NAME.to_owned(), times.lag);
     }
     named.into_iter().map(|(name, histogram)| (name, Distribution(histogram))).collect()
 }

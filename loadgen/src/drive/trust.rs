@@ -1,12 +1,11 @@
 //! Whether the generator kept up: the reasons not to trust a drive's latencies.
 
 use hdrhistogram::Histogram;
+use proofload_reports::lag::{JUDGED, OWN_SHARE};
 
 use super::{Drive, Slices, Totals};
 use crate::record::Times;
 
-/// Share of a reported quantile that may be the generator's own lateness.
-const OWN_SHARE: f64 = 0.1;
 /// Share of the time in which a worker may wait for its core, or the hypervisor hold it back.
 const WAITED_SHARE: f64 = 0.05;
 /// Share of its core that a closed generator may use before it measures its own queue.
@@ -43,7 +42,7 @@ impl Symptoms {
         Self {
             open: drive.load.is_open(),
             dropped: counts.dropped,
-            lag: [("p50", 0.5, 50.0), ("p99", 0.99, 500.0)]
+            lag: JUDGED
                 .map(|(name, q, harmless)| Lateness {
                     name,
                     lag: quantile_us(&times.lag, q),

@@ -29,20 +29,29 @@ pub struct Axis {
     pub reading: Reading,
     pub low: f64,
     pub high: f64,
+    /// The values that ticks stand at.
+    marks: Vec<f64>,
     /// Names in place of ticks: `(value, name)`.
     pub names: Vec<(f64, String)>,
 }
 
 impl Axis {
-    /// From zero (or `low`) to the first round number at or above `high`.
+    /// From the last tick at or below `low` to the first at or above `high`.
     pub fn linear(label: &str, reading: Reading, low: f64, high: f64) -> Axis {
         let high = if high > low { high } else { low + 1.0 };
-        Axis { label: label.to_owned(), scale: Scale::Linear, reading, low, high, names: Vec::new() }
+        let step = linear_step(low, high);
+        let (first, last) = ((low / step + 1e-9).floor() as i64, (high / step - 1e-9).ceil() as i64);
+        let marks = (first..=last).map(|n| n as f64 * step).collect();
+        Axis::between_marks(label, Scale::Linear, reading, marks)
     }
 
-    /// Seconds since the measurement began.
+    /// Seconds since the measurement began, to its very end: what comes after was not measured.
     pub fn time(seconds: f64) -> Axis {
-        Axis::linear("seconds since the measurement began", Reading::Seconds, 0.0, seconds)
+        let label = "seconds since the measurement began";
+        let mut axis = Axis::linear(label, Reading::Seconds, 0.0, seconds);
+        axis.high = if seconds > 0.0 { seconds } else { axis.high };
+        axis.marks.retain(|mark| *mark <= axis.high);
+        axis
     }
 
     /// Seconds stand on no other axis.
@@ -50,7 +59,7 @@ impl Axis {
         self.reading == Reading::Seconds
     }
 
-    /// A logarithmic axis a little wider than the values; zeroes are left out.
+    /// A logarithmic axis between the ticks around the values; zeroes are left out.
     pub fn log(label: &str, reading: Reading, values: impl Iterator<Item = f64>) -> Axis {
         let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
         for value in values.filter(|value| *value > 0.0 && value.is_finite()) {
@@ -59,35 +68,25 @@ impl Axis {
         if low > high {
             (low, high) = (1.0, 10.0);
         }
-        let (low, high) = (low / 1.15, high * 1.15);
-        Axis { label: label.to_owned(), scale: Scale::Log, reading, low, high, names: Vec::new() }
+        Axis::between_marks(label, Scale::Log, reading, log_marks(low, high))
     }
 
     /// Quantiles from the median's side to the last that `count` values can tell.
     pub fn tail(label: &str, count: u64) -> Axis {
-        let high = 1.0 - 1.0 / count.max(10) as f64;
-        Axis {
-            label: label.to_owned(),
-            scale: Scale::Tail,
-            reading: Reading::Percent,
-            low: 0.0,
-            high,
-            names: Vec::new(),
-        }
+        let marks = [0.0, 1.0 - 1.0 / count.max(10) as f64];
+        Axis::between_marks(label, Scale::Tail, Reading::Percent, marks.into())
     }
 
     /// One place for each name, from 0 up.
     pub fn named(label: &str, names: Vec<String>) -> Axis {
-        let high = names.len() as f64;
+        let marks = vec![0.0, names.len() as f64];
         let names = names.into_iter().enumerate().map(|(index, name)| (index as f64 + 0.5, name)).collect();
-        Axis {
-            label: label.to_owned(),
-            scale: Scale::Linear,
-            reading: Reading::Number,
-            low: 0.0,
-            high,
-            names,
-        }
+        Axis { names, ..Axis::between_marks(label, Scale::Linear, Reading::Number, marks) }
+    }
+
+    fn between_marks(label: &str, scale: Scale, reading: Reading, marks: Vec<f64>) -> Axis {
+        let (low, high) = (marks[0], marks[marks.len() - 1]);
+        Axis { label: label.to_owned(), scale, reading, low, high, marks, names: Vec::new() }
     }
 
     /// Where a value lies, in units in which the axis is even.
@@ -112,13 +111,11 @@ impl Axis {
         if !self.names.is_empty() {
             return self.names.clone();
         }
-        let values = match self.scale {
-            Scale::Linear => linear_ticks(self.low, self.high),
-            Scale::Log => log_ticks(self.low, self.high),
-            Scale::Tail => return tail_ticks(self.high),
-        };
-        let step = if values.len() > 1 { values[1] - values[0] } else { 1.0 };
-        values.into_iter().map(|value| (value, self.written(value, step))).collect()
+        if self.scale == Scale::Tail {
+            return tail_ticks(self.high);
+        }
+        let step = if self.marks.len() > 1 { self.marks[1] - self.marks[0] } else { 1.0 };
+        self.marks.iter().map(|value| (*value, self.written(*value, step))).collect()
     }
 
     /// A tick's value with as many digits as its step needs.
@@ -138,37 +135,38 @@ impl Axis {
     }
 }
 
-/// About five round steps of 1, 2 or 5.
-fn linear_ticks(low: f64, high: f64) -> Vec<f64> {
+/// A round step of 1, 2 or 5 of which about five take the whole way.
+fn linear_step(low: f64, high: f64) -> f64 {
     let rough = (high - low) / 4.5;
     let power = 10f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0]
-        .map(|it| it * power)
-        .into_iter()
-        .find(|it| *it >= rough)
-        .unwrap_or(power * 10.0);
-    let first = (low / step - 1e-9).ceil() as i64;
-    let last = (high / step + 1e-9).floor() as i64;
-    (first..=last).map(|n| n as f64 * step).collect()
+    let steps = [1.0, 2.0, 5.0].map(|it| it * power);
+    steps.into_iter().find(|it| *it >= rough).unwrap_or(power * 10.0)
 }
 
-/// Powers of ten; with 2 and 5 between them where there are few, and only every n-th where there are many.
-fn log_ticks(low: f64, high: f64) -> Vec<f64> {
-    let (first, last) = (low.log10().floor() as i32, high.log10().ceil() as i32);
+/// Ticks from below the lowest value to above the highest: 1, 2 and 5 of each decade where there are few decades, and
+/// only every n-th power of ten where there are many.
+fn log_marks(low: f64, high: f64) -> Vec<f64> {
     let decades = (high / low).log10();
-    let steps: &[f64] = if decades < 1.5 {
-        &[1.0, 2.0, 3.0, 5.0]
-    } else if decades < 2.6 {
-        &[1.0, 3.0]
-    } else {
-        &[1.0]
+    let steps: &[f64] = match decades {
+        _ if decades < 2.6 => &[1.0, 2.0, 5.0],
+        _ if decades < 4.6 => &[1.0, 3.0],
+        _ => &[1.0],
     };
-    let stride = (decades / 6.0).ceil().max(1.0) as usize;
-    (first..=last)
-        .step_by(stride)
-        .flat_map(|power| steps.iter().map(move |step| step * 10f64.powi(power)))
-        .filter(|value| (low..=high).contains(value))
-        .collect()
+    let stride = (decades / 7.0).ceil().max(1.0) as usize;
+    let powers = low.log10().floor() as i32..;
+    let ladder = powers.step_by(stride).flat_map(|power| steps.iter().map(move |it| it * 10f64.powi(power)));
+    let mut marks: Vec<f64> = Vec::new();
+    for mark in ladder {
+        // What lies below the lowest value is of use only while nothing nearer does.
+        if mark <= low * (1.0 + 1e-9) {
+            marks.clear();
+        }
+        marks.push(mark);
+        if mark >= high * (1.0 - 1e-9) && marks.len() > 1 {
+            break;
+        }
+    }
+    marks
 }
 
 fn tail_ticks(high: f64) -> Vec<(f64, String)> {
@@ -201,12 +199,34 @@ mod tests {
     fn ticks_are_round_and_few() {
         let axis = |low, high| written(&Axis::linear("", Reading::Number, low, high));
         assert_eq!(axis(0.0, 20.0), ["0", "5", "10", "15", "20"]);
-        assert_eq!(axis(0.0, 2_345.0), ["0", "1,000", "2,000"]);
+        assert_eq!(axis(0.0, 2_345.0), ["0", "1,000", "2,000", "3,000"]);
         assert_eq!(axis(0.0, 0.06), ["0", "0.02", "0.04", "0.06"]);
         let hits = Axis::linear("", Reading::Percent, 0.86, 1.0);
-        assert_eq!(written(&hits), ["90 %", "95 %", "100 %"]);
-        let times = Axis::log("", Reading::Microseconds, [90.0, 9_000.0].into_iter());
-        assert_eq!(written(&times), ["100 µs", "300 µs", "1 ms", "3 ms", "10 ms"]);
+        assert_eq!(written(&hits), ["85 %", "90 %", "95 %", "100 %"]);
+        let times = |low, high| written(&Axis::log("", Reading::Microseconds, [low, high].into_iter()));
+        assert_eq!(
+            times(90.0, 9_000.0),
+            ["50 µs", "100 µs", "200 µs", "500 µs", "1 ms", "2 ms", "5 ms", "10 ms"]
+        );
+        assert_eq!(times(100.0, 100.0), ["100 µs", "200 µs"]);
+        assert_eq!(times(40.0, 900_000.0).first().unwrap(), "30 µs");
+    }
+
+    #[test]
+    fn axes_begin_and_end_with_a_tick_around_all_values() {
+        for (low, high) in [(0.0, 4.4), (0.0, 4.6), (0.3, 0.7), (0.0, 1e-4), (7.0, 123_456.0), (3.0, 3.0)] {
+            for axis in [
+                Axis::linear("", Reading::Number, low, high),
+                Axis::log("", Reading::Number, [low, high].into_iter()),
+            ] {
+                let ticks: Vec<f64> = axis.ticks().into_iter().map(|(value, _)| value).collect();
+                assert_eq!((ticks[0], ticks[ticks.len() - 1]), (axis.low, axis.high), "{ticks:?}");
+                assert!(axis.high >= high && (axis.low <= low || low == 0.0), "{low} to {high}: {ticks:?}");
+                assert!((2..=11).contains(&ticks.len()), "{low} to {high}: {ticks:?}");
+            }
+        }
+        let time = Axis::time(20.3);
+        assert_eq!((time.high, written(&time).last().unwrap().as_str()), (20.3, "20"));
     }
 
     #[test]

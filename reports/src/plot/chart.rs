@@ -23,6 +23,8 @@ pub struct Chart {
     pub y: Axis,
     /// From the bottom to the top.
     pub layers: Vec<Layer>,
+    /// What a map counted, for whoever wants to say what lies under the pointer.
+    pub counts: Option<Counts>,
     /// Height as a share of the usual one: bars need as much as they are many.
     pub tall: f64,
 }
@@ -41,6 +43,12 @@ pub enum Layer {
         name: String,
         look: Look,
         points: Vec<(f64, f64)>,
+    },
+    /// A stroke for each stretch, where there are gaps between them.
+    Steps {
+        name: String,
+        look: Look,
+        steps: Vec<Step>,
     },
     /// The area within a closed outline: bands of uncertainty.
     Area {
@@ -65,6 +73,12 @@ pub enum Layer {
     },
     Boxes {
         boxes: Vec<Cell>,
+    },
+    /// What the steps of a heat scale mean, above the area: what the faintest and the strongest stand for.
+    Scale {
+        steps: std::ops::RangeInclusive<u8>,
+        few: String,
+        many: String,
     },
     /// Horizontal bars from `low` over `middle` to `high`, one a row.
     Spans {
@@ -105,6 +119,23 @@ pub struct Span {
     pub high: f64,
 }
 
+/// The counts of a map: columns between edges of the x axis, each with equally high rows from `low` to `high` on the y axis.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Counts {
+    pub low: f64,
+    pub high: f64,
+    /// From, to, and the counts from the bottom to the top.
+    pub columns: Vec<(f64, f64, Vec<u64>)>,
+}
+
+/// A value over a stretch of the x axis.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Step {
+    pub from: f64,
+    pub to: f64,
+    pub y: f64,
+}
+
 /// The plotting area within the sheet, in tenths of a pixel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Area {
@@ -124,14 +155,20 @@ pub type Canvas<'b> = DrawingArea<Pen<'b>, Shift>;
 pub type Drawn = Result<(), String>;
 
 /// What is drawn one after the other: later parts lie on top.
-type Step = fn(&Chart, &Canvas, Area) -> Drawn;
-const STEPS: [(Part, Step); 5] = [
+type Draw = fn(&Chart, &Canvas, Area) -> Drawn;
+const PARTS: [(Part, Draw); 5] = [
     (Part::Frame, Chart::draw_frame),
     (Part::Ticks, Chart::draw_ticks),
     (Part::Plane, Chart::draw_plane),
     (Part::Names, Chart::draw_names),
     (Part::Notes, Chart::draw_notes),
 ];
+
+impl Step {
+    pub fn middle(&self) -> (f64, f64) {
+        ((self.from + self.to) / 2.0, self.y)
+    }
+}
 
 impl Layer {
     /// A measured point without an interval or a name.
@@ -142,7 +179,7 @@ impl Layer {
 
 impl Chart {
     pub fn new(x: Axis, y: Axis, layers: Vec<Layer>) -> Chart {
-        Chart { x, y, layers, tall: 1.0 }
+        Chart { x, y, layers, counts: None, tall: 1.0 }
     }
 
     /// # Errors
@@ -150,7 +187,7 @@ impl Chart {
     pub fn draw(&self) -> Result<Sheet, String> {
         let mut sheet = Sheet { width: WIDTH, height: self.height(), ..Sheet::default() };
         let area = self.area();
-        for (part, draw) in STEPS {
+        for (part, draw) in PARTS {
             draw(self, &Pen(&mut sheet).into_drawing_area(), area)?;
             sheet.parts.push((part, sheet.shapes.len()));
         }
@@ -169,7 +206,11 @@ impl Chart {
     /// The lines that have a name, for whoever wants to say what lies under the pointer.
     pub fn names(&self) -> impl Iterator<Item = (&str, Look)> {
         self.layers.iter().filter_map(|layer| match layer {
-            Layer::Line { name, look, .. } | Layer::Marked { name, look, .. } if !name.is_empty() => {
+            Layer::Line { name, look, .. }
+            | Layer::Steps { name, look, .. }
+            | Layer::Marked { name, look, .. }
+                if !name.is_empty() =>
+            {
                 Some((name.as_str(), *look))
             }
             _ => None,
@@ -230,7 +271,8 @@ impl Chart {
     /// The line of the x axis comes after what stands on it.
     fn draw_names(&self, canvas: &Canvas, area: Area) -> Drawn {
         rule(canvas, (area.left, area.bottom), (area.right, area.bottom), Ink::Muted)?;
-        names::draw_ends(self, canvas, area)
+        names::draw_ends(self, canvas, area)?;
+        names::draw_scale(self, canvas)
     }
 
     fn draw_notes(&self, canvas: &Canvas, area: Area) -> Drawn {
@@ -267,6 +309,12 @@ impl Chart {
                 let (line, fill) = (look.colour().stroke_width(LINE), look.colour().filled());
                 plane.draw_series(LineSeries::new(points.iter().copied().map(place), line))?;
                 plane.draw_series(points.iter().map(|at| Circle::new(place(*at), 4 * TENTHS, fill)))?;
+            }
+            Layer::Steps { look, steps, .. } => {
+                let style = look.colour().stroke_width(LINE);
+                plane.draw_series(steps.iter().map(|step| {
+                    PathElement::new(vec![place((step.from, step.y)), place((step.to, step.y))], style)
+                }))?;
             }
             Layer::Area { look, outline } => {
                 let outline: Vec<_> = outline.iter().copied().map(place).collect();
@@ -308,7 +356,7 @@ impl Chart {
                     }))?;
                 }
             }
-            Layer::Note { .. } => {}
+            Layer::Note { .. } | Layer::Scale { .. } => {}
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use crate::distribution::Distribution;
 use crate::figure;
 use crate::plot::axis::{Axis, Reading};
-use crate::plot::chart::{Cell, Chart, Layer, push_joined};
+use crate::plot::chart::{Cell, Chart, Counts, Layer, push_joined};
 use crate::plot::sheet::Ink;
 use crate::plot::{MOST_ROWS, Plot, Table};
 use crate::run::{Measurement, Model, Series, Slice};
@@ -18,18 +18,22 @@ pub fn plot(measurement: &Measurement, series: &Series) -> Option<Plot> {
     let times = if measurement.model == Model::Open { "response time" } else { "service time" };
     let x = Axis::time(grid.columns.last()?.end_s);
     let y = Axis::log(times, Reading::Microseconds, [grid.edge(0), grid.edge(ROWS)].into_iter());
-    let cells = grid.boxes();
+    let most = grid.most();
+    let scale = Layer::Scale { steps: FAINTEST..=STRONGEST, few: "1".to_owned(), many: figure::count(most) };
+    let mut chart = Chart::new(x, y, vec![Layer::Boxes { boxes: grid.boxes() }, scale]);
+    chart.counts = Some(grid.counts());
     Some(Plot {
         id: "heat".to_owned(),
         title: "Latency over time".to_owned(),
         caption: format!(
-            "The stronger the colour, the more requests took that long at that time (each step is about three times as \
-             many). {}",
+            "The stronger the colour, the more requests took that long at that time: up to {} a cell, each step about \
+             three times as many as the one before. {}",
+            figure::count(most),
             grid.worst()
         ),
         measurement: None,
         folded: None,
-        chart: Chart::new(x, y, vec![Layer::Boxes { boxes: cells }]),
+        chart,
         table: grid.table(),
     })
 }
@@ -69,8 +73,18 @@ impl Grid {
         self.low * (self.high / self.low).powf(row as f64 / ROWS as f64)
     }
 
+    /// The most requests in any cell.
+    fn most(&self) -> u64 {
+        self.columns.iter().flat_map(|column| column.counts).max().unwrap_or(1)
+    }
+
+    fn counts(&self) -> Counts {
+        let column = |it: &Column| (it.start_s, it.end_s, it.counts.to_vec());
+        Counts { low: self.low, high: self.high, columns: self.columns.iter().map(column).collect() }
+    }
+
     fn boxes(&self) -> Vec<Cell> {
-        let most = self.columns.iter().flat_map(|column| column.counts).max().unwrap_or(1) as f64;
+        let most = self.most() as f64;
         let mut boxes: Vec<Cell> = Vec::new();
         for row in 0..ROWS {
             let (bottom, top) = (self.edge(row), self.edge(row + 1));
@@ -131,7 +145,11 @@ impl Column {
     }
 }
 
-/// Nine steps of half a decade, so that a handful of slow requests stays visible beside thousands of fast ones.
+const FAINTEST: u8 = 1;
+const STRONGEST: u8 = 8;
+
+/// Steps of half a decade, so that a handful of slow requests stays visible beside thousands of fast ones.
 fn step(share: f64) -> u8 {
-    (8.0 + share.max(1e-9).log10() * 2.0).clamp(1.0, 8.0).round() as u8
+    let strongest = f64::from(STRONGEST);
+    (strongest + share.max(1e-9).log10() * 2.0).clamp(f64::from(FAINTEST), strongest).round() as u8
 }

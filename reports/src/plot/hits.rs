@@ -1,8 +1,11 @@
 //! Hit rate over time, by the level that answered.
 
+use crate::figure;
 use crate::plot::axis::{Axis, Reading};
 use crate::plot::chart::{Chart, Layer};
+use crate::plot::inks;
 use crate::plot::sheet::Ink;
+use crate::plot::time::over_time;
 use crate::plot::{MOST_ROWS, Plot, Table};
 use crate::run::{Measurement, Series, Slice};
 
@@ -27,7 +30,7 @@ pub fn plot(measurement: &Measurement, series: &Series) -> Option<Plot> {
             } else {
                 format!("+ {}", label(levels[upto - 1]))
             };
-            line(&name, upto as u8 - 1, series, &levels[..upto])
+            line(&name, [inks::SERVER, inks::BETWEEN][upto - 1], series, &levels[..upto])
         })
         .collect();
     layers.extend(measurement.ceiling.map(|value| Layer::Level { name: "ceiling".to_owned(), value }));
@@ -60,20 +63,16 @@ pub fn rate(series: &Series) -> Option<f64> {
     (all > 0).then(|| hits as f64 / all as f64)
 }
 
-fn line(name: &str, ink: u8, series: &Series, levels: &[&str]) -> Layer {
-    let points = series
-        .slices
-        .iter()
-        .filter(|slice| lookups(slice) > 0)
-        .map(|slice| (slice.start_s + slice.duration_s / 2.0, share(slice, levels)))
-        .collect();
-    Layer::Line { name: name.to_owned(), look: Ink::Series(ink).look(), points }
+fn line(name: &str, ink: Ink, series: &Series, levels: &[&str]) -> Layer {
+    let answered = series.slices.iter().filter(|slice| lookups(slice) > 0);
+    over_time(name, ink.look(), answered.map(|slice| (slice, share(slice, levels))))
 }
 
 /// The axis begins at a round number below all that is drawn: a hit rate of 99 % needs the room.
 fn lowest(layers: &[Layer]) -> f64 {
     let values = layers.iter().flat_map(|layer| match layer {
         Layer::Line { points, .. } => points.iter().map(|(_, y)| *y).collect(),
+        Layer::Steps { steps, .. } => steps.iter().map(|step| step.y).collect(),
         Layer::Level { value, .. } => vec![*value],
         _ => Vec::new(),
     });
@@ -123,7 +122,10 @@ fn table(series: &Series, levels: &[&str]) -> Table {
     for slice in series.slices.iter().step_by(stride) {
         let shares = levels.iter().map(|level| format!("{:.2} %", share(slice, &[level]) * 100.0));
         table.rows.push(
-            [format!("{:.1}", slice.start_s), lookups(slice).to_string()].into_iter().chain(shares).collect(),
+            [format!("{:.1}", slice.start_s), figure::count(lookups(slice))]
+                .into_iter()
+                .chain(shares)
+                .collect(),
         );
     }
     table

@@ -43,6 +43,26 @@ pub fn draw_ends(chart: &Chart, canvas: &Canvas, area: Area) -> Drawn {
     Ok(())
 }
 
+/// The heat scale, to the right of what the y axis measures.
+pub fn draw_scale(chart: &Chart, canvas: &Canvas) -> Drawn {
+    const SIDE: i32 = 11 * TENTHS;
+    const TOP: i32 = 4 * TENTHS;
+    for layer in &chart.layers {
+        let Layer::Scale { steps, few, many } = layer else { continue };
+        let right = WIDTH - 6 * TENTHS - text_width(many, TEXT) - GAP;
+        let left = right - SIDE * i32::from(steps.end() - steps.start() + 1);
+        for (index, step) in (0..).zip(steps.clone()) {
+            let corner = (left + index * SIDE, TOP);
+            let style = Ink::Heat(step).look().colour().filled();
+            let cell = Rectangle::new([corner, (corner.0 + SIDE, TOP + SIDE)], style);
+            canvas.draw(&cell).map_err(|error| error.to_string())?;
+        }
+        write(canvas, few, Ink::Muted, (left - GAP, TOP), HPos::Right, VPos::Top)?;
+        write(canvas, many, Ink::Muted, (right + GAP, TOP), HPos::Left, VPos::Top)?;
+    }
+    Ok(())
+}
+
 /// Words at points of the plane, and the names of moments.
 pub fn draw_notes(chart: &Chart, canvas: &Canvas, area: Area) -> Drawn {
     for layer in &chart.layers {
@@ -86,6 +106,7 @@ fn ends(chart: &Chart) -> Vec<End> {
         Layer::Line { name, look, points } | Layer::Marked { name, look, points } => {
             Some(end(name, look.ink, *points.last()?))
         }
+        Layer::Steps { name, look, steps } => steps.last().map(|step| end(name, look.ink, (step.to, step.y))),
         Layer::Dots { name, look, points } => points.last().map(|dot| end(name, look.ink, (dot.x, dot.y))),
         Layer::Level { name, value } => Some(end(name, Ink::Limit, (chart.x.high, *value))),
         _ => None,

@@ -6,11 +6,13 @@ use crate::distribution::Distribution;
 use crate::figure;
 use crate::plot::axis::{Axis, Reading};
 use crate::plot::chart::{Chart, Layer};
+use crate::plot::inks;
 use crate::plot::sheet::Ink;
 use crate::plot::{Plot, Table};
 use crate::render::rates;
 use crate::run::{Measurement, Model, Series, Slice};
 use crate::statistics::ratio;
+use crate::tally::{Tally, untimed};
 
 /// Points of the curve to each nine.
 const POINTS_A_NINE: u32 = 20;
@@ -31,17 +33,19 @@ pub fn overlaid(a: &Measurement, b: &Measurement) -> Vec<Plot> {
     let mut plots = Vec::new();
     for (index, one) in a.series.iter().enumerate() {
         let other = b.series.iter().find(|it| it.variant == one.variant);
-        let both = [("A", a, Some(one)), ("B", b, other)];
+        let both = [("A", Some(one)), ("B", other)];
         let curves: Vec<Curve> = (0..)
+            .map(inks::of_variant)
             .zip(both)
-            .filter_map(|(ink, (side, measurement, series))| {
+            .filter_map(|(ink, (side, series))| {
                 let series = series?;
                 let times = series.times.get(name).filter(|times| times.count() > 0)?;
                 Some(Curve {
                     name: side.to_owned(),
                     ink,
+                    series,
                     times,
-                    lost: rates::lost(measurement, series),
+                    lost: untimed(name, series),
                     slices: Some(&series.slices),
                 })
             })
@@ -69,12 +73,12 @@ fn drawn(title: String, caption: String, curves: &[Curve]) -> Option<Plot> {
             curve
                 .slices
                 .and_then(|slices| band(curve, slices))
-                .map(|outline| Layer::Area { look: Ink::Series(curve.ink).look().faint(0.2), outline }),
+                .map(|outline| Layer::Area { look: curve.ink.look().faint(0.2), outline }),
         );
     }
     layers.extend(curves.iter().map(|curve| Layer::Line {
         name: curve.name.clone(),
-        look: Ink::Series(curve.ink).look(),
+        look: curve.ink.look(),
         points: points(curve),
     }));
     let values = curves.iter().flat_map(points).map(|(_, us)| us);
@@ -93,7 +97,8 @@ fn drawn(title: String, caption: String, curves: &[Curve]) -> Option<Plot> {
 
 struct Curve<'a> {
     name: String,
-    ink: u8,
+    ink: Ink,
+    series: &'a Series,
     times: &'a Distribution,
     /// Requests that have no time: they lie beyond the right end of the curve.
     lost: u64,
@@ -111,12 +116,17 @@ fn curves(measurement: &Measurement) -> Vec<Curve<'_>> {
     for series in &measurement.series {
         for name in wanted {
             let Some(times) = series.times.get(*name).filter(|times| times.count() > 0) else { continue };
-            let ink = curves.len() as u8 % 7;
+            let ink = match measurement.series.len() {
+                1 if *name == "service" => inks::SERVICE,
+                1 => inks::SERVER,
+                _ => inks::of_variant(curves.len()),
+            };
             curves.push(Curve {
                 name: label(measurement, series, name),
                 ink,
+                series,
                 times,
-                lost: rates::lost(measurement, series),
+                lost: untimed(name, series),
                 slices: band_of(name, wanted, series),
             });
         }
@@ -133,17 +143,22 @@ fn label(measurement: &Measurement, series: &Series, name: &str) -> String {
     if measurement.series.len() > 1 { series.variant.clone() } else { name.to_owned() }
 }
 
+/// Quantiles among the recorded times alone, so many points to each nine.
+pub fn answered_within(times: &Distribution, a_nine: u32) -> impl Iterator<Item = (f64, f64)> + '_ {
+    quantiles(times.count(), a_nine).filter_map(|q| Some((q, times.quantile_us(q)?)))
+}
+
 /// Quantiles among all requests: the lost ones count as slowest, so the curve ends where they begin.
 fn points(curve: &Curve) -> Vec<(f64, f64)> {
     let answered = curve.times.count() as f64 / (curve.times.count() + curve.lost) as f64;
-    quantiles(curve.times.count()).filter_map(|q| Some((q * answered, curve.times.quantile_us(q)?))).collect()
+    answered_within(curve.times, POINTS_A_NINE).map(|(q, us)| (q * answered, us)).collect()
 }
 
 /// Quantiles that lie equally far apart on an axis of nines, to the last that `count` values can tell.
-fn quantiles(count: u64) -> impl Iterator<Item = f64> {
+fn quantiles(count: u64, a_nine: u32) -> impl Iterator<Item = f64> {
     let nines = (count.max(1) as f64).log10();
-    let last = (nines * f64::from(POINTS_A_NINE)).floor() as u32;
-    (0..=last).map(|step| 1.0 - 10f64.powf(-f64::from(step) / f64::from(POINTS_A_NINE)))
+    let last = (nines * f64::from(a_nine)).floor() as u32;
+    (0..=last).map(move |step| 1.0 - 10f64.powf(-f64::from(step) / f64::from(a_nine)))
 }
 
 /// The outline of the 95 % band: at each time, the interval of the share of requests that took longer.
@@ -205,13 +220,7 @@ fn longer_than(times: &Distribution, ascending_us: &[f64]) -> Vec<f64> {
 fn caption(measurement: &Measurement, first: &Curve) -> String {
     let at =
         |q| rates::quantile_of_all(first.times, first.lost, q).map_or("never".to_owned(), figure::time_us);
-    let lost = match first.lost {
-        0 => String::new(),
-        lost => format!(
-            " {} requests got no answer and count as slowest, beyond the end of the curve.",
-            figure::count(lost)
-        ),
-    };
+    let lost = not_in_the_curve(measurement.model, first);
     let longest = first.times.quantile_us(1.0).map_or("–".to_owned(), figure::time_us);
     let figures = format!(
         "{}: half within {}, 99 % within {}, the longest {longest}.{lost}",
@@ -229,6 +238,24 @@ fn caption(measurement: &Measurement, first: &Curve) -> String {
             format!("{figures} Service time: in a closed run the client waits, so there is no response time.")
         }
     }
+}
+
+/// What a reader of the curve might look for in it.
+fn not_in_the_curve(model: Model, curve: &Curve) -> String {
+    let tally = Tally::of(&curve.series.slices);
+    let timed_out = if model == Model::Open { tally.timeout } else { 0 };
+    [
+        (
+            curve.lost,
+            "were dropped, failed or answered wrongly and count as slowest, beyond the end of the curve",
+        ),
+        (timed_out, "timed out and count with the time that was waited"),
+        (tally.under_way(), "were still under way at the end and are not counted"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, what)| format!(" {} {what}.", figure::count(count)))
+    .collect()
 }
 
 fn table(curves: &[Curve]) -> Table {

@@ -3,7 +3,7 @@
 use crate::figure;
 use crate::plot::axis::{Axis, Reading};
 use crate::plot::chart::{Chart, Layer, Span};
-use crate::plot::sheet::Ink;
+use crate::plot::inks;
 use crate::plot::{Plot, Table};
 use crate::run::Series;
 
@@ -46,7 +46,7 @@ pub fn plot(series: &Series) -> Option<Plot> {
         let cells = [0.5, 0.99, 1.0].map(|q| figure::time_us(at(times, q)));
         table.rows.push([(*label).to_owned()].into_iter().chain(cells).collect());
     }
-    let mut chart = Chart::new(x, y, vec![Layer::Spans { look: Ink::Series(0).look(), spans }]);
+    let mut chart = Chart::new(x, y, vec![Layer::Spans { look: inks::SERVER.look(), spans }]);
     chart.tall = 0.8;
     Some(Plot {
         id: "phases".to_owned(),

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::plot::axis::{Axis, Scale};
-use crate::plot::chart::{Chart, TEXT};
+use crate::plot::chart::{Chart, Counts, TEXT};
 use crate::plot::sheet::{Across, HEADROOM, Ink, Look, Part, Shape, Sheet, TENTHS};
 
 /// An element for a page whose style sheet gives the classes their colours.
@@ -14,12 +14,13 @@ pub fn inline(sheet: &Sheet, chart: &Chart, id: &str) -> String {
     let mut out = String::new();
     let _ = write!(
         out,
-        r#"<svg class="plot" id="{id}" viewBox="0 0 {} {}" role="img" aria-labelledby="{id}-title {id}-caption" tabindex="0" font-size="{}" data-x="{}" data-y="{}">"#,
+        r#"<svg class="plot" id="{id}" viewBox="0 0 {} {}" role="img" aria-labelledby="{id}-title {id}-caption" font-size="{}" data-x="{}" data-y="{}"{}>"#,
         px(sheet.width),
         px(sheet.height),
         px(TEXT),
         axis(&chart.x, area.left, area.right),
         axis(&chart.y, area.bottom, area.top),
+        chart.counts.as_ref().map(|it| counts(it, chart)).unwrap_or_default(),
     );
     parts(sheet, chart, &mut out);
     out.push_str("</svg>");
@@ -64,84 +65,100 @@ fn parts(sheet: &Sheet, chart: &Chart, out: &mut String) {
     }
 }
 
+/// Neighbours of one look share an element: a map has hundreds of cells, a grid a dozen lines and as many words.
 fn shapes(shapes: &[Shape], chart: &Chart, out: &mut String) {
-    // Neighbours of one look share an element: a map has hundreds of cells, a grid a dozen lines.
-    let mut open: Option<String> = None;
-    for shape in shapes {
-        let head = head(shape, chart);
-        if open.is_some() && head != open {
-            out.push_str(r#""/>"#);
-        }
-        match (&head, shape) {
-            (Some(_), Shape::Line { points, .. }) if head == open => out.push_str(&path(points)),
-            (Some(_), Shape::Area { points, .. }) if head == open => out.push_str(&closed(points)),
-            (Some(head), Shape::Line { points, .. }) => out.push_str(&(head.clone() + &path(points))),
-            (Some(head), Shape::Area { points, .. }) => out.push_str(&(head.clone() + &closed(points))),
-            (_, Shape::Dot { at, radius, look }) => {
-                let (x, y, r) = (px(at.0), px(at.1), px(*radius));
-                let _ =
-                    write!(out, r#"<circle class="{} fill" cx="{x}" cy="{y}" r="{r}"/>"#, class(look.ink));
+    let mut rest = shapes;
+    while let [first, ..] = rest {
+        let head = head(first, chart);
+        let alike = rest.iter().take_while(|shape| self::head(shape, chart) == head).count();
+        let (together, others) = rest.split_at(alike);
+        match first {
+            Shape::Line { .. } | Shape::Area { .. } => {
+                let _ = write!(out, r#"<path{head} d="{}"/>"#, outline(together));
             }
-            (_, Shape::Text { .. }) => text(shape, out),
-            (None, Shape::Line { .. } | Shape::Area { .. }) => unreachable!("they have a head"),
+            Shape::Text { .. } if alike == 1 => words(first, &head, out),
+            Shape::Text { .. } => {
+                let _ = write!(out, "<g{head}>");
+                together.iter().for_each(|shape| words(shape, "", out));
+                out.push_str("</g>");
+            }
+            Shape::Dot { .. } => together.iter().for_each(|shape| dot(shape, &head, out)),
         }
-        open = head;
-    }
-    if open.is_some() {
-        out.push_str(r#""/>"#);
+        rest = others;
     }
 }
 
-/// How the element of a line or an area begins, up to its outline.
-fn head(shape: &Shape, chart: &Chart) -> Option<String> {
+/// The attributes of a shape that are not its place.
+fn head(shape: &Shape, chart: &Chart) -> String {
     match shape {
-        Shape::Line { look, width, .. } => Some(line(*look, *width, chart)),
-        Shape::Area { look, .. } => {
-            Some(format!(r#"<path class="{} fill"{} d=""#, class(look.ink), opacity(*look)))
+        Shape::Line { look, width, .. } => line(*look, *width, chart),
+        Shape::Area { look, .. } => format!(r#" class="{} fill"{}"#, class(look.ink), opacity(*look)),
+        Shape::Dot { look, .. } => format!(r#" class="{} fill""#, class(look.ink)),
+        Shape::Text { look, size, across, halo, .. } => {
+            let anchor = match across {
+                Across::Start => "",
+                Across::Middle => r#" text-anchor="middle""#,
+                Across::End => r#" text-anchor="end""#,
+            };
+            let halo = if *halo { " halo" } else { "" };
+            let size = if *size == TEXT { String::new() } else { format!(r#" font-size="{}""#, px(*size)) };
+            format!(r#" class="{} fill{halo}"{size}{anchor}"#, class(look.ink))
         }
-        Shape::Dot { .. } | Shape::Text { .. } => None,
     }
 }
 
-fn text(shape: &Shape, out: &mut String) {
-    let Shape::Text { at, text, look, size, across, halo } = shape else { return };
-    let anchor = match across {
-        Across::Start => "",
-        Across::Middle => r#" text-anchor="middle""#,
-        Across::End => r#" text-anchor="end""#,
-    };
-    let halo = if *halo { " halo" } else { "" };
-    let size = if *size == TEXT { String::new() } else { format!(r#" font-size="{}""#, px(*size)) };
-    let _ = write!(
-        out,
-        r#"<text class="{} fill{halo}" x="{}" y="{}"{size}{anchor}>{}</text>"#,
-        class(look.ink),
-        px(at.0),
-        px(at.1),
-        escaped(text)
-    );
+fn outline(shapes: &[Shape]) -> String {
+    let mut out = String::new();
+    // Where a rectangle ended: the next is told by its distance.
+    let mut pen = None;
+    for shape in shapes {
+        match shape {
+            Shape::Line { points, .. } => out.push_str(&path(points)),
+            Shape::Area { points, .. } => closed(points, &mut pen, &mut out),
+            Shape::Dot { .. } | Shape::Text { .. } => {}
+        }
+    }
+    out
+}
+
+fn dot(shape: &Shape, head: &str, out: &mut String) {
+    let Shape::Dot { at, radius, .. } = shape else { return };
+    let (x, y, r) = (px(at.0), px(at.1), px(*radius));
+    let _ = write!(out, r#"<circle{head} cx="{x}" cy="{y}" r="{r}"/>"#);
+}
+
+fn words(shape: &Shape, head: &str, out: &mut String) {
+    let Shape::Text { at, text, .. } = shape else { return };
+    let _ = write!(out, r#"<text{head} x="{}" y="{}">{}</text>"#, px(at.0), px(at.1), escaped(text));
 }
 
 fn line(look: Look, width: i32, chart: &Chart) -> String {
     let mut out =
-        format!(r#"<path class="{} line" stroke-width="{}"{}"#, class(look.ink), px(width), opacity(look));
+        format!(r#" class="{} line" stroke-width="{}"{}"#, class(look.ink), px(width), opacity(look));
     if look.dashed {
         out.push_str(r#" stroke-dasharray="5 4""#);
     }
     if let Some((name, _)) = chart.names().find(|(_, of)| *of == look) {
         let _ = write!(out, r#" data-name="{}""#, escaped(name));
     }
-    out + r#" d=""#
+    out
 }
 
-/// The outline of an area; that of a rectangle in few letters.
-fn closed(points: &[(i32, i32)]) -> String {
+/// The outline of an area; that of a rectangle in few letters, and by its distance from the last one.
+fn closed(points: &[(i32, i32)], pen: &mut Option<(i32, i32)>, out: &mut String) {
     match points {
         [(left, top), (right, a), (b, bottom), (c, d)] if (a, b, c, d) == (top, right, left, bottom) => {
             let (width, height) = (right - left, bottom - top);
-            format!("M{} {}h{}v{}h{}Z", px(*left), px(*top), px(width), px(height), px(-width))
+            let _ = match pen.replace((*left, *top)) {
+                Some((x, y)) => write!(out, "m{} {}", px(left - x), px(top - y)),
+                None => write!(out, "M{} {}", px(*left), px(*top)),
+            };
+            let _ = write!(out, "h{}v{}h{}z", px(width), px(height), px(-width));
         }
-        _ => path(points) + "Z",
+        _ => {
+            *pen = None;
+            let _ = write!(out, "{}Z", path(points));
+        }
     }
 }
 
@@ -190,6 +207,29 @@ fn axis(axis: &Axis, from: i32, to: i32) -> String {
         axis.place(axis.low),
         axis.place(axis.high)
     )
+}
+
+/// `lowest place,highest place,rows;from,to,count,…;…`: columns of rows from the bottom up. Empty cells are empty.
+fn counts(counts: &Counts, chart: &Chart) -> String {
+    let (low, high) = (chart.y.place(counts.low), chart.y.place(counts.high));
+    let rows = counts.columns.first().map_or(0, |(.., rows)| rows.len());
+    let mut out = format!(r#" data-counts="{low:.4},{high:.4},{rows}"#);
+    for (from, to, rows) in &counts.columns {
+        let _ = write!(out, ";{},{}", short(*from), short(*to));
+        let filled = rows.iter().rposition(|count| *count > 0).map_or(0, |last| last + 1);
+        for count in &rows[..filled] {
+            out.push(',');
+            if *count > 0 {
+                let _ = write!(out, "{count}");
+            }
+        }
+    }
+    out + "\""
+}
+
+/// Hundredths, without needless digits.
+fn short(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
 }
 
 fn opacity(look: Look) -> String {

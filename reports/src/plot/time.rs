@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 
 use crate::figure;
 use crate::plot::axis::{Axis, Reading};
-use crate::plot::chart::{Chart, Layer};
+use crate::plot::chart::{Chart, Layer, Step};
+use crate::plot::inks;
 use crate::plot::sheet::{Ink, Look};
 use crate::plot::{MOST_ROWS, Plot, Table};
 use crate::render::rates;
 use crate::run::{Measurement, Model, Series, Slice};
+use crate::tally::Tally;
 
 /// One series' values over time.
 pub struct Course<'a> {
@@ -23,29 +25,38 @@ pub fn rates(measurement: &Measurement) -> Option<Plot> {
     let one = measurement.series.len() == 1;
     let mut courses = Vec::new();
     for (index, series) in measurement.series.iter().enumerate() {
-        if one && measurement.model == Model::Open {
-            courses.push(per_second("offered", Ink::Series(6).look().dashed(), series, rates::planned));
-        }
         let name = if one { "achieved" } else { &series.variant };
-        let ink = Ink::Series(index as u8 % 6).look();
-        courses.push(per_second(name, ink, series, |slice| rates::count(slice, "client.ok")));
+        let ink = if one { inks::SERVER } else { inks::of_variant(index) };
+        courses.push(per_second(name, ink.look(), series, |slice| rates::count(slice, "client.ok")));
+        // On top, and dashed: what was achieved shows through it.
+        if one && measurement.model == Model::Open {
+            courses.push(per_second("offered", inks::OFFERED.look().dashed(), series, planned));
+        }
         for (name, ink, of) in LOSSES {
             if one && series.slices.iter().any(|slice| of(slice) > 0) {
-                courses.push(per_second(name, Ink::Series(ink).look(), series, of));
+                courses.push(per_second(name, ink.look(), series, of));
             }
         }
     }
-    let all: u64 = measurement.series.iter().flat_map(|it| &it.slices).map(rates::planned).sum();
-    (all > 0).then(|| {
-        let caption = rates_caption(measurement);
+    let tally = Tally::of(measurement.series.iter().flat_map(|it| &it.slices));
+    (tally.offered() > 0).then(|| {
+        let caption = rates_caption(&tally);
         draw("rates", "Offered, achieved, dropped", "requests per second", Reading::Number, &courses, caption)
     })
 }
 
 /// What is lost is told apart: never sent, or answered wrongly or not at all.
-type Loss = (&'static str, u8, fn(&Slice) -> u64);
-const LOSSES: [Loss; 2] =
-    [("dropped", 1, |slice| rates::count(slice, "client.dropped")), ("failed", 3, rates::failed)];
+type Loss = (&'static str, Ink, fn(&Slice) -> u64);
+const LOSSES: [Loss; 2] = [
+    ("dropped", inks::DROPPED, |slice| Tally::of([slice]).dropped),
+    ("failed", inks::FAILED, |slice| Tally::of([slice]).failed()),
+];
+
+/// What was due in a slice: sent or dropped.
+fn planned(slice: &Slice) -> u64 {
+    let tally = Tally::of([slice]);
+    tally.sent + tally.dropped
+}
 
 /// Most lines that a reader tells apart.
 const MOST_LINES: usize = 6;
@@ -68,7 +79,10 @@ fn cpu_of(all: &[Series]) -> Option<Plot> {
             let counter = format!("cpu.{process}_us");
             let name =
                 if all.len() == 1 { process.clone() } else { format!("{process}, {}", series.variant) };
-            let look = Ink::Series(courses.len() as u8 % 7).look();
+            let look = match all.len() {
+                1 => inks::of_process(&process, courses.len()).look(),
+                _ => Ink::Series(courses.len() as u8 % 7).look(),
+            };
             courses.push(Course { name, look, slices: &series.slices, value: cores(counter) });
         }
     }
@@ -93,16 +107,9 @@ pub fn draw(
         .iter()
         .filter_map(|course| course.slices.last())
         .map(|slice| slice.start_s + slice.duration_s);
-    let highest = courses.iter().flat_map(points).map(|(_, y)| y).fold(0.0, f64::max);
-    let layers = courses
-        .iter()
-        .map(|course| Layer::Line {
-            name: course.name.clone(),
-            look: course.look,
-            points: points(course).collect(),
-        })
-        .collect();
-    let y = Axis::linear(label, reading, 0.0, highest * 1.06);
+    let highest = courses.iter().flat_map(values).map(|(_, y)| y).fold(0.0, f64::max);
+    let layers = courses.iter().map(|course| over_time(&course.name, course.look, values(course))).collect();
+    let y = Axis::linear(label, reading, 0.0, highest);
     Plot {
         id: id.to_owned(),
         title: title.to_owned(),
@@ -114,10 +121,24 @@ pub fn draw(
     }
 }
 
-/// In the middle of each slice that saw anything.
-fn points<'a>(course: &'a Course) -> impl Iterator<Item = (f64, f64)> + 'a {
+/// Of each slice that lasted.
+fn values<'a>(course: &'a Course) -> impl Iterator<Item = (&'a Slice, f64)> + 'a {
     let whole = course.slices.iter().filter(|slice| slice.duration_s > 0.0);
-    whole.map(|slice| (slice.start_s + slice.duration_s / 2.0, (course.value)(slice)))
+    whole.map(|slice| (slice, (course.value)(slice)))
+}
+
+/// A line through the middles of slices; where they leave gaps, as those of interleaved variants do, a stroke for each, so
+/// that no line crosses a time in which another was measured.
+pub fn over_time<'a>(name: &str, look: Look, values: impl Iterator<Item = (&'a Slice, f64)>) -> Layer {
+    let steps: Vec<Step> = values
+        .map(|(slice, y)| Step { from: slice.start_s, to: slice.start_s + slice.duration_s, y })
+        .collect();
+    let name = name.to_owned();
+    let gap = |pair: &[Step]| pair[1].from - pair[0].to > 0.5 * (pair[0].to - pair[0].from);
+    match steps.windows(2).any(gap) {
+        true => Layer::Steps { name, look, steps },
+        false => Layer::Line { name, look, points: steps.iter().map(Step::middle).collect() },
+    }
 }
 
 fn per_second<'a>(name: &str, look: Look, series: &'a Series, of: fn(&Slice) -> u64) -> Course<'a> {
@@ -138,21 +159,23 @@ fn mean(course: &Course) -> f64 {
 
 fn processes(series: &Series) -> BTreeSet<String> {
     let names = series.slices.iter().flat_map(|slice| slice.counters.keys());
-    names.filter_map(|name| name.strip_prefix("cpu.")?.strip_suffix("_us").map(str::to_owned)).collect()
+    let processes = names.filter_map(|name| name.strip_prefix("cpu.")?.strip_suffix("_us"));
+    // To wait for a core is not to use one.
+    processes.filter(|name| !name.ends_with("_wait")).map(str::to_owned).collect()
 }
 
-fn rates_caption(measurement: &Measurement) -> String {
-    let slices = || measurement.series.iter().flat_map(|it| &it.slices);
-    let sum = |of: fn(&Slice) -> u64| slices().map(of).sum::<u64>();
-    let (planned, ok) = (sum(rates::planned), sum(|slice| rates::count(slice, "client.ok")));
-    let (dropped, failed) = (sum(|slice| rates::count(slice, "client.dropped")), sum(rates::failed));
-    let share = 100.0 * ok as f64 / planned.max(1) as f64;
+fn rates_caption(tally: &Tally) -> String {
+    let under_way = match tally.under_way() {
+        0 => String::new(),
+        count => format!(", {} were still under way at the end", figure::count(count)),
+    };
     format!(
-        "{} of {} requests were answered rightly ({share:.2} %); {} were dropped unsent, {} failed.",
-        figure::count(ok),
-        figure::count(planned),
-        figure::count(dropped),
-        figure::count(failed)
+        "{} of {} requests were answered rightly ({}); {} were dropped unsent, {} failed{under_way}.",
+        figure::count(tally.ok),
+        figure::count(tally.offered()),
+        figure::part(tally.ok, tally.offered()),
+        figure::count(tally.dropped),
+        figure::count(tally.failed())
     )
 }
 

@@ -7,6 +7,7 @@ use crate::figure;
 use crate::file::ReportError;
 use crate::plot;
 use crate::render::html::{CSS, Figure, JS, figures};
+use crate::render::prose::filters;
 use crate::run::Run;
 
 /// # Errors
@@ -66,11 +67,15 @@ impl Row {
             a: value(row.a),
             b: value(row.b),
             ratio: row.ratio.map_or("–".to_owned(), |it| format!("{it:.3}")),
-            range: row.interval.map_or(String::new(), |it| format!("({:.3} to {:.3})", it.low, it.high)),
+            range: row.interval.map_or(String::new(), |it| format!("({:.3} to {})", it.low, upper(it.high))),
             reading: reading(row.reading),
             why: row.reasons.join("; "),
         }
     }
+}
+
+fn upper(high: f64) -> String {
+    if high.is_finite() { format!("{high:.3}") } else { "∞".to_owned() }
 }
 
 /// A setting that differs, in words.

@@ -2,10 +2,11 @@
 
 use askama::Template;
 
-use crate::file::ReportError;
+use crate::file::{self, ReportError};
 use crate::plot::{self, Plot, Table, faults};
 use crate::render::means;
-use crate::render::{figure, rates, raw, rests, table};
+use crate::render::prose::filters;
+use crate::render::{claims, figure, rates, raw, rests, table};
 use crate::run::{Ledger, Measurement, Run};
 use crate::verdict::{CheckVerdict, ClaimVerdict, Verdict};
 
@@ -17,11 +18,11 @@ pub const JS: &str = include_str!("../../templates/report.js");
 /// # Errors
 /// A plot that plotters cannot draw.
 pub fn html(run: &Run, verdicts: &[ClaimVerdict]) -> Result<String, ReportError> {
-    page(run, verdicts, &plot::plots(run))
+    page(run, file::text(run).as_bytes(), verdicts, &plot::plots(run))
 }
 
-/// The page with plots that were drawn already.
-pub fn page(run: &Run, verdicts: &[ClaimVerdict], plots: &[Plot]) -> Result<String, ReportError> {
+/// The page with plots that were drawn already; `raw` is the run as it lies beside it.
+pub fn page(run: &Run, raw: &[u8], verdicts: &[ClaimVerdict], plots: &[Plot]) -> Result<String, ReportError> {
     let headline = means::headline(run, verdicts);
     let (points, loads) = rates::loads(run)
         .into_iter()
@@ -34,11 +35,9 @@ pub fn page(run: &Run, verdicts: &[ClaimVerdict], plots: &[Plot]) -> Result<Stri
         verb: &run.verb,
         moment: figure::moment(run.started_unix_ms),
         headline,
-        lead: match verdicts {
-            [only] => &only.sentence,
-            _ => "",
-        },
+        aloud: means::aloud(run, verdicts),
         invalid: &run.invalid,
+        claim_rows: claims::rows(verdicts).into_iter().map(Claim::of).collect(),
         verdicts: verdicts.iter().flat_map(|it| it.checks.iter().map(|check| Row::of(it, check))).collect(),
         loads,
         points,
@@ -53,7 +52,7 @@ pub fn page(run: &Run, verdicts: &[ClaimVerdict], plots: &[Plot]) -> Result<Stri
         environment: means::environment(run),
         command: means::command(run),
         bias: means::bias(run),
-        raw: raw::html(run),
+        raw: raw::html(raw),
     };
     Ok(page.render().expect("a page of text renders to text"))
 }
@@ -68,9 +67,10 @@ struct Page<'a> {
     verb: &'a str,
     moment: String,
     headline: String,
-    /// What is said of the only claim; of several each says it where its evidence is.
-    lead: &'a str,
+    /// What a person would say beside the headline; of several claims each says its own where its evidence is.
+    aloud: Vec<String>,
     invalid: &'a [String],
+    claim_rows: Vec<Claim>,
     verdicts: Vec<Row>,
     loads: Vec<rates::Load>,
     /// Loads that are points of a curve or a map: many, and of interest one by one only.
@@ -84,7 +84,27 @@ struct Page<'a> {
     raw: String,
 }
 
-/// A row of the table of verdicts.
+/// A row of the table of claims.
+struct Claim {
+    row: claims::Row,
+    value: String,
+    range: String,
+}
+
+impl Claim {
+    fn of(row: claims::Row) -> Claim {
+        let (value, range) = apart(&row.measured);
+        Claim { value, range, row }
+    }
+}
+
+/// A measured value and its interval.
+fn apart(measured: &str) -> (String, String) {
+    let (value, range) = measured.split_at(measured.find(" (").unwrap_or(measured.len()));
+    (value.to_owned(), range.trim_start().to_owned())
+}
+
+/// A row of the table of all bounds.
 struct Row {
     claim: String,
     kind: &'static str,
@@ -99,15 +119,14 @@ struct Row {
 
 impl Row {
     fn of(claim: &ClaimVerdict, check: &CheckVerdict) -> Row {
-        let measured = figure::measured(check);
-        let (value, range) = measured.split_at(measured.find(" (").unwrap_or(measured.len()));
+        let (value, range) = apart(&figure::measured(check));
         let why = check.reasons.first().filter(|_| check.verdict != Verdict::Holds);
         Row {
             claim: claim.claim.id.clone(),
             kind: table::kind(check),
             title: check.check.title.clone(),
-            measured: value.to_owned(),
-            range: range.trim_start().to_owned(),
+            measured: value,
+            range,
             verdict: check.verdict,
             mark: table::mark(check.verdict),
             why: why.cloned().unwrap_or_default(),

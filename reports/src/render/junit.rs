@@ -5,8 +5,8 @@ use std::time::Duration;
 use proofload_scenarios::Kind;
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
 
-use crate::render::{figure, table};
-use crate::run::Run;
+use crate::render::{figure, means, table};
+use crate::run::{Measurement, Run};
 use crate::verdict::{CheckVerdict, ClaimVerdict, Verdict};
 
 /// A claim that fails is a `<failure>`, an invalid one an `<error>`, an inconclusive one `<skipped>`.
@@ -15,8 +15,8 @@ use crate::verdict::{CheckVerdict, ClaimVerdict, Verdict};
 /// code never disagree. What became of the published bound stands in the case's properties and output.
 pub fn junit(run: &Run, verdicts: &[ClaimVerdict]) -> String {
     let mut suite = TestSuite::new("claims");
-    suite.set_time(Duration::from_secs_f64(run.duration_s.max(0.0)));
-    suite.add_test_cases(verdicts.iter().map(case));
+    suite.set_time(Duration::try_from_secs_f64(run.duration_s).unwrap_or_default());
+    suite.add_test_cases(verdicts.iter().map(|it| case(it, run)));
     if !run.invalid.is_empty() {
         let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
         status.set_message(run.invalid.join("; ")).set_type("invalid");
@@ -27,14 +27,31 @@ pub fn junit(run: &Run, verdicts: &[ClaimVerdict]) -> String {
     report.to_string().expect("a report of text serializes to text")
 }
 
-fn case(claim: &ClaimVerdict) -> TestCase {
+fn case(claim: &ClaimVerdict, run: &Run) -> TestCase {
     let mut case = TestCase::new(claim.claim.id.clone(), status(claim));
     case.set_classname("proofload");
     case.add_properties(claim.checks.iter().enumerate().map(|(index, check)| {
         Property::new(format!("{}.{}", table::kind(check), index + 1), in_short(check))
     }));
-    case.set_system_out(claim.checks.iter().map(evidence).collect::<Vec<_>>().join("\n\n"));
+    let workloads = run.measurements.iter().filter(|it| claim.checks.iter().any(|check| is_of(check, it)));
+    let evidence: Vec<String> = claim.checks.iter().map(evidence).chain(workloads.map(workload)).collect();
+    case.set_system_out(evidence.join("\n\n"));
     case
+}
+
+fn is_of(check: &CheckVerdict, measurement: &Measurement) -> bool {
+    check.check.scenario == measurement.scenario.name
+}
+
+/// What decided the numbers: a claim fixes it.
+fn workload(measurement: &Measurement) -> String {
+    let settings = means::settings(measurement);
+    let lines = settings.iter().map(|(name, value)| format!("  {name} = {value}"));
+    [format!("measured by {}", measurement.scenario.name)]
+        .into_iter()
+        .chain(lines)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn status(claim: &ClaimVerdict) -> TestCaseStatus {

@@ -4,8 +4,12 @@ use std::collections::BTreeSet;
 
 use crate::distribution::Distribution;
 use crate::figure;
+use crate::lag;
 use crate::plot::Table;
+use crate::render::table;
 use crate::run::{Measurement, Model, Run, Series, Slice};
+use crate::tally::{Tally, untimed};
+use crate::verdict::Verdict;
 
 /// One row of the table of loads: a series of a measurement, in words.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +25,8 @@ pub struct Load {
     pub p50: String,
     pub p99: String,
     pub max: String,
+    /// How late the generator noticed that requests were due, at p99.
+    pub lag: String,
     /// `response` or `service`: what the times are.
     pub times: &'static str,
     /// Why the times cannot be trusted.
@@ -55,16 +61,6 @@ pub fn name(measurement: &Measurement, series: &Series) -> String {
     }
 }
 
-/// What was planned in a slice: sent or dropped.
-pub fn planned(slice: &Slice) -> u64 {
-    count(slice, "client.sent") + count(slice, "client.dropped")
-}
-
-/// Answers that were not the right one, by any kind.
-pub fn failed(slice: &Slice) -> u64 {
-    ["client.wrong", "client.timeout", "client.error"].iter().map(|name| count(slice, name)).sum()
-}
-
 pub fn count(slice: &Slice, name: &str) -> u64 {
     slice.counters.get(name).copied().unwrap_or(0)
 }
@@ -77,20 +73,6 @@ pub fn times_of(model: Model) -> &'static str {
     }
 }
 
-/// Requests that have no time because they were dropped, failed or never answered.
-///
-/// They are the slowest of all: percentiles of the answered alone would flatter a server that drops.
-pub fn lost(measurement: &Measurement, series: &Series) -> u64 {
-    let asked: u64 = match measurement.model {
-        Model::Open => series.slices.iter().map(planned).sum(),
-        Model::Closed | Model::Journeys => {
-            series.slices.iter().map(|slice| count(slice, "client.sent")).sum()
-        }
-    };
-    let timed = series.times.get(times_of(measurement.model)).map_or(0, |times| times.count());
-    asked.saturating_sub(timed)
-}
-
 /// A quantile in microseconds among all requests, the lost ones counted as slowest; none if it is one of those.
 pub fn quantile_of_all(times: &Distribution, lost: u64, q: f64) -> Option<f64> {
     let among_timed = q * (times.count() + lost) as f64 / times.count() as f64;
@@ -98,42 +80,48 @@ pub fn quantile_of_all(times: &Distribution, lost: u64, q: f64) -> Option<f64> {
 }
 
 fn load(number: usize, measurement: &Measurement, series: &Series) -> Load {
-    let total = |of: fn(&Slice) -> u64| series.slices.iter().map(of).sum::<u64>();
+    let tally = Tally::of(&series.slices);
     let seconds: f64 = series.slices.iter().map(|slice| slice.duration_s).sum();
-    let rate = |n: u64| match seconds > 0.0 {
-        true => figure::grouped(n as f64 / seconds),
-        false => "–".to_owned(),
+    let counts = Marked(!measurement.invalid.is_empty());
+    let rate = |n: u64| counts.told((seconds > 0.0).then(|| figure::grouped(n as f64 / seconds)));
+    let name_of_times = times_of(measurement.model);
+    let times = series.times.get(name_of_times).filter(|it| it.count() > 0);
+    let lost = untimed(name_of_times, series);
+    let latencies = Marked(counts.0 || !measurement.invalid_latency.is_empty());
+    let quantile = |q| {
+        let among_all = |it| quantile_of_all(it, lost, q).map_or("never".to_owned(), figure::time_us);
+        latencies.told(times.map(among_all))
     };
-    let times = times_of(measurement.model);
-    let lost = lost(measurement, series);
-    let quantile = |q| match series.times.get(times).filter(|it| it.count() > 0) {
-        Some(it) => quantile_of_all(it, lost, q).map_or("never".to_owned(), figure::time_us),
-        None => "–".to_owned(),
-    };
+    let reasons = measurement.invalid.iter().chain(&measurement.invalid_latency);
     Load {
         measurement: number,
         name: name(measurement, series),
         offered: match measurement.model {
-            Model::Open => rate(total(planned)),
+            Model::Open => rate(tally.offered()),
             Model::Closed | Model::Journeys => "as answered".to_owned(),
         },
-        achieved: rate(total(|slice| count(slice, "client.ok"))),
-        dropped: figure::grouped(total(|slice| count(slice, "client.dropped")) as f64),
-        failed: figure::grouped(total(failed) as f64),
+        achieved: rate(tally.ok),
+        dropped: figure::count(tally.dropped),
+        failed: figure::count(tally.failed()),
         p50: quantile(0.5),
         p99: quantile(0.99),
-        max: series
-            .times
-            .get(times)
-            .and_then(|it| it.quantile_us(1.0))
+        max: latencies.told(times.and_then(|it| it.quantile_us(1.0)).map(figure::time_us)),
+        lag: (series.times.get(lag::NAME).and_then(|it| it.quantile_us(0.99)))
             .map_or("–".to_owned(), figure::time_us),
-        times,
-        invalid: measurement
-            .invalid
-            .iter()
-            .chain(&measurement.invalid_latency)
-            .cloned()
-            .collect::<Vec<_>>()
-            .join("; "),
+        times: name_of_times,
+        invalid: reasons.cloned().collect::<Vec<_>>().join("; "),
+    }
+}
+
+/// Whether figures cannot be trusted: each of them says so, wherever it is copied to.
+struct Marked(bool);
+
+impl Marked {
+    fn told(&self, figure: Option<String>) -> String {
+        match figure {
+            Some(figure) if self.0 => format!("{} {figure}", table::mark(Verdict::Invalid)),
+            Some(figure) => figure,
+            None => "–".to_owned(),
+        }
     }
 }

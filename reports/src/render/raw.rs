@@ -8,19 +8,17 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use crate::file;
-use crate::run::Run;
 
 /// More than this is linked instead: a page is to be sent by mail.
 const MOST: usize = 160_000;
 
 /// A link to `run.json`, and the file itself within the page where it is small.
-pub fn html(run: &Run) -> String {
-    let text = file::text(run);
-    let packed = packed(text.as_bytes());
+pub fn html(run: &[u8]) -> String {
+    let packed = packed(run);
     let beside = format!(
         r#"<p><a href="{}">run.json</a> beside this page holds every slice that was measured, {} kB; <code>proofload report</code> makes this page from it again.</p>"#,
         file::NAME,
-        text.len() / 1_000
+        run.len() / 1_000
     );
     if packed.len() > MOST {
         return beside;

@@ -4,20 +4,36 @@ use std::collections::BTreeMap;
 
 use proofload_scenarios::Bound;
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 
 use crate::figure::Unit;
 use crate::render::{rates, table};
 use crate::run::{Measurement, Run, Series};
+use crate::tally::{Tally, untimed};
 use crate::verdict::{CheckVerdict, ClaimVerdict, Verdict};
+
+/// Bencher refuses a measure with a longer name, in bytes.
+const LONGEST_NAME: usize = 64;
 
 /// Benchmark → measure → metric, as Bencher's `json` adapter reads it.
 pub fn bencher(run: &Run, verdicts: &[ClaimVerdict]) -> String {
     let mut benchmarks: BTreeMap<String, BTreeMap<String, Metric>> = BTreeMap::new();
     for it in figures(run, verdicts) {
         let metric = Metric { value: it.value, lower_value: it.low, upper_value: it.high };
-        benchmarks.entry(it.benchmark).or_default().insert(it.measure, metric);
+        benchmarks.entry(it.benchmark).or_default().insert(shortened(&it.measure), metric);
     }
     json(&benchmarks)
+}
+
+/// A name that is too long, cut, with what tells it from others that begin so.
+fn shortened(name: &str) -> String {
+    if name.len() <= LONGEST_NAME {
+        return name.to_owned();
+    }
+    let digest = Sha256::digest(name);
+    let tail: String = digest[..3].iter().map(|byte| format!("{byte:02x}")).collect();
+    let end = name.floor_char_boundary(LONGEST_NAME - tail.len() - 4);
+    format!("{}… {tail}", name[..end].trim_end())
 }
 
 /// For the action's `customSmallerIsBetter`.
@@ -100,14 +116,14 @@ fn of_series(measurement: &Measurement, series: &Series) -> Vec<Figure> {
     };
     let mut figures = Vec::new();
     let seconds: f64 = series.slices.iter().map(|slice| slice.duration_s).sum();
-    let ok: u64 = series.slices.iter().map(|slice| rates::count(slice, "client.ok")).sum();
+    let ok = Tally::of(&series.slices).ok;
     if seconds > 0.0 {
         figures.push(figure("throughput".to_owned(), "per second", ok as f64 / seconds, false));
     }
     let name = rates::times_of(measurement.model);
     let times = series.times.get(name).filter(|_| measurement.invalid_latency.is_empty());
     for (q, percentile) in [(0.5, "p50"), (0.99, "p99")] {
-        let us = times.and_then(|times| rates::quantile_of_all(times, rates::lost(measurement, series), q));
+        let us = times.and_then(|times| rates::quantile_of_all(times, untimed(name, series), q));
         figures.extend(us.map(|us| figure(format!("{name} {percentile}"), "us", us, true)));
     }
     figures

@@ -11,6 +11,7 @@ use crate::figure;
 use crate::run::{Measurement, Series, Slice};
 use crate::statistics::bootstrap::{self, FEWEST_BLOCKS, FEWEST_SLICES, RESAMPLES, Resampled};
 use crate::statistics::{Estimate, proportion, quantile, rare};
+use crate::tally::untimed;
 
 /// An estimate, and what else decides how it may be used.
 pub(super) struct Measured {
@@ -376,8 +377,7 @@ fn time(check: &Check, kind: &str, q: f64, series: &Series) -> Result<Measured, 
     if kind == "response" {
         same_as_slices(times.count(), series)?;
     }
-    let dropped = if kind == "response" { total("client.dropped", &[series]) } else { 0 };
-    let unseen = (total("client.sent", &[series]) + dropped).saturating_sub(times.count());
+    let unseen = untimed(kind, series);
     let slices: Vec<_> = series.slices.iter().map(|slice| &slice.latency).collect();
     let filled = slices.iter().filter(|slice| slice.count() > 0).count();
     let enough = filled >= FEWEST_SLICES;

@@ -272,7 +272,13 @@ fn fill_times(series: &mut Series) {
         }
         out
     };
-    let shares = [("service", 0.83), ("send-delay", 0.02), ("written", 0.1), ("first-byte", 0.8)];
+    let shares = [
+        ("service", 0.83),
+        ("send-delay", 0.02),
+        ("generator-lag", 0.01),
+        ("written", 0.1),
+        ("first-byte", 0.8),
+    ];
     for (name, share) in shares {
         series.times.insert(name.into(), scaled(share));
     }

@@ -1,8 +1,8 @@
 //! Two runs side by side.
 
-use proofload_reports::Run;
 use proofload_reports::compare::{Compared, Reading, Row, compare};
 use proofload_reports::run::Series;
+use proofload_reports::{Distribution, Run};
 
 use crate::made::*;
 
@@ -12,6 +12,12 @@ fn recorded(mut series: Series) -> Run {
         slice.counters.insert("client.ok".to_owned(), 500 + jitter);
     }
     run(Vec::new(), measurement(vec![series]))
+}
+
+fn merged(series: &Series) -> Distribution {
+    let mut all = Distribution::default();
+    series.slices.iter().for_each(|slice| all.merge(&slice.latency.unpack()));
+    all
 }
 
 fn row(a: &Run, b: &Run, metric: Compared) -> Row {
@@ -37,6 +43,23 @@ fn a_slower_run_reads_higher_and_the_other_way_round_lower() {
     assert_eq!(slower.reading, Reading::Higher);
     assert!((slower.ratio.unwrap() - 1.2).abs() < 0.01);
     assert_eq!(row(&slow, &fast, p50).reading, Reading::Lower);
+}
+
+/// Of 20,000 requests none tells what one of a million takes.
+#[test]
+fn an_interval_without_an_end_shows_nothing() {
+    let few = recorded(responses(|_, request| 1_000_000 + u64::from(request)));
+    let mut thin = few.clone();
+    for slice in &mut thin.measurements[0].series[0].slices {
+        slice.latency = [1_000_000].into_iter().collect();
+    }
+    let times = merged(&thin.measurements[0].series[0]);
+    thin.measurements[0].series[0].times.insert("response".to_owned(), times);
+    let found = row(&few, &thin, Compared::Response { quantile: 0.999 });
+    let open = found.interval.expect("both have a value");
+    assert!(open.high.is_infinite(), "{open:?}");
+    assert_eq!(found.reading, Reading::Unknown, "{found:?}");
+    assert_eq!(found.reasons, ["too few samples for an interval with two ends"]);
 }
 
 #[test]

@@ -58,9 +58,8 @@ fn plot(links: u32, spots: &[Spot]) -> Plot {
     };
     let (low, high) = range(&|spot| spot.zipf);
     let (smallest, _) = range(&share);
-    let mut x =
+    let x =
         Axis::log("cache size, as a share of all links", Reading::Percent, [smallest * 0.5, 1.0].into_iter());
-    x.high = 1.0;
     let y = Axis::linear("Zipf exponent", Reading::Number, (low - 0.2).max(0.0), high.max(1.4) + 0.2);
     let mut layers = vec![Layer::Boxes { boxes: map(links, &x, &y) }];
     layers.push(Layer::Line {
