@@ -14,7 +14,7 @@ use crate::cli::{Backends, Place};
 use crate::cores::Cores;
 use crate::deployment::{Deployment, Site, form};
 use crate::facts;
-use crate::services::{Postgres, Redis, scratch};
+use crate::services::{self, Postgres, Redis, redis, scratch};
 use crate::snapshot::Snapshot;
 
 /// Where and on what servers are started.
@@ -102,12 +102,15 @@ impl Lab {
             return Vec::new();
         }
         let database = match &self.postgres {
-            None => "SQLite (bundled; write-ahead log, every commit synced), in-process cache".to_owned(),
+            None => {
+                let version = services::sqlite_version();
+                format!("SQLite {version} (bundled; write-ahead log, every commit synced), in-process cache")
+            }
             Some(postgres) => postgres.borrow().version().to_owned(),
         };
         let redis = match &self.redis {
             RedisSource::None => None,
-            RedisSource::Spawn => Some("Redis, one a deployment".to_owned()),
+            RedisSource::Spawn => Some(format!("{}, one a deployment", redis::installed_version())),
             RedisSource::Given(_) => Some("Redis, not ours, a database a deployment".to_owned()),
         };
         [database].into_iter().chain(redis).collect()

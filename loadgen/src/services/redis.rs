@@ -243,6 +243,11 @@ fn service(
     Service::new("Redis", cores, libc::SIGTERM, recipe, |line| line.contains("Ready to accept connections"))
 }
 
+/// What a private Redis would be.
+pub fn installed_version() -> String {
+    program::redis_server().map_or_else(|_| "Redis".to_owned(), |program| version(&program))
+}
+
 fn version(program: &Path) -> String {
     let output = Command::new(program).arg("--version").output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
