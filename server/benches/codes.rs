@@ -5,7 +5,7 @@ use std::hint::black_box;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use proofload_server::blocks::Blocks;
 use proofload_server::codes::{CODES_PER_SLOT, Code, Codec, Key, PUBLIC_DEFAULT_KEY, Slot};
-use proofload_server::keygen::Leases;
+use proofload_server::keygen::{Leases, MOST_IDS};
 use proofload_server::store::{Store, StoreOptions};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
@@ -29,7 +29,8 @@ fn generation(criterion: &mut Criterion) {
         bencher.iter(|| {
             ids.clear();
             codes.clear();
-            runtime.block_on(blocks.take(BLOCK as usize, &mut ids)).expect("ids");
+            let by = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
+            runtime.block_on(blocks.take(BLOCK as usize, &mut ids, by)).expect("ids");
             codec.encode_all(&ids, &mut codes);
             black_box(&codes);
         });
@@ -71,7 +72,7 @@ fn generation(criterion: &mut Criterion) {
 fn blocks(store: &Store, codec: &Codec, runtime: &Runtime) -> Blocks {
     let stack = "bench".parse().expect("a stack");
     let leases = Leases::new(store.clone(), stack, None, None).expect("leases");
-    Blocks::start(leases, codec.clone(), BLOCK, runtime.handle())
+    Blocks::start(leases, codec.clone(), BLOCK..=MOST_IDS, runtime.handle())
 }
 
 fn reading(criterion: &mut Criterion) {
