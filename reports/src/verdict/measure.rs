@@ -176,8 +176,8 @@ fn resampled(check: &Check, slices: &[(f64, f64)]) -> (Resampled, Estimate) {
         found.block_length,
         figure::count(RESAMPLES as u64)
     );
-    let runs = slices.len() as f64 / found.block_length as f64;
-    let estimate = Estimate { value: found.value, low: found.low, high: found.high, samples: runs, method };
+    let samples = found.effective;
+    let estimate = Estimate { value: found.value, low: found.low, high: found.high, samples, method };
     (found, estimate)
 }
 
