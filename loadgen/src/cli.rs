@@ -29,8 +29,12 @@ pub enum Verb {
     Check(CheckArgs),
     /// Run one scenario, replay an access log, or load a URL.
     Run(Box<RunArgs>),
-    /// The claims and scenarios in the catalogue.
-    List,
+    /// The claims and scenarios in the catalogue; of those that are named, every parameter.
+    List {
+        /// Claims or scenarios of the catalogue
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+    },
     /// Render recorded runs again.
     Report(ReportArgs),
     /// Put two recorded runs side by side.

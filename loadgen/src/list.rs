@@ -1,13 +1,19 @@
 //! The `list` verb: the claims and scenarios in the catalogue.
 
-use anyhow::Result;
-use proofload_scenarios::{Claim, Kind, Profile, Scenario, catalogue};
+use anyhow::{Result, bail};
+use proofload_scenarios::{Check, Claim, Kind, Profile, Scenario, catalogue};
 
 use crate::plan::load_time;
 
-/// Prints the claims with their bounds, then the scenarios.
-pub fn list() -> Result<u8> {
-    println!("CLAIMS (proofload check CLAIM…)\n");
+/// Prints the claims with their bounds, then the scenarios; of those that are named, the files with every parameter.
+///
+/// # Errors
+/// When a name is in the catalogue neither as a claim nor as a scenario.
+pub fn list(names: &[String]) -> Result<u8> {
+    if !names.is_empty() {
+        return files(names);
+    }
+    println!("CLAIMS (proofload check CLAIM…; proofload list CLAIM… prints every parameter)\n");
     print(catalogue::claims());
     println!("FURTHER CLAIMS, which need PostgreSQL and Redis (proofload check --backends spawn)\n");
     print(catalogue::further_claims());
@@ -15,6 +21,20 @@ pub fn list() -> Result<u8> {
     for scenario in catalogue::scenarios() {
         println!("{}  ({})\n    {}", scenario.name, times(scenario), scenario.about);
     }
+    Ok(0)
+}
+
+fn files(names: &[String]) -> Result<u8> {
+    let mut texts: Vec<&str> = Vec::new();
+    for name in names {
+        let found = catalogue::text(name);
+        if found.is_empty() {
+            bail!("there is no claim or scenario '{name}' in the catalogue; `proofload list` shows them");
+        }
+        let missing: Vec<&str> = found.into_iter().filter(|text| !texts.contains(text)).collect();
+        texts.extend(missing);
+    }
+    print!("{}", texts.join("\n"));
     Ok(0)
 }
 
@@ -37,8 +57,17 @@ fn print(claims: &[Claim]) {
                 Kind::Stated => "stated",
                 Kind::Upheld => "upheld",
             };
-            println!("    {kind}  {}  (scenario {})", check.title, check.scenario);
+            println!("    {kind}  {}  ({}, scenario {})", check.title, bound(check), check.scenario);
         }
         println!();
+    }
+}
+
+/// What decides: `≥ 20 at 95 % confidence`, or the bound alone of what is counted and not estimated.
+fn bound(check: &Check) -> String {
+    use proofload_scenarios::Metric;
+    match check.metric {
+        Metric::Count { .. } | Metric::Fact { .. } => format!("bound {}", check.bound),
+        _ => format!("bound {} at {} % confidence", check.bound, check.confidence * 100.0),
     }
 }

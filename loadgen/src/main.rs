@@ -38,7 +38,7 @@ fn dispatch(cli: Cli) -> Result<u8> {
     match verb {
         Verb::Check(args) => check::check(&args),
         Verb::Run(args) => run::run(&args),
-        Verb::List => list::list(),
+        Verb::List { names } => list::list(&names),
         Verb::Report(args) => rerender::report(&args),
         Verb::Compare(args) => rerender::compare(&args),
         Verb::Gate(args) => gate::gate(&args),

@@ -102,6 +102,24 @@ pub fn scenario(name: &str) -> Option<&'static Scenario> {
     scenarios().iter().find(|scenario| scenario.name == name)
 }
 
+/// The file of that name, as it stands: a claim with the scenarios that it names, or a scenario.
+pub fn text(name: &str) -> Vec<&'static str> {
+    let file = |files: &'static [(&str, &str)], name: &str| {
+        let found = files.iter().find(|(file, _)| file.strip_suffix(".toml") == Some(name));
+        found.map(|(_, text)| *text)
+    };
+    if let Some(scenario) = file(SCENARIOS, name) {
+        return vec![scenario];
+    }
+    let Some(claim) = claim(name) else { return Vec::new() };
+    let mut texts: Vec<&str> =
+        file(CLAIMS, name).or_else(|| file(FURTHER_CLAIMS, name)).into_iter().collect();
+    for check in &claim.checks {
+        texts.extend(file(SCENARIOS, &check.scenario).filter(|text| !texts.contains(text)));
+    }
+    texts
+}
+
 /// Any claim, further ones too.
 pub fn claim(id: &str) -> Option<&'static Claim> {
     claims().iter().chain(further_claims()).find(|claim| claim.id == id)
