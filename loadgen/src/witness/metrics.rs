@@ -11,6 +11,7 @@ use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use proofload_reports::run;
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 use super::{Continued, Counters, Reading, Witness};
 
@@ -56,11 +57,19 @@ impl Metrics {
     }
 
     async fn read_all(&mut self) -> Result<Counters> {
-        for (process, url) in self.urls.iter().enumerate() {
-            let text = tokio::time::timeout(WITHIN, fetch(url))
-                .await
-                .with_context(|| format!("{url} did not answer within {WITHIN:?}"))?
-                .with_context(|| format!("cannot read the metrics at {url}"))?;
+        // At once: one after the other, those of many processes would be of different moments.
+        let mut reading = JoinSet::new();
+        for (process, url) in self.urls.iter().cloned().enumerate() {
+            reading.spawn(async move {
+                let text = tokio::time::timeout(WITHIN, fetch(&url))
+                    .await
+                    .with_context(|| format!("{url} did not answer within {WITHIN:?}"))?
+                    .with_context(|| format!("cannot read the metrics at {url}"))?;
+                Ok::<_, anyhow::Error>((process, text))
+            });
+        }
+        for read in reading.join_all().await {
+            let (process, text) = read?;
             for (metric, value) in parse(&text, self.prefix) {
                 let counter = format!("{}.{metric}", self.name);
                 self.counts.entry((process, counter)).or_default().advance(value);
