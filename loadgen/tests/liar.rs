@@ -1,14 +1,12 @@
-//! A planted server that under-reports its statements: PostgreSQL contradicts it, and nothing that rests on it counts.
+//! Planted servers that tell less than they do: PostgreSQL contradicts them, and nothing that rests on them counts.
+
+mod planted;
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
-use std::thread;
 
-use proofload::services::Child;
+use planted::{Fault, plant};
 use tempfile::TempDir;
 
 const CLAIM: &str = r#"
@@ -36,9 +34,6 @@ design = "after"
 action = "create"
 "#;
 
-/// The arguments that the planted server was started with.
-const ARGUMENTS: &str = "PROOFLOAD_TEST_LIAR";
-
 #[test]
 fn a_server_that_under_reports_its_statements_is_caught_by_postgres() {
     let directory = TempDir::new().unwrap();
@@ -48,8 +43,7 @@ fn a_server_that_under_reports_its_statements_is_caught_by_postgres() {
     let honest = check(directory.path(), Path::new(env!("CARGO_BIN_EXE_proofload")));
     assert_eq!(honest.status.code(), Some(0), "{}", told(&honest));
 
-    let liar = plant(directory.path());
-    let caught = check(directory.path(), &liar);
+    let caught = check(directory.path(), &plant(directory.path(), Fault::TellsTenth));
     assert_eq!(caught.status.code(), Some(4), "{}", told(&caught));
     let said = told(&caught);
     assert!(said.contains("the witnesses disagree") && said.contains("postgres.statements says"), "{said}");
@@ -71,79 +65,8 @@ fn told(output: &Output) -> String {
     format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// A program that is this test's own, in the shape of a proofload: it hands its arguments on to [`liar`].
-fn plant(directory: &Path) -> std::path::PathBuf {
-    let path = directory.join("liar.sh");
-    let test = std::env::current_exe().unwrap();
-    let script =
-        format!("#!/bin/sh\n{ARGUMENTS}=\"$*\" exec '{}' --exact liar --nocapture\n", test.display());
-    fs::write(&path, script).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    path
-}
-
-/// No test where nobody asks for it: the planted server, which hands everything on to an honest one but tells only a tenth
-/// of its statements.
+/// No test where nobody asks for it: the planted server.
 #[test]
-fn liar() {
-    let Ok(arguments) = std::env::var(ARGUMENTS) else { return };
-    let mut words: Vec<String> = arguments.split(' ').map(str::to_owned).collect();
-    let place = words.iter().position(|word| word == "--listen").expect("it is told where to listen") + 1;
-    let address = std::mem::replace(&mut words[place], "127.0.0.1:0".to_owned());
-    let mut command = Command::new(env!("CARGO_BIN_EXE_proofload"));
-    command.args(&words);
-    let (_honest, behind) =
-        Child::spawn(command, &[], |line| line.strip_prefix("listening on http://").map(str::to_owned))
-            .unwrap();
-    let listener = TcpListener::bind(&address).unwrap();
-    // A line of its own, whatever the test's harness has begun.
-    println!("\nlistening on http://{address}");
-    for client in listener.incoming().flatten() {
-        let behind = behind.clone();
-        thread::spawn(move || serve(client, &behind));
-    }
-}
-
-fn serve(mut client: TcpStream, behind: &str) {
-    let mut first = [0; 16 << 10];
-    let Ok(length) = client.read(&mut first) else { return };
-    if first.starts_with(b"GET /metrics") {
-        let body = lied(&metrics(behind));
-        let head =
-            format!("HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {}\r\n\r\n", body.len());
-        let _ = client.write_all(format!("{head}{body}").as_bytes());
-        return;
-    }
-    let Ok(mut server) = TcpStream::connect(behind) else { return };
-    let _ = (client.set_nodelay(true), server.set_nodelay(true));
-    if server.write_all(&first[..length]).is_err() {
-        return;
-    }
-    let (mut from, mut to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
-    let answers = thread::spawn(move || {
-        let _ = std::io::copy(&mut from, &mut to);
-        let _ = to.shutdown(Shutdown::Both);
-    });
-    let _ = std::io::copy(&mut client, &mut server);
-    let _ = server.shutdown(Shutdown::Both);
-    let _ = answers.join();
-}
-
-fn metrics(behind: &str) -> String {
-    let mut server = TcpStream::connect(behind).unwrap();
-    server.write_all(b"GET /metrics HTTP/1.1\r\nhost: liar\r\nconnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    server.read_to_string(&mut answer).unwrap();
-    answer.split_once("\r\n\r\n").expect("an answer has a head").1.to_owned()
-}
-
-/// A tenth of each count of statements.
-fn lied(metrics: &str) -> String {
-    let lines = metrics.lines().map(|line| match line.rsplit_once(' ') {
-        Some((series, value)) if series.starts_with("shortener_statements_total") => {
-            format!("{series} {}\n", value.parse::<u64>().expect("a count") / 10)
-        }
-        _ => format!("{line}\n"),
-    });
-    lines.collect()
+fn planted() {
+    planted::serve();
 }

@@ -1,0 +1,590 @@
+//! Every check of the catalogue, run on a broken variant of the design, which it must catch.
+//!
+//! What is broken is the deployment wherever a switch or a fault can break it; else a planted server, which is honest but
+//! for one thing.
+
+mod planted;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use planted::{Fault, plant};
+use proofload_scenarios::catalogue;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A claim, and the titles of those of its checks that must turn red.
+type Red = (&'static str, &'static [&'static str]);
+/// A scenario, and what stands in its file instead of what.
+type Edits = (&'static str, &'static [(&'static str, &'static str)]);
+
+struct Broken {
+    /// What is broken, in words.
+    what: &'static str,
+    server: Option<Fault>,
+    edits: &'static [Edits],
+    red: &'static [Red],
+    /// `fails`, or `invalid` where witnesses contradict each other.
+    verdict: &'static str,
+}
+
+const SHORT_CREATES: [(&str, &str); 2] =
+    [("measurement_s = 12.8", "measurement_s = 6.4"), ("slice_s = 0.2", "slice_s = 0.1")];
+const SHORT_REDIRECTS: [(&str, &str); 3] = [
+    ("warm_up_s = 2", "warm_up_s = 0.5"),
+    ("measurement_s = 8", "measurement_s = 3.2"),
+    ("slice_s = 0.25", "slice_s = 0.1"),
+];
+
+const FAILED: &str = "no failed create while keygen is away";
+const STORED: &str = "every acknowledged link is stored, once and as asked";
+
+const TECHNIQUES_OFF: Broken = Broken {
+    what: "techniques switched off",
+    server: None,
+    edits: &[
+        (
+            "creates-before-after",
+            &[
+                SHORT_CREATES[0],
+                SHORT_CREATES[1],
+                ("design = \"after\"", "design = \"after\"\ncodes = \"checked\"\ninsert = \"single\""),
+            ],
+        ),
+        ("creates-under-goose", &[("design = \"after\"", "design = \"after\"\ninsert = \"single\"")]),
+    ],
+    red: &[
+        (
+            "db-statements",
+            &[
+                "≥ 20 × fewer statements per create",
+                "≤ 0.05 statements per create, after",
+                "≤ 0.05 statements per create, after, under Goose users",
+            ],
+        ),
+        (
+            "no-uniqueness-queries",
+            &[
+                "≤ 0.05 uniqueness queries per create, after",
+                "≤ 0.05 uniqueness queries and retries per create, after",
+            ],
+        ),
+        (
+            "compute-bound",
+            &[
+                "the database takes ≤ half of the CPU time of creates",
+                "≥ 2 × less CPU time per create, server and database",
+            ],
+        ),
+        (
+            "generation-speed",
+            &["durable creates, ≥ 10 × as many per second", "durable creates, ≥ 2 × as many per second"],
+        ),
+    ],
+    verdict: "fails",
+};
+
+const NO_CACHE: Broken = Broken {
+    what: "caches that are cold, and hold next to nothing",
+    server: None,
+    edits: &[
+        (
+            "redirects-in-bytes",
+            &[
+                SHORT_REDIRECTS[0],
+                SHORT_REDIRECTS[1],
+                SHORT_REDIRECTS[2],
+                ("cache-bytes = 67_108_864", "cache-entries = 1\nwarm = \"none\"\nredis-values = \"off\""),
+            ],
+        ),
+        (
+            "redirects-27000-entries",
+            &[
+                SHORT_REDIRECTS[0],
+                SHORT_REDIRECTS[1],
+                SHORT_REDIRECTS[2],
+                ("cache-entries = 27_000", "cache-entries = 27_000\nwarm = \"none\""),
+            ],
+        ),
+        (
+            "journey-under-goose",
+            &[("cache-bytes = 268_435_456", "cache-entries = 1\nwarm = \"none\"\nredis-values = \"off\"")],
+        ),
+    ],
+    red: &[
+        (
+            "hit-rate",
+            &[
+                "≥ 99 % with 27,000 entries",
+                "≥ 99 % of the ceiling with 27,000 entries",
+                "≥ 99 % with 64 MB, which hold all links",
+                "≥ 99 % with 256 MB, which hold all links, under Goose users",
+            ],
+        ),
+        ("compute-bound", &["≤ 0.01 statements per redirect"]),
+    ],
+    verdict: "fails",
+};
+
+const NEVER_WARM_AGAIN: Broken = Broken {
+    what: "a cache that forgets after a second, and that nobody warms",
+    server: None,
+    edits: &[
+        (
+            "caches-emptied",
+            &[("warm-hot = 1_000_000", "warm = \"none\"\ncache-max-age = 1\nredis-values = \"off\"")],
+        ),
+        (
+            "caches-emptied-often",
+            &[("warm = \"none\"", "warm = \"none\"\ncache-entries = 1\nredis-values = \"off\"")],
+        ),
+    ],
+    red: &[(
+        "rewarm",
+        &[
+            "≥ 1 warming after the caches were emptied",
+            "back at 99 % of the ceiling within 5 s",
+            "≤ 8,000 reads of the database by 28,000 visits after the caches were emptied",
+            "no stampede: ≤ 1.05 reads of the database per link visited anew",
+        ],
+    )],
+    verdict: "fails",
+};
+
+const WARM_FOR_EVER: Broken = Broken {
+    what: "a monitor that warms whenever it looks",
+    server: Some(Fault::WarmsForEver),
+    edits: &[("redirects-27000-entries", &SHORT_REDIRECTS)],
+    red: &[("rewarm", &["≤ 2 warmings in 8 s where the ceiling lies below 95 %"])],
+    verdict: "fails",
+};
+
+const MISSES_TOLD_AS_HITS: Broken = Broken {
+    what: "a server that tells misses as hits",
+    server: Some(Fault::TellsHits),
+    edits: &[(
+        "redirects-27000-entries",
+        &[
+            SHORT_REDIRECTS[0],
+            SHORT_REDIRECTS[1],
+            SHORT_REDIRECTS[2],
+            ("cache-entries = 27_000", "cache-entries = 27_000\nwarm = \"none\""),
+        ],
+    )],
+    red: &[("hit-rate", &["≥ 99 % with 27,000 entries", "≥ 99 % of the ceiling with 27,000 entries"])],
+    verdict: "invalid",
+};
+
+const POOL_TOO_SMALL: Broken = Broken {
+    what: "a pool of ten codes, filled from blocks of sixteen",
+    server: None,
+    edits: &[(
+        "creates-before-after",
+        &[
+            SHORT_CREATES[0],
+            SHORT_CREATES[1],
+            ("design = \"after\"", "design = \"after\"\npool = 10\nblock-ids = 16\nmax-block-ids = 16"),
+        ],
+    )],
+    red: &[("pool", &["≥ 99 % of the codes come from the pool", "≤ 0.001 waits for a block per create"])],
+    verdict: "fails",
+};
+
+const CONTRACT_BROKEN: Broken = Broken {
+    what: "a field by another name",
+    server: Some(Fault::RenamesClicks),
+    edits: &[("creates-before-after", &SHORT_CREATES)],
+    red: &[("api-stable", &["nothing that the published OpenAPI document does not allow"])],
+    verdict: "fails",
+};
+
+const KEYGEN_NEEDED: Broken = Broken {
+    what: "a server that cannot do without keygen",
+    server: Some(Fault::NeedsKeygen),
+    edits: &[(
+        "redis-set-back",
+        &[(
+            "[[fault]]\nat_s = 1\n",
+            "[[fault]]\nat_s = 2\ntarget = \"keygen\"\naction = \"kill\"\n\n[[fault]]\nat_s = 1\n",
+        )],
+    )],
+    red: &[("keygen-fallback", &[FAILED]), ("counter-regression", &["no failed create meanwhile"])],
+    verdict: "fails",
+};
+
+const KEYGEN_NEVER_AWAY: Broken = Broken {
+    what: "keygen that nobody killed",
+    server: None,
+    edits: &[("keygen-killed", &[("[[fault]]\nat_s = 2\ntarget = \"keygen\"\naction = \"kill\"\n", "")])],
+    red: &[(
+        "keygen-fallback",
+        &[
+            "≥ 1 block leased from Redis while keygen is away",
+            "≥ 1 block leased without keygen while it is away",
+        ],
+    )],
+    verdict: "fails",
+};
+
+const KEYGEN_NEVER_BACK: Broken = Broken {
+    what: "keygen that stays away",
+    server: None,
+    edits: &[("keygen-killed", &[("[[fault]]\nat_s = 5\ntarget = \"keygen\"\naction = \"start\"\n", "")])],
+    red: &[("keygen-fallback", &["≥ 1 block leased from keygen once it is back"])],
+    verdict: "fails",
+};
+
+const NOTHING_LEASED: Broken = Broken {
+    what: "blocks that outlast the run",
+    server: None,
+    edits: &[(
+        "redis-set-back",
+        &[("block-ids = 2_000\nmax-block-ids = 2_000", "block-ids = 1_000_000\nmax-block-ids = 1_000_000")],
+    )],
+    red: &[(
+        "counter-regression",
+        &["≥ 1 block leased after Redis was set back", "≥ 1 block leased after Redis was flushed"],
+    )],
+    verdict: "fails",
+};
+
+const ISSUED_TWICE: Broken = Broken {
+    what: "a code that is handed out again",
+    server: Some(Fault::IssuesTwice),
+    edits: &[],
+    red: &[
+        ("keygen-fallback", &["no id issued twice"]),
+        ("counter-regression", &["no id issued twice after Redis was set back and flushed"]),
+    ],
+    verdict: "fails",
+};
+
+const FORGOTTEN: Broken = Broken {
+    what: "links that are acknowledged and not stored",
+    server: Some(Fault::Forgets),
+    edits: &[
+        ("stacks-apart", &[("measurement_s = 8", "measurement_s = 2")]),
+        ("replicas", &[("measurement_s = 18", "measurement_s = 6")]),
+    ],
+    red: &[
+        ("keygen-fallback", &[STORED]),
+        ("counter-regression", &[STORED]),
+        ("no-collisions", &["every acknowledged link of two stacks is stored, once and as asked"]),
+        ("rolling-restart", &[STORED]),
+        ("scales-out", &[STORED]),
+    ],
+    verdict: "fails",
+};
+
+const UNPARTITIONED: Broken = Broken {
+    what: "codes without a partition",
+    server: None,
+    edits: &[
+        (
+            "stacks-apart",
+            &[
+                ("measurement_s = 8", "measurement_s = 2"),
+                ("design = \"after\"", "design = \"after\"\ncodes = \"unpartitioned\""),
+            ],
+        ),
+        (
+            "stacks-eighteen",
+            &[
+                ("measurement_s = 8", "measurement_s = 2"),
+                ("design = \"after\"", "design = \"after\"\ncodes = \"unpartitioned\""),
+            ],
+        ),
+        (
+            "replicas",
+            &[
+                ("measurement_s = 18", "measurement_s = 6"),
+                ("restart = true", "restart = false"),
+                ("processes = 4", "processes = 4\nstacks = [\"a\", \"b\"]\ncodes = \"unpartitioned\""),
+            ],
+        ),
+    ],
+    red: &[
+        (
+            "no-collisions",
+            &[
+                "no collision between two counters without a partition",
+                "no collision between two stacks",
+                "no collision between eighteen stacks",
+            ],
+        ),
+        ("scales-out", &["no collision between four processes"]),
+    ],
+    verdict: "fails",
+};
+
+const KILLED_REPLICAS: Broken = Broken {
+    what: "replicas that are killed instead of drained",
+    server: None,
+    edits: &[(
+        "replicas-restarted",
+        &[
+            ("measurement_s = 12", "measurement_s = 5"),
+            (
+                "action = \"restart\"",
+                "action = \"kill\"\nprocess = 0\n\n[[fault]]\nat_s = 3\ntarget = \"app\"\naction = \"start\"\nprocess = 0",
+            ),
+        ],
+    )],
+    red: &[("rolling-restart", &["no failed request while replicas restart"])],
+    verdict: "fails",
+};
+
+const COSTLY_REPLICAS: Broken = Broken {
+    what: "four processes without coalescing and without a cache",
+    server: None,
+    edits: &[(
+        "replicas",
+        &[
+            ("measurement_s = 18\nslice_s = 0.2", "measurement_s = 9\nslice_s = 0.1"),
+            (
+                "processes = 4",
+                "processes = 4\ninsert = \"single\"\ncache-entries = 1\nwarm = \"none\"\nredis-values = \"off\"",
+            ),
+        ],
+    )],
+    red: &[(
+        "scales-out",
+        &[
+            "statements per create, four processes over one: ≤ 1.1",
+            "statements per redirect, four processes over one: ≤ 1.1",
+            "≤ 0.3 statements per create with four processes",
+            "≤ 0.05 statements per redirect with four processes",
+            "CPU time of server, keygen and database per request, four processes over one: ≤ 1.5",
+        ],
+    )],
+    verdict: "fails",
+};
+
+const ALWAYS_WELL: Broken = Broken {
+    what: "a health page that always says that all is well",
+    server: Some(Fault::AlwaysWell),
+    edits: &[],
+    red: &[("health", &["no failed probe under load and with each dependency down"])],
+    verdict: "fails",
+};
+
+const HARDLY_PROBED: Broken = Broken {
+    what: "a server that needs its database for each redirect, hardly probed",
+    server: None,
+    edits: &[(
+        "dependencies-away",
+        &[
+            ("slice_s = 0.25", "slice_s = 0.5"),
+            (
+                "design = \"after\"",
+                "design = \"after\"\ncache-entries = 1\nwarm = \"none\"\nredis-values = \"off\"",
+            ),
+        ],
+    )],
+    red: &[(
+        "health",
+        &["≥ 150 probes, or that none failed says little", "no failed redirect while a dependency is away"],
+    )],
+    verdict: "fails",
+};
+
+const ALL: [&Broken; 18] = [
+    &TECHNIQUES_OFF,
+    &NO_CACHE,
+    &NEVER_WARM_AGAIN,
+    &WARM_FOR_EVER,
+    &MISSES_TOLD_AS_HITS,
+    &POOL_TOO_SMALL,
+    &CONTRACT_BROKEN,
+    &KEYGEN_NEEDED,
+    &KEYGEN_NEVER_AWAY,
+    &KEYGEN_NEVER_BACK,
+    &NOTHING_LEASED,
+    &ISSUED_TWICE,
+    &FORGOTTEN,
+    &UNPARTITIONED,
+    &KILLED_REPLICAS,
+    &COSTLY_REPLICAS,
+    &ALWAYS_WELL,
+    &HARDLY_PROBED,
+];
+
+/// Checks of what no deployment changes: numbers that are computed from the form of a code, and the time that a code alone
+/// takes. Their broken variants are in the unit tests of `reports/tests/verdicts/catalogue.rs` and
+/// `loadgen/src/generation.rs`.
+const COMPUTED: [Red; 2] = [
+    (
+        "code-space",
+        &[
+            "≥ 218,340,105,584,896 codes per stack",
+            "≥ 852,891,037,441 codes per stack",
+            "≥ 218,340,105,584,896 codes in all",
+        ],
+    ),
+    ("generation-speed", &["codes alone, ≥ 10 × against check-then-insert"]),
+];
+
+/// The claim's file, with no other checks than these.
+fn with_checks(id: &str, titles: &[&str]) -> String {
+    const CHECK: &str = "\n[[check]]";
+    let claims = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/claims");
+    let text = fs::read_to_string(claims.join(format!("{id}.toml"))).unwrap();
+    let (head, checks) = text.split_once(CHECK).expect("a claim has checks");
+    let wanted = |check: &&str| titles.iter().any(|title| check.contains(&format!("title = \"{title}\"\n")));
+    let kept = checks.split(CHECK).filter(wanted).map(|check| format!("{CHECK}{check}"));
+    [head.to_owned()].into_iter().chain(kept).collect()
+}
+
+fn turns_red(broken: &Broken) {
+    let directory = TempDir::new().unwrap();
+    let catalogue = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/catalogue");
+    for (scenario, edits) in broken.edits {
+        let file = format!("{scenario}.toml");
+        let mut text = fs::read_to_string(catalogue.join(&file)).unwrap();
+        for (from, to) in *edits {
+            assert!(text.contains(from), "{file} has no `{from}`");
+            text = text.replace(from, to);
+        }
+        fs::write(directory.path().join(file), text).unwrap();
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_proofload"));
+    command.arg("check").args(["--backends", "spawn", "--json", "--out", "report"]);
+    for (id, titles) in broken.red {
+        fs::write(directory.path().join(format!("{id}-claim.toml")), with_checks(id, titles)).unwrap();
+        command.arg(format!("./{id}-claim.toml"));
+    }
+    if let Some(fault) = broken.server {
+        command.arg("--server").arg(plant(directory.path(), fault));
+    }
+    let output = command.current_dir(directory.path()).env("TMPDIR", directory.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let verdicts: Vec<Value> =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"));
+    let checks = verdicts.iter().flat_map(|verdict| verdict["checks"].as_array().unwrap());
+    let passed: Vec<String> = checks
+        .filter(|check| check["verdict"] != broken.verdict)
+        .map(|check| format!("{}: {} ({})", check["check"]["title"], check["verdict"], check["reasons"]))
+        .collect();
+    assert!(passed.is_empty(), "{}: not caught by {passed:#?}", broken.what);
+    let titles: usize = broken.red.iter().map(|(_, titles)| titles.len()).sum();
+    let seen: std::collections::BTreeSet<String> = verdicts
+        .iter()
+        .flat_map(|verdict| {
+            verdict["checks"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(move |check| format!("{} {}", verdict["claim"]["id"], check["check"]["title"]))
+        })
+        .collect();
+    assert_eq!(seen.len(), titles, "{}: a title is of no check", broken.what);
+}
+
+#[test]
+fn every_check_of_the_catalogue_has_a_broken_variant() {
+    let known: Vec<&Red> = ALL.iter().flat_map(|broken| broken.red).chain(&COMPUTED).collect();
+    for claim in catalogue::claims().iter().chain(catalogue::further_claims()) {
+        for check in &claim.checks {
+            let covered =
+                known.iter().any(|(id, titles)| *id == claim.id && titles.contains(&check.title.as_str()));
+            assert!(covered, "claim {}: nothing is known to turn “{}” red", claim.id, check.title);
+        }
+    }
+}
+
+/// No test where nobody asks for it: the planted server.
+#[test]
+fn planted() {
+    planted::serve();
+}
+
+#[test]
+fn techniques_off() {
+    turns_red(&TECHNIQUES_OFF);
+}
+
+#[test]
+fn no_cache() {
+    turns_red(&NO_CACHE);
+}
+
+#[test]
+fn never_warm_again() {
+    turns_red(&NEVER_WARM_AGAIN);
+}
+
+#[test]
+fn warm_for_ever() {
+    turns_red(&WARM_FOR_EVER);
+}
+
+#[test]
+fn misses_told_as_hits() {
+    turns_red(&MISSES_TOLD_AS_HITS);
+}
+
+#[test]
+fn pool_too_small() {
+    turns_red(&POOL_TOO_SMALL);
+}
+
+#[test]
+fn contract_broken() {
+    turns_red(&CONTRACT_BROKEN);
+}
+
+#[test]
+fn keygen_needed() {
+    turns_red(&KEYGEN_NEEDED);
+}
+
+#[test]
+fn keygen_never_away() {
+    turns_red(&KEYGEN_NEVER_AWAY);
+}
+
+#[test]
+fn keygen_never_back() {
+    turns_red(&KEYGEN_NEVER_BACK);
+}
+
+#[test]
+fn nothing_leased() {
+    turns_red(&NOTHING_LEASED);
+}
+
+#[test]
+fn issued_twice() {
+    turns_red(&ISSUED_TWICE);
+}
+
+#[test]
+fn forgotten() {
+    turns_red(&FORGOTTEN);
+}
+
+#[test]
+fn unpartitioned() {
+    turns_red(&UNPARTITIONED);
+}
+
+#[test]
+fn killed_replicas() {
+    turns_red(&KILLED_REPLICAS);
+}
+
+#[test]
+fn costly_replicas() {
+    turns_red(&COSTLY_REPLICAS);
+}
+
+#[test]
+fn always_well() {
+    turns_red(&ALWAYS_WELL);
+}
+
+#[test]
+fn hardly_probed() {
+    turns_red(&HARDLY_PROBED);
+}
