@@ -26,7 +26,7 @@ pub struct BlockCounters {
     pub leases_redis: u64,
     pub leases_store: u64,
     pub lease_failures: u64,
-    /// Times that ids were asked for and none were left.
+    /// Ids that a create had to wait for.
     pub waits: u64,
     /// Ids taken.
     pub ids: u64,
@@ -113,7 +113,7 @@ impl Blocks {
         deadline: tokio::time::Instant,
     ) -> Result<(), NoIds> {
         let left = count - self.take_ready(count, ids);
-        self.0.counters.waits.fetch_add(u64::from(left > 0), Relaxed);
+        self.0.counters.waits.fetch_add(left as u64, Relaxed);
         self.take_ahead(left, ids, deadline).await
     }
 

@@ -34,12 +34,14 @@ pub enum Level {
     Redis,
     /// Another look-up's read of Redis or the store, waited for.
     Waiter,
-    /// A read of the store.
+    /// A read of the store, also where it failed.
     Store,
     /// It is remembered that there is no such link.
     Negative,
     /// No link can have this code, whatever the store holds.
     Unassigned,
+    /// Nothing: the store could not be asked.
+    Failed,
 }
 
 /// How a redirect ended.
@@ -63,13 +65,14 @@ pub enum CreateResult {
 }
 
 impl Level {
-    pub const ALL: [(Level, &str); 6] = [
+    pub const ALL: [(Level, &str); 7] = [
         (Level::Process, "process"),
         (Level::Redis, "redis"),
         (Level::Waiter, "waiter"),
         (Level::Store, "store"),
         (Level::Negative, "negative"),
         (Level::Unassigned, "unassigned"),
+        (Level::Failed, "failed"),
     ];
 }
 

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
+use tokio::time::{Instant, timeout_at};
 
 use crate::cache::flight::{self, Joined, Ticket};
 use crate::cache::memory::{Keep, Memory};
@@ -61,6 +62,12 @@ struct Found {
     link: Option<Link>,
     lease: Option<Lease>,
     may_keep: bool,
+}
+
+/// Why nothing was found out, and what that was counted as.
+struct Failure {
+    level: Level,
+    why: String,
 }
 
 impl Reader {
@@ -131,30 +138,41 @@ impl Reader {
     /// Reads a link for all who wait for it.
     async fn read(&self, ticket: Ticket<Answer>, key: Key) {
         let code = self.parts.codec.text(&key);
-        let limit = self.parts.store_timeout;
-        match tokio::time::timeout(limit, self.find(&code, &key)).await {
-            Ok(Ok(found)) => self.land(ticket, &code, found).await,
-            Ok(Err(error)) => self.fail(ticket, &code, error.to_string()),
-            Err(_) => self.fail(ticket, &code, format!("no answer within {} ms", limit.as_millis())),
+        match self.find(&code, &key, Instant::now() + self.parts.store_timeout).await {
+            Ok(found) => self.land(ticket, &code, found).await,
+            Err(failure) => self.fail(ticket, &code, failure),
         }
     }
 
-    async fn find(&self, code: &str, key: &Key) -> Result<Found, StoreError> {
-        if !self.parts.marks.may_exist(key).await? {
-            return Ok(Found { level: Level::Unassigned, link: None, lease: None, may_keep: false });
-        }
-        let looked = match &self.parts.redis {
-            Some(redis) => redis.look(code, key).await,
-            None => Looked::Miss(None),
+    async fn find(&self, code: &str, key: &Key, deadline: Instant) -> Result<Found, Failure> {
+        let looked = match timeout_at(deadline, self.look(code, key)).await {
+            Ok(looked) => looked?,
+            Err(_) => return Err(StoreError::Late.into()),
         };
         let (lease, may_keep) = match looked {
-            Looked::Hit(link) => {
+            None => return Ok(Found { level: Level::Unassigned, link: None, lease: None, may_keep: false }),
+            Some(Looked::Hit(link)) => {
                 return Ok(Found { level: Level::Redis, link: Some(link), lease: None, may_keep: true });
             }
-            Looked::Miss(lease) => (lease, true),
-            Looked::Changing => (None, false),
+            Some(Looked::Miss(lease)) => (lease, true),
+            Some(Looked::Changing) => (None, false),
         };
-        Ok(Found { level: Level::Store, link: self.parts.store.find(key).await?, lease, may_keep })
+        let link = self.parts.store.by(deadline).find(key).await.map_err(|error| Failure {
+            level: if error.was_sent() { Level::Store } else { Level::Failed },
+            why: error.to_string(),
+        })?;
+        Ok(Found { level: Level::Store, link, lease, may_keep })
+    }
+
+    /// What is known before the store is asked for the link; none where no link can have this code.
+    async fn look(&self, code: &str, key: &Key) -> Result<Option<Looked>, StoreError> {
+        if !self.parts.marks.may_exist(key).await? {
+            return Ok(None);
+        }
+        Ok(Some(match &self.parts.redis {
+            Some(redis) => redis.look(code, key).await,
+            None => Looked::Miss(None),
+        }))
     }
 
     /// Answers all who wait, then shares what was read: no client waits for that.
@@ -172,10 +190,17 @@ impl Reader {
         }
     }
 
-    fn fail(&self, ticket: Ticket<Answer>, code: &str, why: String) {
-        self.tally.looked_up(Level::Store);
-        let waiters = self.memory.land(ticket, code, Err(Unavailable(why)), Keep::Nothing);
-        (0..waiters).for_each(|_| self.tally.looked_up(Level::Waiter));
+    fn fail(&self, ticket: Ticket<Answer>, code: &str, failure: Failure) {
+        self.tally.looked_up(failure.level);
+        let waiters = self.memory.land(ticket, code, Err(Unavailable(failure.why)), Keep::Nothing);
+        let waited = if failure.level == Level::Store { Level::Waiter } else { Level::Failed };
+        (0..waiters).for_each(|_| self.tally.looked_up(waited));
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Failure {
+        Failure { level: Level::Failed, why: error.to_string() }
     }
 }
 

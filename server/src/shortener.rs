@@ -71,6 +71,7 @@ pub struct Shortener {
     desks: Vec<Arc<Desk>>,
     pending: tokio::sync::Mutex<Pending>,
     clicks_flushed: AtomicU64,
+    clicks_orphaned: AtomicU64,
     clicks_lost: AtomicU64,
 }
 
@@ -99,6 +100,7 @@ impl Shortener {
             desks: (0..parts.threads).map(|_| Arc::default()).collect(),
             pending: tokio::sync::Mutex::new(Pending::new(parts.bounds.pending_clicks)),
             clicks_flushed: AtomicU64::new(0),
+            clicks_orphaned: AtomicU64::new(0),
             clicks_lost: AtomicU64::new(0),
         })
     }
@@ -175,7 +177,8 @@ impl Shortener {
 
     /// Takes in redirects that were answered elsewhere.
     pub async fn add_clicks(self: &Arc<Self>, clicks: Vec<(Key, u64)>) -> Result<(), Unavailable> {
-        self.at_home(move |shortener| async move { shortener.store.add_clicks(&clicks).await }).await
+        self.at_home(move |shortener| async move { shortener.store.add_clicks(&clicks).await.map(drop) })
+            .await
     }
 
     /// Stores the clicks of all threads. What cannot be stored stays for the next time. A batch whose statement timed
@@ -192,13 +195,31 @@ impl Shortener {
         self.clicks_lost.store(pending.lost(), Relaxed);
         while !pending.is_empty() {
             let batch = pending.batch(self.store.clicks_at_once());
-            if let Err(error) = self.store.add_clicks(&batch).await {
-                pending.put_back(batch);
+            // Each kind is a statement of its own: what one of them stored is not put back when the other fails.
+            let (generated, custom) =
+                batch.into_iter().partition(|(key, _)| matches!(key, Key::Generated(_)));
+            if let Err(error) = self.store_clicks(&mut pending, generated).await {
+                pending.put_back(custom);
                 return Err(error);
             }
-            self.clicks_flushed.fetch_add(batch.iter().map(|(_, count)| count).sum(), Relaxed);
+            self.store_clicks(&mut pending, custom).await?;
         }
         Ok(())
+    }
+
+    async fn store_clicks(&self, pending: &mut Pending, clicks: Vec<(Key, u64)>) -> Result<(), StoreError> {
+        match self.store.add_clicks(&clicks).await {
+            Ok(added) => {
+                let all: u64 = clicks.iter().map(|(_, count)| count).sum();
+                self.clicks_flushed.fetch_add(added, Relaxed);
+                self.clicks_orphaned.fetch_add(all - added, Relaxed);
+                Ok(())
+            }
+            Err(error) => {
+                pending.put_back(clicks);
+                Err(error)
+            }
+        }
     }
 
     /// Empties this process's cache, and the level that it shares with other replicas.
@@ -226,6 +247,11 @@ impl Shortener {
 
     pub fn clicks_flushed(&self) -> u64 {
         self.clicks_flushed.load(Relaxed)
+    }
+
+    /// Clicks of links that were deleted before their clicks were stored.
+    pub fn clicks_orphaned(&self) -> u64 {
+        self.clicks_orphaned.load(Relaxed)
     }
 
     pub fn clicks_lost(&self) -> u64 {

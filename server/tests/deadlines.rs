@@ -12,7 +12,7 @@ use proofload_server::creator::{
     CodeDesign, CreateError, Creator, CreatorOptions, Idempotency, InsertDesign, NewLink,
 };
 use proofload_server::keygen::Leases;
-use proofload_server::store::Store;
+use proofload_server::store::{Kind, Store};
 use support::{Postgres, connect, sqlite};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -135,13 +135,18 @@ async fn while_no_ids_can_be_had() {
     let all = create_all(&hasty, [plain, keyed]).join_all().await;
     assert!(all.iter().all(|outcome| matches!(outcome, Err(CreateError::NoIds(_)))), "{all:?}");
     assert!(waiting.try_join_next().is_none(), "they have an hour");
+    assert_eq!(hasty.counters().blocks.waits, 2, "two creates waited, and the pool is no create");
 }
 
 #[tokio::test]
 async fn an_outage_is_not_the_clients_fault() {
     let mut postgres = Postgres::start().await;
-    let app = App::start_on(&postgres.database("outage").await, &["--store-timeout-ms", "300"]);
-    app.create("https://example.com/before");
+    let flags = ["--store-timeout-ms", "300", "--warm", "none"];
+    let app = App::start_on(&postgres.database("outage").await, &flags);
+    let path = format!("/{}", app.create("https://example.com/before"));
+    app.ask("DELETE", "/api/cache", &[], "");
+    assert_eq!(app.get(&path).status, 302);
+    app.ask("DELETE", "/api/cache", &[], "");
     postgres.kill();
     let muted = mute(postgres.port());
     let plain = r#"{"url":"https://example.com/"}"#;
@@ -151,7 +156,27 @@ async fn an_outage_is_not_the_clients_fault() {
     }
     let creates = |result: &str| app.metric(&format!("shortener_creates_total{{result=\"{result}\"}}"));
     assert_eq!((creates("failed"), creates("rejected")), (3.0, 0.0));
+    for _ in 0..3 {
+        app.get(&path).is_problem(503);
+    }
+    // What got no connection was not sent, and counts as no statement.
+    let sent = |kind: &str| app.metric(&format!("shortener_statements_total{{kind=\"{kind}\"}}"));
+    assert_eq!(app.metric("shortener_insert_batches_total"), sent("insert"));
+    let lookups = |level: &str| app.metric(&format!("shortener_lookups_total{{level=\"{level}\"}}"));
+    assert_eq!((lookups("store"), lookups("store") + lookups("failed")), (sent("select"), 4.0));
     drop(muted);
     postgres.restart().await;
     app.create("https://example.com/after");
+}
+
+#[tokio::test]
+async fn a_statement_that_nobody_waited_for_has_failed() {
+    let postgres = Postgres::start().await;
+    let store = connect(&postgres.database("cut").await).await;
+    store.ping().await.unwrap();
+    postgres.freeze();
+    let ping = tokio::time::timeout(Duration::from_millis(50), store.ping());
+    assert!(ping.await.is_err(), "it stands still");
+    let pings = store.statements().of(Kind::Ping);
+    assert_eq!((pings.attempts, pings.failures), (2, 1));
 }

@@ -138,7 +138,7 @@ async fn clicks_add_up(store: Store) {
     let custom = Key::Custom("my-code".into());
     for _ in 0..3 {
         let clicks = [(Key::Generated(2), 5), (custom.clone(), 1), (Key::Generated(99), 7)];
-        store.add_clicks(&clicks).await.unwrap();
+        assert_eq!(store.add_clicks(&clicks).await.unwrap(), 6, "what is not there gets no clicks");
     }
     let clicks = async |key: Key| store.find(&key).await.unwrap().unwrap().clicks;
     assert_eq!(clicks(Key::Generated(1)).await, 0);
@@ -146,10 +146,10 @@ async fn clicks_add_up(store: Store) {
     assert_eq!(clicks(custom.clone()).await, 13);
     // One statement would add to a row once, however often it is named.
     let again = [(Key::Generated(1), 2), (custom.clone(), 1), (Key::Generated(1), 3), (custom.clone(), 4)];
-    store.add_clicks(&again).await.unwrap();
+    assert_eq!(store.add_clicks(&again).await.unwrap(), 10);
     assert_eq!((clicks(Key::Generated(1)).await, clicks(custom).await), (5, 18));
     let before = store.statements().of(Kind::Clicks).attempts;
-    store.add_clicks(&[]).await.unwrap();
+    assert_eq!(store.add_clicks(&[]).await.unwrap(), 0);
     assert_eq!(store.statements().of(Kind::Clicks).attempts, before);
 }
 

@@ -166,6 +166,8 @@ fn requests(site: &Site, out: &mut Exposition) {
     );
     let flushed = site.shortener.clicks_flushed();
     out.counter("shortener_clicks_flushed_total", "Clicks added to the store.", flushed);
+    let orphaned = site.shortener.clicks_orphaned();
+    out.counter("shortener_clicks_orphaned_total", "Clicks of links that were deleted meanwhile.", orphaned);
     let lost = site.shortener.clicks_lost();
     out.counter("shortener_clicks_lost_total", "Clicks dropped while the store was away for too long.", lost);
 }

@@ -2,7 +2,7 @@
 
 use super::backend::Backend;
 use super::link::{custom, generated};
-use super::statement::{Column, Statement, Value};
+use super::statement::{Column, Row, Sql, Statement, Value};
 use super::{Key, Kind, Link, NewRow, Patch, Result, Store, StoreError, sql};
 
 /// Times a batch of clicks is sent again after it lost against another process's.
@@ -121,9 +121,10 @@ impl Store {
         }
     }
 
-    /// Adds to click counts: one statement for generated and one for custom codes, where there are any. A key may
-    /// stand in `clicks` several times. On an error some of them may have been added.
-    pub async fn add_clicks(&self, clicks: &[(Key, u64)]) -> Result<()> {
+    /// Adds to click counts, and returns how many clicks were added: those of links that are gone are not. One statement
+    /// for generated and one for custom codes, where there are any; where there are both, an error may mean that the
+    /// first took effect. A key may stand in `clicks` several times.
+    pub async fn add_clicks(&self, clicks: &[(Key, u64)]) -> Result<u64> {
         let mut ids = Vec::new();
         let mut codes = Vec::new();
         for (key, clicks) in clicks {
@@ -134,31 +135,57 @@ impl Store {
         }
         // Sorted, so that processes that flush at the same time lock rows in the same order.
         let (ids, codes) = (summed(ids), summed(codes));
+        // PostgreSQL says how many clicks it added, SQLite whose.
+        let is_summed = matches!(self.inner.backend, Backend::Postgres(_));
+        let mut added = 0;
         if !ids.is_empty() {
             let ids_and_clicks =
                 || vec![ints(ids.iter().map(|click| click.0)), ints(ids.iter().map(|click| click.1))];
-            self.add(sql::ADD_CLICKS, ids_and_clicks).await?;
+            let count = |row: &dyn Row| {
+                let told = row.int(0)?.cast_unsigned();
+                Ok(if is_summed { told } else { clicks_of(&ids, &told) })
+            };
+            added += self.add(sql::ADD_CLICKS, ids_and_clicks, count).await?;
         }
         if !codes.is_empty() {
             let codes_and_clicks = || {
                 let texts = Column::Texts(codes.iter().map(|click| click.0).collect());
                 vec![texts, ints(codes.iter().map(|click| click.1))]
             };
-            self.add(sql::ADD_CUSTOM_CLICKS, codes_and_clicks).await?;
+            let count = |row: &dyn Row| match is_summed {
+                true => Ok(row.int(0)?.cast_unsigned()),
+                false => Ok(clicks_of(&codes, &row.text(0)?)),
+            };
+            added += self.add(sql::ADD_CUSTOM_CLICKS, codes_and_clicks, count).await?;
         }
-        Ok(())
+        Ok(added)
     }
 
-    async fn add<'a>(&self, text: super::statement::Sql, table: impl Fn() -> Vec<Column<'a>>) -> Result<()> {
+    async fn add<'a>(
+        &self,
+        text: Sql,
+        table: impl Fn() -> Vec<Column<'a>>,
+        count: impl Fn(&dyn Row) -> sqlx::Result<u64> + Sync,
+    ) -> Result<u64> {
         let mut tries = 1;
         loop {
+            let mut added = 0;
+            let mut sink = |row: &dyn Row| {
+                added += count(row)?;
+                Ok(())
+            };
             let add = Statement::write(Kind::Clicks, text, vec![Value::Table(table())]);
-            match self.execute(add).await {
+            match self.run(&add, &mut sink).await {
                 Err(StoreError::Contended(_)) if tries < CLICK_TRIES => tries += 1,
-                outcome => return outcome.map(drop),
+                outcome => return outcome.map(|_| added),
             }
         }
     }
+}
+
+/// The clicks of one key among those that are sorted by key.
+fn clicks_of<K: Ord>(clicks: &[(K, u64)], key: &K) -> u64 {
+    clicks.binary_search_by(|click| click.0.cmp(key)).map_or(0, |at| clicks[at].1)
 }
 
 /// The sum for each key, in the keys' order: a statement that finds a row twice would add to it once.

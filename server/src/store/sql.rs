@@ -49,17 +49,23 @@ pub(super) const UPDATE_CUSTOM: Sql = Sql::same(
 pub(super) const DELETE: Sql = Sql::same("DELETE FROM links WHERE id = $1");
 pub(super) const DELETE_CUSTOM: Sql = Sql::same("DELETE FROM custom_links WHERE code = $1");
 
+/// What was added is told as one sum, so that no flush sends thousands of rows back; SQLite, which has no such thing, sends
+/// them within the process.
 pub(super) const ADD_CLICKS: Sql = Sql::pair(
-    "UPDATE links SET clicks = links.clicks + d.n FROM UNNEST($1::bigint[], $2::bigint[]) AS d (id, n) \
-     WHERE links.id = d.id",
+    "WITH added AS (UPDATE links SET clicks = links.clicks + d.n \
+     FROM UNNEST($1::bigint[], $2::bigint[]) AS d (id, n) WHERE links.id = d.id RETURNING d.n) \
+     SELECT COALESCE(SUM(n), 0)::bigint FROM added",
     "UPDATE links SET clicks = links.clicks + d.n \
-     FROM (SELECT value ->> 0 AS id, value ->> 1 AS n FROM json_each($1)) AS d WHERE links.id = d.id",
+     FROM (SELECT value ->> 0 AS id, value ->> 1 AS n FROM json_each($1)) AS d WHERE links.id = d.id \
+     RETURNING id",
 );
 pub(super) const ADD_CUSTOM_CLICKS: Sql = Sql::pair(
-    "UPDATE custom_links SET clicks = custom_links.clicks + d.n FROM UNNEST($1::text[], $2::bigint[]) AS d (code, n) \
-     WHERE custom_links.code = d.code",
+    "WITH added AS (UPDATE custom_links SET clicks = custom_links.clicks + d.n \
+     FROM UNNEST($1::text[], $2::bigint[]) AS d (code, n) WHERE custom_links.code = d.code RETURNING d.n) \
+     SELECT COALESCE(SUM(n), 0)::bigint FROM added",
     "UPDATE custom_links SET clicks = custom_links.clicks + d.n \
-     FROM (SELECT value ->> 0 AS code, value ->> 1 AS n FROM json_each($1)) AS d WHERE custom_links.code = d.code",
+     FROM (SELECT value ->> 0 AS code, value ->> 1 AS n FROM json_each($1)) AS d WHERE custom_links.code = d.code \
+     RETURNING code",
 );
 
 pub(super) const HOTTEST: Sql = Sql::same(
