@@ -100,9 +100,14 @@ impl Changes {
         self.hears.load(Relaxed)
     }
 
-    /// Whether changes may have been missed since this was last asked, so that the cache was emptied to be safe.
+    /// Whether changes may have been missed, so that the cache was emptied to be safe, and nothing made up for it yet.
     pub fn lost_track(&self) -> bool {
-        self.lost.swap(false, Relaxed)
+        self.lost.load(Relaxed)
+    }
+
+    /// Says that this is made up for, or not, until it happens again; returns what was the case.
+    pub fn set_lost_track(&self, lost: bool) -> bool {
+        self.lost.swap(lost, Relaxed)
     }
 
     /// Says, now and later, whether what Redis has cached may be believed: changes are heard of, and have been for long

@@ -287,9 +287,14 @@ impl Shortener {
         self.changes.as_ref().map(Changes::hears)
     }
 
-    /// Whether the cache was emptied since this was last asked because changes may have been missed.
+    /// Whether the cache was emptied because changes may have been missed, and nothing made up for it yet.
     pub fn lost_track(&self) -> bool {
         self.changes.as_ref().is_some_and(Changes::lost_track)
+    }
+
+    /// Says that this is made up for, or not, until it happens again; returns what was the case.
+    pub fn set_lost_track(&self, lost: bool) -> bool {
+        self.changes.as_ref().is_some_and(|changes| changes.set_lost_track(lost))
     }
 
     /// Changes a link in the store and tells all caches of it, before and after.

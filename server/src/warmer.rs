@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::cache::monitor::Monitor;
 use crate::cache::table::{Capacity, OVERHEAD};
 use crate::config::Warmth;
-use crate::shortener::{Shortener, now};
+use crate::shortener::{Shortener, Survey, now};
 use crate::store::StoreError;
 
 pub struct Warmer {
@@ -45,32 +45,44 @@ impl Warmer {
         })
     }
 
-    /// Warms with the hottest links, then with random ones.
-    pub async fn warm(&self) -> Result<Warming, StoreError> {
+    /// Warms with the hottest links, then with random ones. Says whether that stands: it does not where the cache was
+    /// emptied meanwhile.
+    pub async fn warm(&self) -> Result<bool, StoreError> {
         let start = Instant::now();
-        let shortener = &self.shortener;
         // What empties the cache from now on undoes this warming, or a part of it.
-        shortener.lost_track();
-        let survey = shortener.survey();
+        let was_lost = self.shortener.set_lost_track(false);
+        let survey = self.shortener.survey();
+        let filled = self.fill(&survey).await;
+        let stands = filled.is_ok() && !survey.is_void();
+        if was_lost && !stands {
+            self.shortener.set_lost_track(true);
+        }
+        let (links, taken) = (filled?, start.elapsed());
+        if stands {
+            *self.last.lock() = Some(Warming { links, seconds: taken.as_secs_f64(), at: now() });
+            self.warmings.fetch_add(1, Relaxed);
+            self.micros.fetch_add(taken.as_micros() as u64, Relaxed);
+        }
+        Ok(stands)
+    }
+
+    /// Returns how many links the cache took in.
+    async fn fill(&self, survey: &Survey) -> Result<usize, StoreError> {
+        let shortener = &self.shortener;
         let mut links = 0;
         let hot = self.warmth.hot.min(self.most_links());
         if hot > 0 {
             shortener.table().expect(hot);
             shortener
                 .store
-                .hottest(hot, |link| links += usize::from(shortener.keep_warm(&survey, &link)))
+                .hottest(hot, |link| links += usize::from(shortener.keep_warm(survey, &link)))
                 .await?;
         }
         if self.warmth.random > 0 {
             let random = shortener.store.random(self.warmth.random).await?;
-            links += random.iter().filter(|link| shortener.keep_warm(&survey, link)).count();
+            links += random.iter().filter(|link| shortener.keep_warm(survey, link)).count();
         }
-        let taken = start.elapsed();
-        let warming = Warming { links, seconds: taken.as_secs_f64(), at: now() };
-        *self.last.lock() = Some(warming);
-        self.warmings.fetch_add(1, Relaxed);
-        self.micros.fetch_add(taken.as_micros() as u64, Relaxed);
-        Ok(warming)
+        Ok(links)
     }
 
     /// Samples the hit rate each second, and warms again when it fell below what it can be, or when the cache had to be
@@ -85,8 +97,11 @@ impl Warmer {
             before = totals;
             let hears = self.shortener.hears_changes() != Some(false);
             if (wants_warming || (hears && self.shortener.lost_track())) && !self.warmth.is_none() {
-                // A store that is away is seen by /health; the monitor asks again.
-                drop(self.warm().await);
+                // A store that is away is seen by /health.
+                let has_warmed = self.warm().await.unwrap_or(false);
+                if wants_warming && !has_warmed {
+                    self.monitor.lock().undone();
+                }
             }
         }
     }

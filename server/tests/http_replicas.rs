@@ -4,6 +4,7 @@ mod app;
 mod support;
 
 use app::App;
+use sqlx::{ConnectOptions, Executor, sqlite::SqliteConnectOptions};
 use support::Redis;
 use tempfile::TempDir;
 
@@ -115,6 +116,22 @@ async fn a_replica_that_hears_nothing_forgets_everything() {
     until_at(&app, Some("https://example.com/new"));
     // What was emptied is warmed again, without a look-up that asks for it.
     until(|| app.metric("shortener_warmings_total") >= 2.0);
+}
+
+#[tokio::test]
+async fn a_warming_that_failed_is_made_up_for() {
+    let redis = Redis::start().await;
+    let (database, directory) = database();
+    let app = App::start_on(&database, &["--redis-url", &redis.url(), "--redis-values", "off"]);
+    let options = SqliteConnectOptions::new().filename(directory.path().join("links.db"));
+    let mut beside = options.connect().await.unwrap();
+    beside.execute("ALTER TABLE links RENAME TO away").await.unwrap();
+    let _: i64 = redis.ask(&["CLIENT", "KILL", "TYPE", "pubsub"]).await;
+    until(|| app.metric("shortener_statement_failures_total{kind=\"warm\"}") >= 1.0);
+    let before = app.metric("shortener_warmings_total");
+    beside.execute("ALTER TABLE away RENAME TO links").await.unwrap();
+    // No look-up shows that the cache is cold.
+    until(|| app.metric("shortener_warmings_total") > before);
 }
 
 #[tokio::test]

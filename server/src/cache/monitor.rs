@@ -65,6 +65,11 @@ impl Monitor {
         true
     }
 
+    /// The warming that was asked for did not come about: its effect is not judged, and it is asked for again.
+    pub fn undone(&mut self) {
+        self.judged_in = 0;
+    }
+
     /// The smoothed hit rate of the last few samples.
     pub fn rate(&self) -> Option<f64> {
         self.rate
@@ -117,6 +122,21 @@ mod tests {
         warmings(&mut monitor, 880, 60);
         assert!(monitor.observe(0, 1_000));
         assert_eq!(warmings(&mut monitor, 880, 60), 0);
+    }
+
+    #[test]
+    fn a_warming_that_did_not_come_about_is_asked_for_again() {
+        let mut monitor = Monitor::default();
+        warmings(&mut monitor, 880, 60);
+        for _ in 0..20 {
+            let asked = (0..SHORTEST_BACK_OFF).filter(|_| monitor.observe(0, 1_000)).count();
+            assert_eq!(asked, 1);
+            monitor.undone();
+        }
+        assert!(
+            (monitor.attainable().unwrap() - 0.88).abs() < 1e-9,
+            "nothing showed that less can be attained"
+        );
     }
 
     #[test]
