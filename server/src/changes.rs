@@ -9,40 +9,26 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use crate::cache::redis::{CHANNEL, RedisLevel};
+use crate::redis_client::RedisClient;
 
 /// The sending side: what this process changed.
 #[derive(Clone)]
 pub struct Changes {
-    announced: mpsc::Sender<Said>,
-    /// More was changed than could be announced one by one.
-    overflowed: Arc<AtomicBool>,
+    redis: Arc<RedisClient>,
+    created: mpsc::Sender<Box<str>>,
+    untold: Arc<AtomicBool>,
     hears: Arc<AtomicBool>,
     trusts: Arc<AtomicBool>,
     lost: Arc<AtomicBool>,
 }
 
-/// What this process has to tell.
-#[derive(Debug)]
-pub enum Said {
-    /// A code that other replicas may remember as unknown.
-    Created(Box<str>),
-    /// A link that other replicas may have cached; `begun` where Redis was told before the change too.
-    Changed { code: Box<str>, begun: bool },
-}
-
-impl Said {
-    pub fn code(&self) -> &str {
-        match self {
-            Said::Created(code) | Said::Changed { code, .. } => code,
-        }
-    }
-}
-
 /// Both ends of the channel, to be run on the home thread.
 pub struct ChangesTask {
+    redis: Arc<RedisClient>,
+    created: mpsc::Receiver<Box<str>>,
+    /// A change could not be told of one by one.
+    untold: Arc<AtomicBool>,
     client: redis::Client,
-    announced: mpsc::Receiver<Said>,
-    overflowed: Arc<AtomicBool>,
     trust: Trust,
 }
 
@@ -69,30 +55,40 @@ const PATIENCE: Duration = Duration::from_millis(250);
 /// So long after hearing began or came back, links that are cached in Redis are left alone: who changed links while
 /// Redis was away takes them out first.
 const QUARANTINE: Duration = Duration::from_secs(1);
-/// Announcements that wait for Redis; beyond that all of the caches are emptied instead.
+/// New codes that wait to be told of. Further ones are not: nobody remembers for a whole second that a code is unknown.
 const MOST_WAITING: usize = 4_096;
 
 impl Changes {
     pub fn new(redis_url: &str) -> anyhow::Result<(Changes, ChangesTask)> {
         let client = redis::Client::open(redis_url).context("--redis-url")?;
-        let (sender, announced) = mpsc::channel(MOST_WAITING);
-        let trust = Trust::default();
+        let redis = Arc::new(RedisClient::new(redis_url, PATIENCE)?);
+        let (sender, created) = mpsc::channel(MOST_WAITING);
+        let (untold, trust) = (Arc::<AtomicBool>::default(), Trust::default());
         let changes = Changes {
-            announced: sender,
-            overflowed: Arc::default(),
+            redis: redis.clone(),
+            created: sender,
+            untold: untold.clone(),
             hears: trust.hears.clone(),
             trusts: trust.trusts.clone(),
             lost: trust.lost.clone(),
         };
-        let overflowed = changes.overflowed.clone();
-        Ok((changes, ChangesTask { client, announced, overflowed, trust }))
+        Ok((changes, ChangesTask { redis, created, untold, client, trust }))
     }
 
-    /// Tells all replicas.
-    pub fn announce(&self, said: Said) {
-        if self.announced.try_send(said).is_err() {
-            self.overflowed.store(true, Relaxed);
-        }
+    /// Tells all replicas, some time soon, of a code that they may remember as unknown.
+    pub fn created(&self, code: &str) {
+        drop(self.created.try_send(code.into()));
+    }
+
+    /// Tells all replicas of a link that they may have cached, and has `level` drop it; `begun` where Redis was told before
+    /// the change too. Takes a quarter of a second at most. What cannot be told is made good by telling that any link may
+    /// have been changed, as soon as that can be told.
+    pub async fn changed(&self, code: &str, begun: bool, level: Option<&RedisLevel>) {
+        let told = match level {
+            Some(level) => level.end_change(code, begun).await,
+            None => publish(&self.redis, code).await,
+        };
+        self.untold.fetch_or(!told, Relaxed);
     }
 
     /// Whether changes made elsewhere are heard of now.
@@ -120,88 +116,46 @@ impl Changes {
 impl ChangesTask {
     /// Announces and listens until it is dropped; `heard` is called with each change. Changes are taken out of `level`.
     pub async fn run(self, level: Option<Arc<RedisLevel>>, heard: impl Fn(Change<'_>)) {
-        let Self { client, announced, overflowed, trust } = self;
-        let teller = Teller { client: client.clone(), connection: None, level };
-        tokio::join!(announce_all(teller, announced, &overflowed), listen(&client, &trust, heard));
+        let listening = listen(&self.client, &self.trust, heard);
+        tokio::join!(announce(&self.redis, self.created, &self.untold, level.as_deref()), listening);
     }
 }
 
-/// What could not be said is made good by an announcement that any link may have been changed.
-async fn announce_all(mut teller: Teller, mut announced: mpsc::Receiver<Said>, overflowed: &AtomicBool) {
+async fn announce(
+    redis: &RedisClient,
+    mut created: mpsc::Receiver<Box<str>>,
+    untold: &AtomicBool,
+    level: Option<&RedisLevel>,
+) {
     let mut beats = tokio::time::interval(BEAT);
     loop {
-        let said = tokio::select! {
-            said = announced.recv() => match said {
-                Some(said) => Some(said),
+        let code = tokio::select! {
+            code = created.recv() => match code {
+                Some(code) => code,
                 None => return,
             },
-            _ = beats.tick() => None,
+            _ = beats.tick() => HEARTBEAT.into(),
         };
-        let told = if overflowed.swap(false, Relaxed) {
-            let told = teller.tell_any().await;
-            overflowed.fetch_or(!told, Relaxed);
-            told
-        } else {
-            true
-        };
-        let told = match &said {
-            None => told && teller.publish(HEARTBEAT).await,
-            Some(said) => told && teller.tell(said).await,
-        };
-        if !told && said.is_some() {
-            overflowed.store(true, Relaxed);
+        if untold.swap(false, Relaxed) && !tell_any(redis, level).await {
+            untold.store(true, Relaxed);
+        } else if !publish(redis, &code).await {
+            // By the time that Redis is back they are no news.
+            while created.try_recv().is_ok() {}
         }
     }
 }
 
-/// The sending connection, and the level that changed links are taken out of.
-struct Teller {
-    client: redis::Client,
-    connection: Option<redis::aio::MultiplexedConnection>,
-    level: Option<Arc<RedisLevel>>,
-}
-
-impl Teller {
-    async fn tell(&mut self, said: &Said) -> bool {
-        match (&self.level, said) {
-            (Some(level), Said::Changed { code, begun }) => level.end_change(code, *begun).await,
-            (None, Said::Changed { code, .. }) | (_, Said::Created(code)) => self.publish(code).await,
-        }
-    }
-
-    async fn tell_any(&mut self) -> bool {
-        if let Some(level) = &self.level
-            && !level.empty().await
-        {
-            return false;
-        }
-        self.publish(ANY).await
-    }
-
-    async fn publish(&mut self, said: &str) -> bool {
-        let published = publish(&self.client, &mut self.connection, said).await.is_ok();
-        if !published {
-            self.connection = None;
-        }
-        published
-    }
-}
-
-async fn publish(
-    client: &redis::Client,
-    kept: &mut Option<redis::aio::MultiplexedConnection>,
-    said: &str,
-) -> redis::RedisResult<()> {
-    let connection = match kept {
-        Some(connection) => connection,
-        None => {
-            let config = redis::AsyncConnectionConfig::new()
-                .set_connection_timeout(Some(PATIENCE))
-                .set_response_timeout(Some(PATIENCE));
-            kept.insert(client.get_multiplexed_async_connection_with_config(&config).await?)
-        }
+async fn tell_any(redis: &RedisClient, level: Option<&RedisLevel>) -> bool {
+    let is_empty = match level {
+        Some(level) => level.empty().await,
+        None => true,
     };
-    redis::cmd("PUBLISH").arg(CHANNEL).arg(said).query_async(connection).await
+    is_empty && publish(redis, ANY).await
+}
+
+async fn publish(redis: &RedisClient, said: &str) -> bool {
+    let published = redis.insist_on::<i64>(redis::cmd("PUBLISH").arg(CHANNEL).arg(said)).await;
+    published.is_some_and(|receivers| receivers.is_ok())
 }
 
 /// What this process believes of Redis.

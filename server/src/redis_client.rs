@@ -46,8 +46,13 @@ impl RedisClient {
         if !self.breaker.allows(Instant::now()) {
             return None;
         }
+        self.insist_on(command).await
+    }
+
+    /// As [`RedisClient::ask`], even where Redis was just found away: for what must not be left out.
+    pub async fn insist_on<T: FromRedisValue>(&self, command: &Cmd) -> Option<RedisResult<T>> {
         let answer = async { command.query_async(&mut self.connected().await?.connection).await };
-        self.bounded(self.patience, answer).await
+        self.bounded(answer).await
     }
 
     /// As [`RedisClient::ask`], with a command that depends on the server's run; `None` where that is unknown too.
@@ -58,13 +63,12 @@ impl RedisClient {
         if !self.breaker.allows(Instant::now()) {
             return None;
         }
-        self.insist(self.patience, command).await
+        self.insist(command).await
     }
 
     /// As [`RedisClient::ask_run`], even where Redis was just found away: for what must not be left out.
     pub async fn insist<T: FromRedisValue>(
         &self,
-        patience: Duration,
         command: impl FnOnce(&Run) -> Cmd,
     ) -> Option<RedisResult<T>> {
         let answer = async {
@@ -74,7 +78,7 @@ impl RedisClient {
                 None => Ok(None),
             }
         };
-        self.bounded(patience, answer).await?.transpose()
+        self.bounded(answer).await?.transpose()
     }
 
     pub fn is_up(&self) -> bool {
@@ -84,15 +88,11 @@ impl RedisClient {
     /// Asks whether it is there, even where it was just found away.
     pub async fn ping(&self) -> bool {
         let answer = async { redis::cmd("PING").exec_async(&mut self.connected().await?.connection).await };
-        self.bounded(self.patience, answer).await.is_some()
+        self.bounded(answer).await.is_some()
     }
 
-    async fn bounded<T>(
-        &self,
-        patience: Duration,
-        answer: impl Future<Output = RedisResult<T>>,
-    ) -> Option<RedisResult<T>> {
-        match tokio::time::timeout(patience, answer).await {
+    async fn bounded<T>(&self, answer: impl Future<Output = RedisResult<T>>) -> Option<RedisResult<T>> {
+        match tokio::time::timeout(self.patience, answer).await {
             Ok(Ok(value)) => {
                 self.breaker.worked();
                 Some(Ok(value))

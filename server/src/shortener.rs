@@ -4,20 +4,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::runtime::Handle;
+use tokio::task::JoinError;
 
 use crate::cache::redis::RedisLevel;
 use crate::cache::table::{Cached, Name, Table};
-use crate::changes::{Change, Changes, Said};
+use crate::changes::{Change, Changes};
 use crate::clicks::{ClickLog, Pending};
 use crate::codes::{Codec, Key};
 use crate::creator::{CreateError, Created, Creator, NewLink};
 use crate::marks::HighMarks;
 use crate::metrics::{CreateResult, Level, Redirected, Tally, Totals};
 use crate::reader::{Answer, Reader, ReaderParts};
-use crate::store::{Link, Patch, Store, StoreError};
+use crate::store::{Link, Store, StoreError};
 use crate::target::Targets;
 
 pub use crate::reader::{Followed, Survey, Unavailable};
+
+mod change;
 
 /// What one thread keeps to itself.
 #[derive(Default)]
@@ -165,16 +168,6 @@ impl Shortener {
         self.at_home(move |shortener| async move { shortener.store.find(&key).await }).await
     }
 
-    pub async fn update(self: &Arc<Self>, code: &str, patch: Patch) -> Result<Option<Link>, Unavailable> {
-        let Some(key) = self.codec.key(code) else { return Ok(None) };
-        self.change(code, |shortener| async move { shortener.store.update(&key, &patch).await }).await
-    }
-
-    pub async fn delete(self: &Arc<Self>, code: &str) -> Result<bool, Unavailable> {
-        let Some(key) = self.codec.key(code) else { return Ok(false) };
-        self.change(code, |shortener| async move { shortener.store.delete(&key).await }).await
-    }
-
     /// Takes in redirects that were answered elsewhere.
     pub async fn add_clicks(self: &Arc<Self>, clicks: Vec<(Key, u64)>) -> Result<(), Unavailable> {
         self.at_home(move |shortener| async move { shortener.store.add_clicks(&clicks).await.map(drop) })
@@ -264,14 +257,15 @@ impl Shortener {
         T: Send + 'static,
         F: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
-        let limit = self.store_timeout;
-        let work = work(self.clone());
-        let task = self.home.spawn(async move { tokio::time::timeout(limit, work).await });
-        match task.await {
-            Ok(Ok(done)) => done.map_err(|error| Unavailable(error.to_string())),
-            Ok(Err(_)) => Err(Unavailable(format!("no answer within {} ms", limit.as_millis()))),
-            Err(_) => Err(Unavailable("the server is shutting down".into())),
-        }
+        let (shortener, work) = (self.clone(), work(self.clone()));
+        told(self.home.spawn(async move { shortener.in_time(work).await }).await)
+    }
+
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let late = |_| {
+            Err(StoreError::Unavailable(format!("no answer within {} ms", self.store_timeout.as_millis())))
+        };
+        tokio::time::timeout(self.store_timeout, work).await.unwrap_or_else(late)
     }
 
     /// Takes in that a link was changed by another replica.
@@ -297,37 +291,6 @@ impl Shortener {
         self.changes.as_ref().is_some_and(|changes| changes.set_lost_track(lost))
     }
 
-    /// Changes a link in the store and tells all caches of it, before and after.
-    async fn change<T, F>(
-        self: &Arc<Self>,
-        code: &str,
-        work: impl FnOnce(Arc<Self>) -> F + Send + 'static,
-    ) -> Result<T, Unavailable>
-    where
-        T: Send + 'static,
-        F: Future<Output = Result<T, StoreError>> + Send + 'static,
-    {
-        let code: Box<str> = code.into();
-        self.at_home(move |shortener| async move {
-            let begun = match &shortener.redis {
-                Some(redis) => redis.begin_change(&code).await,
-                None => false,
-            };
-            let mut telling = Telling { shortener: shortener.clone(), code, begun, is_over: false };
-            let changed = work(shortener).await;
-            telling.is_over = !matches!(changed, Err(StoreError::Unavailable(_)));
-            changed
-        })
-        .await
-    }
-
-    fn tell(&self, said: Said) {
-        self.reader.forget(said.code());
-        if let Some(changes) = &self.changes {
-            changes.announce(said);
-        }
-    }
-
     fn after_create(&self, created: &Result<Created, CreateError>, is_keyed: bool, desk: &Desk) {
         let created = match created {
             Ok(created) => created,
@@ -339,33 +302,13 @@ impl Shortener {
             Key::Generated(_) if !is_keyed => {
                 self.reader.keep_created(&created.code, &created.link);
             }
-            _ => self.tell(Said::Created(created.code.as_str().into())),
+            _ => {
+                self.reader.forget(&created.code);
+                if let Some(changes) = &self.changes {
+                    changes.created(&created.code);
+                }
+            }
         }
-    }
-}
-
-/// Tells all caches of a change when it is over, however it ends: done, failed, or given up.
-struct Telling {
-    shortener: Arc<Shortener>,
-    code: Box<str>,
-    begun: bool,
-    /// Without this the statement may still take effect, later.
-    is_over: bool,
-}
-
-impl Drop for Telling {
-    fn drop(&mut self) {
-        let (shortener, code, begun) = (&self.shortener, &self.code, self.begun);
-        shortener.tell(Said::Changed { code: code.clone(), begun: begun && self.is_over });
-        if self.is_over {
-            return;
-        }
-        // The tombstone stays until the database has certainly given the statement up; then all is told once more.
-        let (shortener, code) = (shortener.clone(), code.clone());
-        self.shortener.home.spawn(async move {
-            tokio::time::sleep(shortener.store_timeout * 2).await;
-            shortener.tell(Said::Changed { code, begun });
-        });
     }
 }
 
@@ -376,6 +319,14 @@ impl Followed {
             Followed::Gone => Redirected::Gone,
             Followed::NotFound => Redirected::NotFound,
         }
+    }
+}
+
+/// What a task at home came to, as it is told to the client.
+fn told<T>(done: Result<Result<T, StoreError>, JoinError>) -> Result<T, Unavailable> {
+    match done {
+        Ok(done) => done.map_err(|error| Unavailable(error.to_string())),
+        Err(_) => Err(Unavailable("the server is shutting down".into())),
     }
 }
 

@@ -35,7 +35,10 @@ pub struct RedisLevelOptions {
 }
 
 pub struct RedisLevel {
+    /// For redirects, which do not wait for it for long.
     redis: RedisClient,
+    /// For changes, which must not be left out.
+    changes: RedisClient,
     /// What the database is called.
     database: Box<str>,
     options: RedisLevelOptions,
@@ -66,8 +69,8 @@ pub const CHANNEL: &str = "proofload:changed";
 
 /// A read that takes longer than this stores nothing.
 const LEASE: Duration = Duration::from_secs(5);
-/// How long a change waits for Redis, each way.
-const CHANGE_PATIENCE: Duration = Duration::from_millis(250);
+/// How long a change waits for Redis, all in all.
+pub const CHANGE_PATIENCE: Duration = Duration::from_millis(250);
 /// Keys looked at in one step of emptying.
 const STEP: usize = 1_000;
 
@@ -112,6 +115,7 @@ impl RedisLevel {
     ) -> anyhow::Result<RedisLevel> {
         Ok(RedisLevel {
             redis: RedisClient::new(url, options.patience)?,
+            changes: RedisClient::new(url, CHANGE_PATIENCE)?,
             database: database.into(),
             options,
             trusted,
@@ -161,7 +165,7 @@ impl RedisLevel {
             begin.arg(millis(self.longest_change())).arg(CHANNEL).arg(code);
             begin
         };
-        matches!(self.redis.insist::<i64>(CHANGE_PATIENCE, command).await, Some(Ok(_)))
+        matches!(self.changes.insist::<i64>(command).await, Some(Ok(_)))
     }
 
     /// Takes the link out, unless others are still changing it, and tells all replicas. To be called after the database
@@ -172,7 +176,7 @@ impl RedisLevel {
             end.arg(u8::from(begun)).arg(CHANNEL).arg(code).arg(millis(self.longest_change()));
             end
         };
-        matches!(self.redis.insist::<i64>(CHANGE_PATIENCE, command).await, Some(Ok(_)))
+        matches!(self.changes.insist::<i64>(command).await, Some(Ok(_)))
     }
 
     /// Takes out every link of this database, in small steps; false where Redis went away meanwhile.
@@ -184,7 +188,7 @@ impl RedisLevel {
                 scan.arg(cursor).arg("MATCH").arg(self.key(run, "*")).arg("COUNT").arg(STEP);
                 scan
             };
-            let found = self.redis.insist::<(u64, Vec<String>)>(CHANGE_PATIENCE, scan).await;
+            let found = self.changes.insist::<(u64, Vec<String>)>(scan).await;
             let Some(Ok((next, keys))) = found else { return false };
             if !keys.is_empty() && !self.empty_step(&keys).await {
                 return false;
@@ -202,7 +206,7 @@ impl RedisLevel {
             empty.arg(EMPTY).arg(keys.len()).arg(keys);
             empty
         };
-        matches!(self.redis.insist::<i64>(CHANGE_PATIENCE, empty).await, Some(Ok(_)))
+        matches!(self.changes.insist::<i64>(empty).await, Some(Ok(_)))
     }
 
     fn script(&self, text: &str, run: &Run, code: &str) -> Cmd {
