@@ -18,10 +18,10 @@ use tokio::time::Instant;
 use crate::codes::Codec;
 use crate::creator::CreateError;
 use crate::pool::Pool;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use pace::Next;
 
-/// A row without an id, or with one that was set aside for it.
+/// A row without an id, or with one that was drawn for it.
 #[derive(Debug, Clone)]
 pub struct Row {
     pub url: String,
@@ -40,8 +40,6 @@ pub enum RowId {
     Next,
     /// Drawn and checked by the caller, who draws again if it is taken.
     Drawn(u64),
-    /// Set aside under an idempotency key: if it is taken, then by another request with the same key.
-    Claimed(u64),
 }
 
 /// The limits of coalescing.
@@ -129,6 +127,16 @@ impl Inserter {
     /// Inserts one row by a statement of its own, at once.
     pub async fn insert_alone(&self, row: Row) -> Outcome {
         self.0.writer.write_one(row).await
+    }
+
+    /// Counts a row that was inserted by a statement elsewhere.
+    pub fn count_one(&self, inserted: &Result<bool, StoreError>) {
+        let counters = self.counters();
+        if inserted.as_ref().err().is_none_or(StoreError::was_sent) {
+            counters.batches.fetch_add(1, Relaxed);
+            counters.rows.fetch_add(1, Relaxed);
+        }
+        counters.stored.fetch_add(u64::from(matches!(inserted, Ok(true))), Relaxed);
     }
 
     /// Rows waiting now.

@@ -3,17 +3,16 @@
 mod support;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use proofload_server::codes::{Codec, Key, PUBLIC_DEFAULT_KEY, Slot, split};
 use proofload_server::creator::{
     CodeDesign, CreateError, Created, Creator, CreatorOptions, Idempotency, InsertDesign, NewLink,
 };
-use proofload_server::inserter::{Inserted, Inserter, InserterOptions, Pace, Row, RowId};
+use proofload_server::inserter::{Inserter, InserterOptions, Pace, Row, RowId};
 use proofload_server::keygen::Leases;
 use proofload_server::pool::Pool;
-use proofload_server::store::{Claim, Kind, NewRow, Patch, Store};
+use proofload_server::store::{Claim, Kind, Patch, Store};
 use support::{Postgres, connect, sqlite};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -281,31 +280,8 @@ async fn a_custom_code_that_someone_else_has_by_now_is_not_given_out_as_a_replay
     assert!(matches!(keyed().await, Err(CreateError::Deleted)));
 }
 
-#[tokio::test]
-async fn a_claimed_row_that_finds_its_id_taken_is_answered_with_what_is_there() {
-    let (store, _directory) = sqlite().await;
-    let (inserter, codec) = inserter(&store);
-    let there = NewRow {
-        id: 7,
-        url: "https://example.com/there".into(),
-        created: 5,
-        expires: Some(1 << 40),
-        clicks: 3,
-    };
-    store.insert(&there).await.unwrap();
-    let id = RowId::Claimed(7);
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
-    let row =
-        Row { url: "https://example.com/mine".into(), created: 9, expires: None, clicks: 0, id, deadline };
-    let Ok(Inserted::Found(link, code)) = inserter.submit(row).unwrap().await.unwrap() else {
-        panic!("it is there");
-    };
-    assert_eq!((&link.url, link.created, code), (&there.url, 5, codec.encode(7)));
-    assert_eq!(inserter.counters().stored.load(Relaxed), 0);
-}
-
-/// An inserter of its own, and its codec.
-fn inserter(store: &Store) -> (Inserter, Codec) {
+/// An inserter of its own.
+fn inserter(store: &Store) -> Inserter {
     let codec = Codec::new(&PUBLIC_DEFAULT_KEY);
     let leases = Leases::new(store.clone(), "rust".parse().unwrap(), None, None).unwrap();
     let blocks =
@@ -313,14 +289,14 @@ fn inserter(store: &Store) -> (Inserter, Codec) {
     let pool = Pool::start(blocks, codec.clone(), 0, &Handle::current());
     let pace = Pace { spacing: Duration::from_millis(5), eager_rows: 100, batch_rows: 1_000, writers: 1 };
     let limits = InserterOptions { pace, queue_rows: 1_000 };
-    (Inserter::start(store.clone(), codec.clone(), pool, limits, &Handle::current()), codec)
+    Inserter::start(store.clone(), codec, pool, limits, &Handle::current())
 }
 
 #[tokio::test]
 async fn one_poisoned_row_fails_alone() {
     let postgres = Postgres::start().await;
     let store = connect(&postgres.database("links").await).await;
-    let (inserter, _) = inserter(&store);
+    let inserter = inserter(&store);
     let mut answers = vec![];
     for n in 0..100 {
         let url = format!("https://example.com/{n}{}", if n == 37 { "\0" } else { "" });

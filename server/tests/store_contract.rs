@@ -48,6 +48,7 @@ const CONTRACT: &[(&str, Clause)] = contract![
     a_lease_never_overlaps_an_earlier_one,
     a_used_up_slot_says_so,
     claims_are_kept,
+    the_link_of_a_claim_is_not_inserted_once_it_is_noted_as_made,
     statements_are_counted_exactly,
     many_writers_at_once_are_never_locked_out,
 ];
@@ -257,6 +258,22 @@ async fn claims_are_kept(store: Store) {
     assert_eq!(store.claim("a", &other).await.unwrap(), Claimed::New);
     assert_eq!(store.forget_claims(unix_now() + 1).await.unwrap(), 2);
     assert_eq!(store.claimed("a").await.unwrap(), None);
+}
+
+async fn the_link_of_a_claim_is_not_inserted_once_it_is_noted_as_made(store: Store) {
+    for key in [Key::Generated(5), Key::Custom("my-code".into())] {
+        let name = format!("{key:?}");
+        let link = Link { key, url: "https://example.com/".into(), created: 7, expires: Some(9), clicks: 3 };
+        assert!(!store.insert_claimed(&name, &link).await.unwrap(), "nobody claimed it");
+        store.claim(&name, &Claim { fingerprint: 1, key: link.key.clone() }).await.unwrap();
+        assert!(store.insert_claimed(&name, &link).await.unwrap());
+        assert_eq!(store.find(&link.key).await.unwrap().as_ref(), Some(&link));
+        assert!(!store.insert_claimed(&name, &link).await.unwrap(), "it is there");
+        store.claim_made(&name, link.created).await.unwrap();
+        store.delete(&link.key).await.unwrap();
+        assert!(!store.insert_claimed(&name, &link).await.unwrap(), "it was made, and is gone");
+        assert_eq!(store.find(&link.key).await.unwrap(), None);
+    }
 }
 
 async fn statements_are_counted_exactly(store: Store) {

@@ -81,7 +81,8 @@ async fn postgresql_saw_exactly_what_we_counted() {
             tokio::task::yield_now().await;
         };
         let inserts = seen(&mut witness, "INSERT INTO links").await
-            + seen(&mut witness, "INSERT INTO custom_links").await;
+            + seen(&mut witness, "INSERT INTO custom_links").await
+            + seen(&mut witness, "WITH claim AS").await;
         assert_eq!(inserts, counted.of(Kind::Insert).attempts, "{name}");
         assert_eq!(
             seen(&mut witness, "SELECT $2 FROM").await,

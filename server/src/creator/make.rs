@@ -71,6 +71,13 @@ impl Maker {
             && self.options.insert == InsertDesign::Coalesced
     }
 
+    fn count_claimed(&self, is_custom: bool, inserted: &Result<bool, StoreError>) {
+        match is_custom {
+            false => self.inserter.count_one(inserted),
+            true => drop(self.counts.custom.fetch_add(u64::from(matches!(inserted, Ok(true))), Relaxed)),
+        }
+    }
+
     /// Creates a link by `deadline`.
     pub(super) async fn create(&self, new: NewLink, deadline: Instant) -> Result<Created, CreateError> {
         Making { maker: self, store: self.store.by(deadline), deadline }.create(new).await
@@ -88,7 +95,11 @@ struct Making<'a> {
 impl Making<'_> {
     async fn create(&self, mut new: NewLink) -> Result<Created, CreateError> {
         if let Some(idempotency) = new.idempotency.take() {
-            return self.once(new, idempotency).await;
+            let created = self.once(new, idempotency).await;
+            if created.as_ref().is_ok_and(|created| created.replayed) {
+                self.maker.counts.replayed.fetch_add(1, Relaxed);
+            }
+            return created;
         }
         match new.custom.take() {
             Some(code) => self.custom(&code, new).await,
@@ -143,8 +154,8 @@ impl Making<'_> {
 
     /// A create that a client may repeat. The code is set aside under the client's key before anything is stored, so
     /// that a retry, even after a crash in between, makes the very same link or finds it made. That it was made is noted
-    /// before the client is answered, so that a retry after the link was deleted does not bring it back. What remains: of
-    /// two requests under way side by side, the second may bring back what the client deleted on the answer to the first.
+    /// before the client is answered, and no link is stored for a claim that is noted as made: so no retry, and none of
+    /// several requests side by side, brings back what the client deleted on the answer to another.
     async fn once(&self, new: NewLink, idempotency: Idempotency) -> Result<Created, CreateError> {
         let key = match &new.custom {
             Some(code) => Key::Custom(code.as_str().into()),
@@ -152,23 +163,46 @@ impl Making<'_> {
             None => Key::Generated(self.next_id().await?),
         };
         let claim = Claim { fingerprint: idempotency.fingerprint, key };
-        let (claim, is_first) =
+        let (key, is_first) =
             match self.store.claim(&idempotency.key, &claim).await.map_err(nothing_stored)? {
-                Claimed::New => (claim, true),
+                Claimed::New => (claim.key, true),
                 Claimed::Open(before) | Claimed::Made(before, _)
                     if before.fingerprint != claim.fingerprint =>
                 {
                     return Err(CreateError::IdempotencyMismatch);
                 }
                 Claimed::Made(before, made) => return self.made_before(&before.key, made).await,
-                Claimed::Open(before) => (before, false),
+                Claimed::Open(before) => (before.key, false),
             };
-        let found = if is_first { None } else { self.found(&claim.key, &new).await? };
-        let created = match found {
-            Some(link) => Ok(self.replay(link)),
-            None => self.at(claim.key, new).await,
-        };
+        let created = self.claimed(&idempotency.key, key, new, is_first).await;
         self.settle(&idempotency.key, is_first, created).await
+    }
+
+    /// Makes the link of an open claim, or finds that another request with the same key has made it.
+    async fn claimed(
+        &self,
+        idempotency_key: &str,
+        key: Key,
+        new: NewLink,
+        is_first: bool,
+    ) -> Result<Created, CreateError> {
+        let is_custom = matches!(key, Key::Custom(_));
+        if is_custom && is_first && self.store.is_taken(&key).await.map_err(nothing_stored)? {
+            return Err(CreateError::Taken);
+        }
+        let link = Link { key, url: new.url, created: unix_now(), expires: new.expires, clicks: new.clicks };
+        let inserted = self.store.insert_claimed(idempotency_key, &link).await;
+        self.maker.count_claimed(is_custom, &inserted);
+        if inserted.map_err(refusal)? {
+            return Ok(Created { code: self.maker.codec.text(&link.key), link, replayed: false });
+        }
+        match self.store.claimed(idempotency_key).await.map_err(nothing_stored)? {
+            Some(Claimed::Made(claim, made)) => self.made_before(&claim.key, made).await,
+            Some(_) => self.found(link).await,
+            None => {
+                Err(CreateError::Store("another request with this Idempotency-Key has just failed".into()))
+            }
+        }
     }
 
     /// Notes what became of a claim, before the client is told.
@@ -202,27 +236,20 @@ impl Making<'_> {
         }
     }
 
-    /// The link that a request made whose claim is still open. A generated code is nobody else's; a custom one is, if it
-    /// leads elsewhere.
-    async fn found(&self, key: &Key, new: &NewLink) -> Result<Option<Link>, CreateError> {
-        let link = self.store.find(key).await.map_err(nothing_stored)?;
-        Ok(link.filter(|link| matches!(key, Key::Generated(_)) || link.url == new.url))
+    /// What stands under the code of an open claim. A generated code is nobody else's; a custom one is, if it leads
+    /// elsewhere.
+    async fn found(&self, wanted: Link) -> Result<Created, CreateError> {
+        match self.store.find(&wanted.key).await.map_err(nothing_stored)? {
+            Some(link) if matches!(link.key, Key::Custom(_)) && link.url != wanted.url => {
+                Err(CreateError::Taken)
+            }
+            Some(link) => Ok(self.replay(link)),
+            None => Err(CreateError::Deleted),
+        }
     }
 
     fn replay(&self, link: Link) -> Created {
-        self.maker.counts.replayed.fetch_add(1, Relaxed);
         Created { code: self.maker.codec.text(&link.key), link, replayed: true }
-    }
-
-    /// Creates a link under the key that was set aside for it.
-    async fn at(&self, key: Key, new: NewLink) -> Result<Created, CreateError> {
-        match key {
-            Key::Custom(code) => self.custom(&code, new).await,
-            Key::Generated(id) => match self.insert(self.row(new, RowId::Claimed(id))).await? {
-                Inserted::Found(link, _) => Ok(self.replay(link)),
-                inserted => created(inserted),
-            },
-        }
     }
 
     async fn next_id(&self) -> Result<u64, CreateError> {
@@ -274,7 +301,6 @@ pub(super) fn created(inserted: Inserted) -> Result<Created, CreateError> {
             let link = Link { key: Key::Generated(id), url, created, expires, clicks };
             Ok(Created { code: code.as_str().to_owned(), link, replayed: false })
         }
-        Inserted::Found(link, code) => Ok(Created { code: code.as_str().to_owned(), link, replayed: true }),
         Inserted::Taken(_) => Err(CreateError::Collisions(1)),
     }
 }

@@ -10,7 +10,7 @@ use super::{InsertCounters, Row, RowId};
 use crate::codes::{Code, Codec};
 use crate::creator::CreateError;
 use crate::pool::Pool;
-use crate::store::{Key, Link, NewRow, Store, StoreError};
+use crate::store::{Key, NewRow, Store, StoreError};
 
 /// Pauses between tries while the database is away; each is twice the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -25,8 +25,6 @@ pub type Outcome = Result<Inserted, CreateError>;
 pub enum Inserted {
     /// Committed, under this id and code.
     Stored(NewRow, Code),
-    /// Its claimed id was taken, by this link of another request with the same idempotency key.
-    Found(Link, Code),
     /// Its drawn id was taken; nothing was stored.
     Taken(Row),
 }
@@ -160,25 +158,18 @@ impl Writer {
     /// Gives new ids to the rows that found theirs taken.
     async fn replaced(&self, taken: Vec<Placed>, outcomes: &mut [Option<Outcome>]) -> Vec<Placed> {
         let mut again = Vec::new();
+        self.counters.violations.fetch_add(taken.len() as u64, Relaxed);
         for mut placed in taken {
             placed.conflicts += 1;
             let place = placed.place;
-            let outcome = match placed.id {
-                RowId::Claimed(id) => self.found(id, placed.code).await,
-                RowId::Drawn(_) => {
-                    self.counters.violations.fetch_add(1, Relaxed);
-                    Ok(Inserted::Taken(unplaced(placed)))
+            outcomes[place] = Some(match placed.id {
+                RowId::Drawn(_) => Ok(Inserted::Taken(unplaced(placed))),
+                RowId::Next if placed.conflicts < MOST_CONFLICTS => {
+                    again.push(placed);
+                    continue;
                 }
-                RowId::Next => {
-                    self.counters.violations.fetch_add(1, Relaxed);
-                    if placed.conflicts < MOST_CONFLICTS {
-                        again.push(placed);
-                        continue;
-                    }
-                    Err(CreateError::Collisions(placed.conflicts))
-                }
-            };
-            outcomes[place] = Some(outcome);
+                RowId::Next => Err(CreateError::Collisions(placed.conflicts)),
+            });
         }
         let deadline = last_deadline(again.iter().map(|placed| placed.deadline));
         match self.pool.take(again.len(), deadline).await {
@@ -194,15 +185,6 @@ impl Writer {
                 }
                 vec![]
             }
-        }
-    }
-
-    /// What stands under a claimed id that was found taken.
-    async fn found(&self, id: u64, code: Code) -> Outcome {
-        match self.store.find(&Key::Generated(id)).await {
-            Ok(Some(link)) => Ok(Inserted::Found(link, code)),
-            Ok(None) => Err(CreateError::Deleted),
-            Err(error) => Err(CreateError::Indeterminate(error.to_string())),
         }
     }
 
@@ -229,7 +211,7 @@ impl Writer {
             let Row { url, created, expires, clicks, id: from, deadline } = row;
             let (id, code) = match from {
                 RowId::Next => ready.next().expect("as many as wanted"),
-                RowId::Drawn(id) | RowId::Claimed(id) => (id, self.codec.encode(id)),
+                RowId::Drawn(id) => (id, self.codec.encode(id)),
             };
             let row = NewRow { id, url, created, expires, clicks };
             Placed { place, row, code, id: from, deadline, conflicts: 0, unsure: false }

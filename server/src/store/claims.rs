@@ -2,7 +2,7 @@
 
 use super::links::int;
 use super::statement::{Row, Statement, Value};
-use super::{Key, Kind, Result, Store, sql, unix_now};
+use super::{Key, Kind, Link, Result, Store, sql, unix_now};
 
 /// What an idempotency key was first used for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +54,25 @@ impl Store {
     pub async fn claimed(&self, idempotency_key: &str) -> Result<Option<Claimed>> {
         let values = vec![Value::Text(idempotency_key)];
         self.first(Statement::write(Kind::Idempotency, sql::CLAIMED, values), decode).await
+    }
+
+    /// Inserts the link of a claim, and says whether it did: not if its code is taken, and not if the claim is noted as made,
+    /// or gone. What was noted before the statement is over counts, so that a link whose maker was answered, and which may
+    /// have been deleted since, is not inserted again.
+    pub async fn insert_claimed(&self, idempotency_key: &str, link: &Link) -> Result<bool> {
+        let (text, key) = match &link.key {
+            Key::Generated(id) => (sql::INSERT_CLAIMED, int(*id)),
+            Key::Custom(code) => (sql::INSERT_CUSTOM_CLAIMED, Value::Text(code)),
+        };
+        let values = vec![
+            key,
+            Value::Text(&link.url),
+            Value::Int(link.created),
+            Value::MaybeInt(link.expires),
+            int(link.clicks),
+            Value::Text(idempotency_key),
+        ];
+        Ok(self.execute(Statement::write(Kind::Insert, text, values)).await? == 1)
     }
 
     /// Notes that the link of a claim was made, so that it is never made again.

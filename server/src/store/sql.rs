@@ -1,7 +1,7 @@
 //! The text of every statement. Each is constant, so it is prepared once a connection.
 //!
-//! Written for PostgreSQL, and kept within what Citus and CockroachDB run: no sequences, no triggers, single-table
-//! statements, and primary keys that can serve as distribution columns.
+//! Written for PostgreSQL, and kept within what Citus and CockroachDB run: no sequences, no triggers, statements on one table
+//! but for those under an idempotency key, and primary keys that can serve as distribution columns.
 
 use super::statement::Sql;
 
@@ -117,5 +117,21 @@ pub(super) const CLAIM: Sql = Sql::same(
 pub(super) const CLAIMED: Sql =
     Sql::same("SELECT fingerprint, id, custom, made FROM claims WHERE idempotency_key = $1");
 pub(super) const CLAIM_MADE: Sql = Sql::same("UPDATE claims SET made = $2 WHERE idempotency_key = $1");
+/// The lock makes who notes a claim as made wait for whoever is about to make it; who comes after that finds it noted. SQLite
+/// runs one statement after the other anyhow.
+pub(super) const INSERT_CLAIMED: Sql = Sql::pair(
+    "WITH claim AS (SELECT 1 FROM claims WHERE idempotency_key = $6 AND made IS NULL FOR UPDATE) \
+     INSERT INTO links (id, url, created, expires, clicks) \
+     SELECT $1::bigint, $2::text, $3::bigint, $4::bigint, $5::bigint FROM claim ON CONFLICT DO NOTHING",
+    "INSERT INTO links (id, url, created, expires, clicks) SELECT $1, $2, $3, $4, $5 \
+     WHERE EXISTS (SELECT 1 FROM claims WHERE idempotency_key = $6 AND made IS NULL) ON CONFLICT DO NOTHING",
+);
+pub(super) const INSERT_CUSTOM_CLAIMED: Sql = Sql::pair(
+    "WITH claim AS (SELECT 1 FROM claims WHERE idempotency_key = $6 AND made IS NULL FOR UPDATE) \
+     INSERT INTO custom_links (code, url, created, expires, clicks) \
+     SELECT $1::text, $2::text, $3::bigint, $4::bigint, $5::bigint FROM claim ON CONFLICT DO NOTHING",
+    "INSERT INTO custom_links (code, url, created, expires, clicks) SELECT $1, $2, $3, $4, $5 \
+     WHERE EXISTS (SELECT 1 FROM claims WHERE idempotency_key = $6 AND made IS NULL) ON CONFLICT DO NOTHING",
+);
 pub(super) const UNCLAIM: Sql = Sql::same("DELETE FROM claims WHERE idempotency_key = $1 AND made IS NULL");
 pub(super) const FORGET_CLAIMS: Sql = Sql::same("DELETE FROM claims WHERE created < $1");
