@@ -300,6 +300,22 @@ fn keygens_bad_settings_name_the_flag_and_the_remedy() {
 }
 
 #[tokio::test]
+async fn a_redis_that_hangs_makes_no_keygen_look_dead() {
+    let (url, _directory) = sqlite_url().await;
+    let redis = Redis::start().await;
+    let keygen = Keygen::start(&url, Some(redis.url()), "127.0.0.1:0").await;
+    let address = format!("http://{}", keygen.address);
+    let leases = Leases::new(connect(&url).await, stack("rust"), Some(&address), None).unwrap();
+    redis.freeze();
+    // A busy machine may miss its time now and then.
+    while leases.keygen_up().await != Some(true) {}
+    let (status, _, body) = keygen.ask("GET", "/health", "").await;
+    let redis = &serde_json::from_str::<Value>(&body).unwrap()["redis"]["state"];
+    assert_eq!((status, redis.as_str()), (200, Some("down")));
+    keygen.stop().await;
+}
+
+#[tokio::test]
 async fn leases_fall_back_and_return() {
     let (url, _directory) = sqlite_url().await;
     let store = connect(&url).await;
