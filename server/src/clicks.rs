@@ -1,7 +1,9 @@
 //! Click counts: exact, kept by each thread, then added to the store in batches.
 
-use hashbrown::HashMap;
+use hashbrown::{DefaultHashBuilder, HashMap};
 use parking_lot::Mutex;
+use std::cmp::Ordering;
+use std::hash::BuildHasher;
 
 use crate::cache::table::{Name, code_of};
 use crate::codes::{Code, Codec, Key};
@@ -64,21 +66,35 @@ impl Logged {
     }
 }
 
-/// Clicks that were gathered and not yet stored.
+/// Clicks that were gathered and not yet stored, in shares small enough to be looked through while requests wait.
 pub struct Pending {
-    clicks: HashMap<Key, u64>,
+    shares: Vec<HashMap<Key, u64>>,
+    sharing: DefaultHashBuilder,
+    links: usize,
+    /// Links by the magnitude of their count: how many have one click, how many two or three, four to seven, and so on.
+    magnitudes: [usize; 64],
     /// The most links; clicks of further ones are counted as lost.
     most: usize,
     lost: u64,
 }
 
+/// Which clicks are to be stored next: all those of links above a magnitude, and so many of that magnitude.
+pub struct Plan {
+    magnitude: u32,
+    of_it: usize,
+    share: usize,
+}
+
 impl Pending {
     /// Clicks that are counted at a time.
     const SHARE: usize = 4_096;
+    const SHARES: usize = 256;
 
     /// Nothing yet, and never more than `most` links.
     pub fn new(most: usize) -> Self {
-        Self { clicks: HashMap::new(), most, lost: 0 }
+        let shares = (0..Self::SHARES).map(|_| HashMap::new()).collect();
+        let sharing = DefaultHashBuilder::default();
+        Self { shares, sharing, links: 0, magnitudes: [0; 64], most, lost: 0 }
     }
 
     /// Counts a share of what was taken, in less than a millisecond, since requests wait meanwhile; says whether there is more.
@@ -99,12 +115,32 @@ impl Pending {
         !(raw.is_empty() && counted.is_empty() && custom.is_empty())
     }
 
-    /// Takes out the clicks of up to `most` links.
-    pub fn batch(&mut self, most: usize) -> Vec<(Key, u64)> {
-        if self.clicks.len() <= most {
-            return self.clicks.drain().collect();
+    /// Plans to store the clicks of `budget` links, the most clicked first, to the nearest power of two. Where more than a
+    /// quarter of what may wait does, the rest goes as well: a budget is no reason to lose clicks.
+    pub fn plan(&self, budget: usize) -> Plan {
+        let mut left = budget.max(self.links.saturating_sub(self.most / 4));
+        for magnitude in (0..u64::BITS).rev() {
+            let links = self.magnitudes[magnitude as usize];
+            if links >= left {
+                return Plan { magnitude, of_it: left, share: 0 };
+            }
+            left -= links;
         }
-        self.clicks.extract_if(|_, _| true).take(most).collect()
+        Plan { magnitude: 0, of_it: usize::MAX, share: 0 }
+    }
+
+    /// Appends what is planned of the next share that has any clicks; says whether there was one.
+    pub fn take(&mut self, plan: &mut Plan, batch: &mut Vec<(Key, u64)>) -> bool {
+        let rest = &mut self.shares[plan.share..];
+        let Some(next) = rest.iter().position(|share| !share.is_empty()) else { return false };
+        plan.share += next + 1;
+        let before = batch.len();
+        batch.extend(rest[next].extract_if(|_, count| plan.wants(*count)));
+        self.links -= batch.len() - before;
+        for (_, count) in &batch[before..] {
+            self.magnitudes[magnitude(*count) as usize] -= 1;
+        }
+        true
     }
 
     /// Puts back what could not be stored.
@@ -116,8 +152,9 @@ impl Pending {
         self.lost
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.clicks.is_empty()
+    /// How many links' clicks wait.
+    pub fn links(&self) -> usize {
+        self.links
     }
 
     fn add_generated(&mut self, key: u64, count: u64, codec: &Codec) {
@@ -127,20 +164,49 @@ impl Pending {
     }
 
     fn add(&mut self, key: Key, count: u64) {
-        if let Some(known) = self.clicks.get_mut(&key) {
+        let share = (self.sharing.hash_one(&key) >> 32) as usize % Self::SHARES;
+        if let Some(known) = self.shares[share].get_mut(&key) {
+            self.magnitudes[magnitude(*known) as usize] -= 1;
             *known += count;
-        } else if self.clicks.len() < self.most {
-            self.clicks.insert(key, count);
+            self.magnitudes[magnitude(*known) as usize] += 1;
+        } else if self.links < self.most {
+            self.shares[share].insert(key, count);
+            self.links += 1;
+            self.magnitudes[magnitude(count) as usize] += 1;
         } else {
             self.lost += count;
         }
     }
 }
 
+impl Plan {
+    fn wants(&mut self, count: u64) -> bool {
+        match magnitude(count).cmp(&self.magnitude) {
+            Ordering::Less => false,
+            Ordering::Equal if self.of_it == 0 => false,
+            Ordering::Equal => {
+                self.of_it -= 1;
+                true
+            }
+            Ordering::Greater => true,
+        }
+    }
+}
+
+fn magnitude(count: u64) -> u32 {
+    count.max(1).ilog2()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::codes::PUBLIC_DEFAULT_KEY;
+
+    fn take(pending: &mut Pending, budget: usize) -> Vec<(Key, u64)> {
+        let (mut plan, mut batch) = (pending.plan(budget), Vec::new());
+        while pending.take(&mut plan, &mut batch) {}
+        batch
+    }
 
     #[test]
     fn every_click_of_every_thread_is_counted_once() {
@@ -156,21 +222,43 @@ mod tests {
         for mut taken in logs.iter().map(ClickLog::take) {
             while pending.gather(&mut taken, &codec) {}
         }
-        let batch = pending.batch(4_096);
+        let batch = take(&mut pending, usize::MAX);
         assert_eq!(batch.len(), 11);
         assert_eq!(batch.iter().map(|(_, count)| count).sum::<u64>(), MOST_RAW as u64 + 6);
         assert!(batch.contains(&(Key::Custom("my-code".into()), 1)));
         pending.put_back(batch);
-        assert_eq!(pending.batch(4_096).len(), 11);
-        assert!(pending.is_empty());
+        assert_eq!(take(&mut pending, usize::MAX).len(), 11);
+        assert_eq!((pending.links(), pending.magnitudes), (0, [0; 64]));
     }
 
     #[test]
-    fn batches_are_bounded_and_complete() {
-        let mut pending = Pending::new(10_000);
-        (0..10_000).for_each(|id| pending.add(Key::Generated(id), 1));
-        let sizes: Vec<usize> = (0..4).map(|_| pending.batch(4_096).len()).collect();
-        assert_eq!(sizes, [4_096, 4_096, 1_808, 0]);
+    fn a_budget_goes_to_the_most_clicked_and_the_rest_waits() {
+        let mut pending = Pending::new(100_000);
+        (0..10_000).for_each(|id| pending.add(Key::Generated(id), 1 + id % 10));
+        let hottest = take(&mut pending, 3_000);
+        assert_eq!(hottest.len(), 3_000);
+        // 8, 9 and 10 are of one magnitude.
+        assert!(hottest.iter().all(|&(_, count)| count >= 8));
+        pending.put_back(hottest);
+        let some = take(&mut pending, 3_500);
+        assert_eq!(some.iter().filter(|&&(_, count)| count >= 8).count(), 3_000);
+        assert_eq!(some.iter().filter(|&&(_, count)| (4..8).contains(&count)).count(), 500);
+        assert_eq!(take(&mut pending, 0), []);
+        let few = take(&mut pending, 6_400);
+        assert_eq!(few.len(), 6_400);
+        assert_eq!(take(&mut pending, 150).len(), 100, "all of them, where the budget is for more");
+        pending.put_back(few);
+        assert_eq!(take(&mut pending, usize::MAX).len(), 6_400);
+        assert_eq!(pending.links(), 0);
+    }
+
+    #[test]
+    fn a_budget_is_exceeded_before_clicks_are_lost() {
+        let mut pending = Pending::new(1_000);
+        (0..900).for_each(|id| pending.add(Key::Generated(id), 1));
+        assert_eq!(take(&mut pending, 10).len(), 650);
+        assert_eq!(take(&mut pending, 10).len(), 10);
+        assert_eq!((pending.links(), pending.lost()), (240, 0));
     }
 
     #[test]
@@ -178,7 +266,7 @@ mod tests {
         let mut pending = Pending::new(2);
         [1, 2, 3, 1, 3].into_iter().for_each(|id| pending.add(Key::Generated(id), 5));
         assert_eq!(pending.lost(), 10);
-        let mut kept = pending.batch(4_096);
+        let mut kept = take(&mut pending, usize::MAX);
         kept.sort_unstable_by_key(|&(_, count)| count);
         assert_eq!(kept, [(Key::Generated(2), 5), (Key::Generated(1), 10)]);
     }

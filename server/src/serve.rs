@@ -130,7 +130,11 @@ async fn build(config: &Config, address: SocketAddr) -> anyhow::Result<Arc<Site>
         changes,
         redis: redis.clone(),
         threads: config.threads,
-        bounds: Bounds { unknown: config.limits.unknown, pending_clicks: config.limits.pending_clicks },
+        bounds: Bounds {
+            unknown: config.limits.unknown,
+            pending_clicks: config.limits.pending_clicks,
+            click_rows: config.limits.click_rows,
+        },
         home,
     });
     if let Some(task) = changes_task {
@@ -271,7 +275,7 @@ async fn flush_clicks(shortener: Arc<Shortener>) {
     loop {
         ticks.tick().await;
         // What could not be stored stays for the next time; /health shows why.
-        drop(shortener.flush_clicks().await);
+        drop(shortener.flush_due_clicks().await);
     }
 }
 

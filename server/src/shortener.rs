@@ -1,7 +1,7 @@
 //! The shortener's story: create, follow, change and delete links, on top of cache and store.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::runtime::Handle;
 use tokio::task::JoinError;
@@ -36,6 +36,8 @@ pub struct Bounds {
     pub unknown: usize,
     /// Clicked links whose counts wait to be stored.
     pub pending_clicks: usize,
+    /// Those whose counts are stored at a time, as long as not too many wait.
+    pub click_rows: usize,
 }
 
 /// The parts that a [`Shortener`] is put together from.
@@ -76,6 +78,9 @@ pub struct Shortener {
     clicks_flushed: AtomicU64,
     clicks_orphaned: AtomicU64,
     clicks_lost: AtomicU64,
+    /// Links whose clicks waited when they were last flushed.
+    clicks_waiting: AtomicUsize,
+    click_rows: usize,
 }
 
 impl Shortener {
@@ -105,6 +110,8 @@ impl Shortener {
             clicks_flushed: AtomicU64::new(0),
             clicks_orphaned: AtomicU64::new(0),
             clicks_lost: AtomicU64::new(0),
+            clicks_waiting: AtomicUsize::new(0),
+            click_rows: parts.bounds.click_rows,
         })
     }
 
@@ -178,6 +185,16 @@ impl Shortener {
     /// out may have been stored all the same, and is then counted twice: a click is never dropped for it. To be let finish:
     /// what is under way when it is cut off is lost.
     pub async fn flush_clicks(&self) -> Result<(), StoreError> {
+        self.flush(usize::MAX).await
+    }
+
+    /// Stores the clicks of as many links as are stored at a time, the most clicked first; otherwise as
+    /// [`Shortener::flush_clicks`].
+    pub async fn flush_due_clicks(&self) -> Result<(), StoreError> {
+        self.flush(self.click_rows).await
+    }
+
+    async fn flush(&self, rows: usize) -> Result<(), StoreError> {
         let mut pending = self.pending.lock().await;
         for desk in &self.desks {
             let mut taken = desk.clicks.take();
@@ -186,18 +203,39 @@ impl Shortener {
             }
         }
         self.clicks_lost.store(pending.lost(), Relaxed);
-        while !pending.is_empty() {
-            let batch = pending.batch(self.store.clicks_at_once());
-            // Each kind is a statement of its own: what one of them stored is not put back when the other fails.
-            let (generated, custom) =
-                batch.into_iter().partition(|(key, _)| matches!(key, Key::Generated(_)));
-            if let Err(error) = self.store_clicks(&mut pending, generated).await {
-                pending.put_back(custom);
-                return Err(error);
+        let stored = self.store_planned(&mut pending, rows).await;
+        self.clicks_waiting.store(pending.links(), Relaxed);
+        stored
+    }
+
+    async fn store_planned(&self, pending: &mut Pending, rows: usize) -> Result<(), StoreError> {
+        let (mut plan, mut batch) = (pending.plan(rows), Vec::new());
+        let at_once = self.store.clicks_at_once();
+        loop {
+            let more = pending.take(&mut plan, &mut batch);
+            while batch.len() >= at_once || (!more && !batch.is_empty()) {
+                let rest = batch.split_off(batch.len().min(at_once));
+                if let Err(error) = self.store_batch(pending, batch).await {
+                    pending.put_back(rest);
+                    return Err(error);
+                }
+                batch = rest;
             }
-            self.store_clicks(&mut pending, custom).await?;
+            if !more {
+                return Ok(());
+            }
+            tokio::task::yield_now().await;
         }
-        Ok(())
+    }
+
+    /// Each kind is a statement of its own: what one of them stored is not put back when the other fails.
+    async fn store_batch(&self, pending: &mut Pending, batch: Vec<(Key, u64)>) -> Result<(), StoreError> {
+        let (generated, custom) = batch.into_iter().partition(|(key, _)| matches!(key, Key::Generated(_)));
+        if let Err(error) = self.store_clicks(pending, generated).await {
+            pending.put_back(custom);
+            return Err(error);
+        }
+        self.store_clicks(pending, custom).await
     }
 
     async fn store_clicks(&self, pending: &mut Pending, clicks: Vec<(Key, u64)>) -> Result<(), StoreError> {
@@ -245,6 +283,11 @@ impl Shortener {
     /// Clicks of links that were deleted before their clicks were stored.
     pub fn clicks_orphaned(&self) -> u64 {
         self.clicks_orphaned.load(Relaxed)
+    }
+
+    /// Links whose clicks wait to be stored.
+    pub fn clicks_waiting(&self) -> usize {
+        self.clicks_waiting.load(Relaxed)
     }
 
     pub fn clicks_lost(&self) -> u64 {

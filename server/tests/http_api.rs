@@ -202,6 +202,22 @@ fn clicks_are_exact_wherever_they_were_counted() {
 }
 
 #[test]
+fn clicks_beyond_the_budget_wait_and_are_not_lost() {
+    let app = App::start(&["--click-rows", "1"]);
+    let codes: Vec<String> = (0..100).map(|i| app.create(&format!("https://example.com/{i}"))).collect();
+    codes.iter().for_each(|code| assert_eq!(app.get(&format!("/{code}")).status, 302));
+    let waiting = "shortener_clicks_waiting_links";
+    while app.metric(waiting) == 0.0 {
+        std::thread::yield_now();
+    }
+    assert!(app.metric("shortener_clicks_flushed_total") < 100.0);
+    let app = App::start_in(app.stop().unwrap(), &[]);
+    for code in codes {
+        assert_eq!(app.get(&format!("/api/links/{code}")).json()["clicks"], 1);
+    }
+}
+
+#[test]
 fn pages_about_the_server_conform() {
     let app = App::start(&["--cache-entries", "100"]);
     let code = app.create("https://example.com/");

@@ -35,7 +35,7 @@ fn shortener(store: &Store) -> Arc<Shortener> {
         changes: None,
         redis: None,
         threads: 1,
-        bounds: Bounds { unknown: 1_000, pending_clicks: 1_000 },
+        bounds: Bounds { unknown: 1_000, pending_clicks: 1_000, click_rows: 1_000 },
         home,
     })
 }

@@ -68,6 +68,9 @@ pub struct Limits {
     /// The most clicked links whose counts wait to be stored; clicks of further links are lost, and counted as such
     #[arg(long = "max-pending-clicks", default_value_t = 1 << 20, value_name = "LINKS")]
     pub pending_clicks: usize,
+    /// Links whose counts are stored a second, the most clicked first; more while a quarter of --max-pending-clicks waits
+    #[arg(long = "click-rows", default_value_t = 10_000, value_name = "ROWS")]
+    pub click_rows: usize,
     /// The most codes that are remembered as unknown; what does not fit is read from the database each time
     #[arg(long = "max-unknown", default_value_t = 131_072, value_name = "CODES")]
     pub unknown: usize,
@@ -151,6 +154,7 @@ impl Limits {
             ("--max-batch", limits.batch, 100_000),
             ("--max-inserts", limits.inserts, 1_000),
             ("--max-pending-clicks", limits.pending_clicks, 1 << 30),
+            ("--click-rows", limits.click_rows, 1 << 30),
             ("--max-rate-clients", limits.rate_clients, 1 << 30),
         ];
         for (flag, number, most) in numbers {

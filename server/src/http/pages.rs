@@ -168,6 +168,8 @@ fn requests(site: &Site, out: &mut Exposition) {
     out.counter("shortener_clicks_flushed_total", "Clicks added to the store.", flushed);
     let orphaned = site.shortener.clicks_orphaned();
     out.counter("shortener_clicks_orphaned_total", "Clicks of links that were deleted meanwhile.", orphaned);
+    let waiting = site.shortener.clicks_waiting() as f64;
+    out.gauge("shortener_clicks_waiting_links", "Links whose clicks wait to be added to the store.", waiting);
     let lost = site.shortener.clicks_lost();
     out.counter("shortener_clicks_lost_total", "Clicks dropped while the store was away for too long.", lost);
 }
