@@ -14,10 +14,11 @@
 #
 # Needs wrk, curl, jq and PostgreSQL's programs, with which a private server is started (every commit synced) and removed
 # again; nginx for redirects, cargo for codes. STORE=sqlite has redirects flush their clicks to SQLite, in the server's own
-# process. Server and client have a core each. PostgreSQL has the cores that are left; where none are, it shares the client's,
-# and slows the client down rather than the server. Two sides run in ABBA order, so that a machine that warms up or that others
-# use favours neither. May be set: ROUNDS (6), SECONDS_EACH (5), LINKS (1000000), SERVER_CORE (0), CLIENT_CORE (1),
-# POSTGRES_CORES, PROOFLOAD, the binary (target/release/proofload).
+# process. Server and client have a core each. PostgreSQL has the cores that are left; where none are, it shares the client's
+# for redirects, and slows the client down rather than the server, and both for the rest, where it does most of the work. Two
+# sides run in ABBA order, so that a machine that warms up or that others use favours neither. May be set: ROUNDS (6),
+# SECONDS_EACH (5), LINKS (1000000), SERVER_CORE (0), CLIENT_CORE (1), POSTGRES_CORES, PROOFLOAD, the binary
+# (target/release/proofload).
 set -euo pipefail
 
 what=${1:-}
@@ -51,7 +52,7 @@ source "$here/bars.sh"
 redirects() {
     local url=sqlite:$directory/links.db
     if [ "${STORE:-postgres}" = postgres ]; then
-        start_postgres
+        start_postgres "$client_core"
         url=$(database redirects)
     fi
     start proofload --database-url "$url" --threads 1 --warm none
@@ -82,7 +83,7 @@ CONF
 }
 
 creates() {
-    start_postgres
+    start_postgres "$server_core,$client_core"
     start after --design after --database-url "$(database after)" --threads 1
     start before --design before --database-url "$(database before)" --threads 1
     abba "$here/create.lua" after before
@@ -92,7 +93,7 @@ creates() {
 
 # The design before is counted once, for comparison; the one that is judged three times.
 statements() {
-    start_postgres
+    start_postgres "$server_core,$client_core"
     local url design round
     for design in before after; do
         url=$(database "$design")
@@ -138,7 +139,7 @@ codes() {
 }
 
 warming() {
-    start_postgres
+    start_postgres "$server_core,$client_core"
     local url count round
     url=$(database warming)
     start maker --database-url "$url" --threads 1 --warm none
