@@ -336,6 +336,9 @@ fn write_problems(f: &mut fmt::Formatter<'_>, summary: &Summary) -> fmt::Result 
     for reason in &summary.invalid_latency {
         writeln!(f, "\n  INVALID LATENCY: {reason}")?;
     }
+    if summary.model == Model::Closed && summary.url.is_some() && !summary.invalid_latency.is_empty() {
+        writeln!(f, "  The throughput stands. More workers, on cores of their own: --generator-cores 2,3")?;
+    }
     if let Some(reason) = &summary.ended_early {
         writeln!(f, "\n  INVALID: {reason}")?;
     }

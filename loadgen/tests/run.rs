@@ -8,7 +8,10 @@ use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use proofload::connect::Target;
+use proofload::exchange::{Exchange, Templates};
 use proofload::selftest::server::{Behaviour, TestServer};
+use proofload_scenarios::{Claim, Scenario};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -188,4 +191,19 @@ fn a_scenario_prints_its_numbers_for_people_and_for_programs() {
     for word in ["visits: closed load, 2 connections", "throughput", "p99.9", "first byte", "report: "] {
         assert!(said.contains(word), "{word}: {said}");
     }
+}
+
+/// What the README tells a user to write can be run.
+#[test]
+fn the_readmes_scenario_and_claim_are_such() {
+    let readme = include_str!("../../README.md");
+    let toml: Vec<&str> =
+        readme.split("```toml\n").skip(1).map(|it| it.split("```").next().unwrap()).collect();
+    let [scenario, claim] = toml[..] else { panic!("{} blocks of TOML", toml.len()) };
+    let scenario = Scenario::parse(scenario, "README.md").unwrap();
+    let target = Target::at(([127, 0, 0, 1], 1).into());
+    let templates = Templates::of_scenario(&target, &scenario, Path::new(".")).unwrap();
+    assert_eq!(templates.kinds(), ["GET /items/{item}", "POST /orders"]);
+    assert!(scenario.is_for_any_service());
+    assert_eq!(Claim::parse(claim, "README.md").unwrap().checks.len(), 4);
 }

@@ -34,6 +34,17 @@ pub fn duration(args: &AdhocArgs) -> Duration {
     }
 }
 
+/// How long the load is likely to last. Nobody knows it of a closed one that ends by its number of requests.
+pub fn planned(args: &AdhocArgs, drive: &Drive) -> Duration {
+    match (args.requests, args.rate) {
+        (Some(requests), Some(rate)) if args.stages.is_none() => drive
+            .measurement
+            .min(Duration::from_secs_f64((requests as f64 / rate).min(LONGEST.as_secs_f64()))),
+        (Some(_), None) if args.duration.is_none() && args.stages.is_none() => Duration::ZERO,
+        _ => drive.warm_up + drive.measurement,
+    }
+}
+
 /// The drive, at the rate that the options name or at none.
 ///
 /// # Errors

@@ -49,8 +49,9 @@ pub fn run(
     if let Some(slo) = args.slo {
         return knee_of(args, slo, &spec, &exchange, &template, json, kept);
     }
-    let live = Live::start(spec.warm_up + spec.measurement);
-    live.phase(&presentable(url), spec.warm_up + spec.measurement);
+    let planned = asked::planned(args, &spec);
+    let live = Live::start(planned);
+    live.phase(&presentable(url), planned);
     let result = drive(&spec, exchange, asked::requests(args), &mut |boundary| live.show(boundary));
     live.finish();
     let recording = result?;
