@@ -1,16 +1,30 @@
 //! The ledger: every create that the client saw acknowledged, looked up in the store itself.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::pin::Pin;
 use std::str::FromStr;
 
 use anyhow::{Context, Result};
+use futures_core::Stream;
 use proofload_reports::run::Ledger;
 use proofload_server::codes::Codec;
 use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 
+use crate::spool::Spool;
+
 const ALL_LINKS: &str = "SELECT id, url FROM links";
+
+/// Codes that are compared at once: what of a long run is in memory.
+const AT_ONCE: usize = 250_000;
+/// Most parts that the codes are divided into: each has three files.
+const MOST_PARTS: usize = 200;
+/// What a part keeps in memory before it goes to disk.
+const ROOM: usize = 16 << 10;
 
 /// A stored link as the database holds it, read without the server.
 pub struct Stored {
@@ -18,58 +32,132 @@ pub struct Stored {
     pub url: String,
 }
 
-/// Compares what was acknowledged with what is stored. `indeterminate` are URLs whose answer never came: they may
-/// be stored, once.
-pub fn reconcile(
-    acknowledged: &[(String, String)],
-    indeterminate: &[String],
-    stored: impl IntoIterator<Item = Stored>,
-    source: &str,
-) -> Ledger {
-    let mut expected: HashMap<&str, &str> = HashMap::with_capacity(acknowledged.len());
-    let mut ledger = Ledger {
-        acknowledged: acknowledged.len() as u64,
-        indeterminate: indeterminate.len() as u64,
-        source: source.to_owned(),
-        ..Ledger::default()
-    };
-    for (code, url) in acknowledged {
-        if expected.insert(code, url).is_some() {
-            ledger.duplicates += 1;
-        }
-    }
-    let mut open: HashMap<&str, u64> = HashMap::new();
-    for url in indeterminate {
-        *open.entry(url).or_default() += 1;
-    }
-    for link in stored {
-        match expected.remove(link.code.as_str()) {
-            Some(url) if url == link.url => ledger.present += 1,
-            Some(_) => ledger.wrong += 1,
-            None => match open.get_mut(link.url.as_str()) {
-                Some(left) if *left > 0 => *left -= 1,
-                _ => ledger.strangers += 1,
-            },
-        }
-    }
-    ledger.missing = expected.len() as u64;
-    ledger
+/// What was acknowledged and what is stored, in whatever order it is entered. Both are on disk, divided by their codes, so
+/// that an hour's creates are compared in as much memory as a minute's.
+pub struct Books {
+    parts: Vec<Part>,
+    ledger: Ledger,
+    /// How often each URL was asked for by creates whose answer never came: it may be stored as often.
+    open: HashMap<u64, u64>,
 }
 
-/// Reads every generated link straight from the database at `url`. The codec only turns ids into the codes that
-/// the client saw; whether they collide is for the rows to say.
-pub async fn read_store(url: &str, codec: &Codec) -> Result<Vec<Stored>> {
+/// Codes with what their URLs hash to.
+struct Part {
+    acknowledged: Spool,
+    deleted: Spool,
+    stored: Spool,
+}
+
+impl Books {
+    /// Books for about so many codes.
+    pub fn for_about(codes: usize) -> Self {
+        let spool = || Spool::with_room(ROOM);
+        let part = |_| Part { acknowledged: spool(), deleted: spool(), stored: spool() };
+        let parts = (codes / AT_ONCE + 1).min(MOST_PARTS);
+        Self { parts: (0..parts).map(part).collect(), ledger: Ledger::default(), open: HashMap::new() }
+    }
+
+    /// A create that the client saw acknowledged.
+    pub fn acknowledge(&mut self, code: &str, url: &str) {
+        self.ledger.acknowledged += 1;
+        self.part(code).acknowledged.push(hash(url), code);
+    }
+
+    /// A code that was acknowledged, and whose link was deleted since: the store must not hold it.
+    pub fn forget(&mut self, code: &str) {
+        self.part(code).deleted.push(0, code);
+    }
+
+    /// A create whose answer never came.
+    pub fn doubt(&mut self, url: &str) {
+        self.ledger.indeterminate += 1;
+        *self.open.entry(hash(url)).or_default() += 1;
+    }
+
+    /// A link that the store holds.
+    pub fn find(&mut self, link: &Stored) {
+        self.part(&link.code).stored.push(hash(&link.url), &link.code);
+    }
+
+    fn part(&mut self, code: &str) -> &mut Part {
+        let part = hash(code) % self.parts.len() as u64;
+        &mut self.parts[part as usize]
+    }
+
+    /// Compares them, a part at a time. `source` is how the store was read.
+    ///
+    /// # Errors
+    /// When there was no room for them on disk.
+    pub fn close(self, source: &str) -> io::Result<Ledger> {
+        let Self { parts, mut ledger, mut open } = self;
+        for part in parts {
+            [&part.acknowledged, &part.deleted, &part.stored].into_iter().try_for_each(Spool::whole)?;
+            part.compare(&mut ledger, &mut open);
+        }
+        ledger.source = source.to_owned();
+        Ok(ledger)
+    }
+}
+
+impl Part {
+    fn compare(&self, ledger: &mut Ledger, open: &mut HashMap<u64, u64>) {
+        let mut expected: HashMap<String, u64> = HashMap::with_capacity(self.acknowledged.len());
+        for (url, code) in self.acknowledged.iter() {
+            if expected.insert(code, url).is_some() {
+                ledger.duplicates += 1;
+            }
+        }
+        for (_, code) in self.deleted.iter() {
+            ledger.acknowledged -= u64::from(expected.remove(&code).is_some());
+        }
+        for (url, code) in self.stored.iter() {
+            match expected.remove(&code) {
+                Some(asked) if asked == url => ledger.present += 1,
+                Some(_) => ledger.wrong += 1,
+                None => match open.get_mut(&url) {
+                    Some(left) if *left > 0 => *left -= 1,
+                    _ => ledger.strangers += 1,
+                },
+            }
+        }
+        ledger.missing += expected.len() as u64;
+    }
+}
+
+/// Two texts of a run have the same only once in a very long time.
+fn hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Reads every generated link straight from the database at `url`, one after the other. The codec only turns ids into the
+/// codes that the client saw; whether they collide is for the rows to say.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn read_store(url: &str, codec: &Codec, mut each: impl FnMut(&Stored)) -> Result<()> {
     const UNREADABLE: &str = "the database cannot be read back";
-    let rows: Vec<(i64, String)> = if url.starts_with("sqlite:") {
+    let found = |(id, url): (i64, String)| each(&Stored { code: codec.encode(id as u64).to_string(), url });
+    if url.starts_with("sqlite:") {
         let options = SqliteConnectOptions::from_str(url).context(UNREADABLE)?.disable_statement_logging();
         let mut connection = options.connect().await.context(UNREADABLE)?;
-        sqlx::query_as(ALL_LINKS).fetch_all(&mut connection).await.context(UNREADABLE)?
+        drain(sqlx::query_as(ALL_LINKS).fetch(&mut connection), found).await.context(UNREADABLE)
     } else {
         let options = PgConnectOptions::from_str(url).context(UNREADABLE)?.disable_statement_logging();
         let mut connection = options.connect().await.context(UNREADABLE)?;
-        sqlx::query_as(ALL_LINKS).fetch_all(&mut connection).await.context(UNREADABLE)?
-    };
-    Ok(rows.into_iter().map(|(id, url)| Stored { code: codec.encode(id as u64).to_string(), url }).collect())
+        drain(sqlx::query_as(ALL_LINKS).fetch(&mut connection), found).await.context(UNREADABLE)
+    }
+}
+
+async fn drain<T>(
+    mut rows: Pin<Box<dyn Stream<Item = sqlx::Result<T>> + Send + '_>>,
+    mut each: impl FnMut(T),
+) -> sqlx::Result<()> {
+    while let Some(row) = poll_fn(|context| rows.as_mut().poll_next(context)).await {
+        each(row?);
+    }
+    Ok(())
 }
 
 /// One ledger for several stores.
@@ -90,27 +178,56 @@ pub fn sum(ledgers: impl IntoIterator<Item = Ledger>) -> Option<Ledger> {
 mod tests {
     use super::*;
 
-    fn link(code: &str, url: &str) -> Stored {
-        Stored { code: code.to_owned(), url: url.to_owned() }
-    }
-
-    fn pair(code: &str, url: &str) -> (String, String) {
-        (code.to_owned(), url.to_owned())
+    /// Books of many codes compare as those of a few do.
+    fn compared(acknowledged: &[(&str, &str)], doubts: &[&str], stored: &[(&str, &str)]) -> Ledger {
+        let of = |codes: usize| {
+            let mut books = Books::for_about(codes);
+            acknowledged.iter().for_each(|(code, url)| books.acknowledge(code, url));
+            doubts.iter().for_each(|url| books.doubt(url));
+            for (code, url) in stored {
+                books.find(&Stored { code: (*code).to_owned(), url: (*url).to_owned() });
+            }
+            books.close("test").unwrap()
+        };
+        assert_eq!(of(1), of(AT_ONCE * 20));
+        of(1)
     }
 
     #[test]
     fn every_kind_of_loss_is_told_apart() {
-        let acknowledged = [pair("a", "1"), pair("b", "2"), pair("c", "3"), pair("c", "4")];
-        let stored = [link("a", "1"), link("b", "other"), link("x", "9"), link("y", "5")];
-        let ledger = reconcile(&acknowledged, &["5".to_owned()], stored, "test");
+        let acknowledged = [("a", "1"), ("b", "2"), ("c", "3"), ("c", "4")];
+        let stored = [("a", "1"), ("b", "other"), ("x", "9"), ("y", "5")];
+        let ledger = compared(&acknowledged, &["5"], &stored);
         assert_eq!((ledger.present, ledger.wrong, ledger.missing), (1, 1, 1));
         assert_eq!((ledger.duplicates, ledger.strangers, ledger.indeterminate), (1, 1, 1));
+        assert_eq!(ledger.acknowledged, 4);
     }
 
     #[test]
     fn all_present_is_clean() {
-        let acknowledged = [pair("a", "1"), pair("b", "2")];
-        let ledger = reconcile(&acknowledged, &[], [link("b", "2"), link("a", "1")], "test");
+        let ledger = compared(&[("a", "1"), ("b", "2")], &[], &[("b", "2"), ("a", "1")]);
         assert_eq!((ledger.present, ledger.missing, ledger.wrong, ledger.strangers), (2, 0, 0, 0));
+    }
+
+    #[test]
+    fn what_was_deleted_is_not_expected_and_strange_if_it_is_there() {
+        for (stored, strangers) in [(&[("b", "2")][..], 0), (&[("a", "1"), ("b", "2")], 1)] {
+            let mut books = Books::for_about(1);
+            books.acknowledge("a", "1");
+            books.acknowledge("b", "2");
+            books.forget("a");
+            for (code, url) in stored {
+                books.find(&Stored { code: (*code).to_owned(), url: (*url).to_owned() });
+            }
+            let ledger = books.close("test").unwrap();
+            assert_eq!((ledger.acknowledged, ledger.present, ledger.missing), (1, 1, 0));
+            assert_eq!(ledger.strangers, strangers);
+        }
+    }
+
+    #[test]
+    fn a_doubt_explains_one_link_and_no_more() {
+        let ledger = compared(&[], &["5", "6"], &[("x", "5"), ("y", "5")]);
+        assert_eq!((ledger.strangers, ledger.indeterminate), (1, 2));
     }
 }

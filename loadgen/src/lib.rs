@@ -43,6 +43,7 @@ pub mod selftest;
 pub mod services;
 pub mod session;
 pub mod snapshot;
+pub mod spool;
 pub mod subject;
 pub mod summary;
 pub mod witness;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use proofload_reports::run::{self, Measurement, Model, Series, Slice};
 use proofload_scenarios::scenario::{FaultAction, Load, Probe};
 use proofload_scenarios::{Claim, Scenario};
@@ -196,15 +196,15 @@ pub(crate) fn audit(subjects: Vec<Subject>) -> Result<Option<run::Ledger>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut ledgers = Vec::new();
     for subject in subjects {
+        let mut books = subject.books();
         let Place::Bundled(mut deployment) = subject.place else { continue };
         deployment.stop();
-        let stored = runtime.block_on(ledger::read_store(&deployment.database.url(), &deployment.codec))?;
-        ledgers.push(ledger::reconcile(
-            &subject.created,
-            &subject.indeterminate,
-            stored,
-            "every row, read straight from the database after the server had ended",
-        ));
+        let found = |link: &_| books.find(link);
+        runtime.block_on(ledger::read_store(&deployment.database.url(), &deployment.codec, found))?;
+        let closed = books.close("every row, read straight from the database after the server had ended");
+        ledgers.push(
+            closed.context("there is no room to compare what is stored; name another place in TMPDIR")?,
+        );
     }
     Ok(ledger::sum(ledgers))
 }

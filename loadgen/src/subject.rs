@@ -11,7 +11,9 @@ use crate::deployment::Deployment;
 use crate::drive::{Recording, Target};
 use crate::exchange::Links;
 use crate::lab::Lab;
+use crate::ledger::Books;
 use crate::observe::Observer;
+use crate::spool::Spools;
 use crate::witness::{Machine, Metrics, Processes, Witness};
 use crate::{generate, prepare};
 
@@ -20,8 +22,12 @@ pub struct Subject {
     pub(crate) place: Place,
     pub(crate) links: Arc<Links>,
     pub(crate) observer: Observer,
-    pub(crate) created: Vec<(String, String)>,
-    pub(crate) indeterminate: Vec<String>,
+    /// What the drives were told of creates, by their numbers.
+    created: Spools,
+    deleted: Spools,
+    indeterminate: Spools,
+    /// Makes the URLs of creates from their numbers.
+    seed: u64,
 }
 
 pub(crate) enum Place {
@@ -48,7 +54,7 @@ impl Subject {
         }
         let place = Place::Given { name: name.to_owned(), target, url: presentable(url).into_owned() };
         let observer = Observer::new(witnesses)?;
-        Ok(Self { place, links: Arc::default(), observer, created: Vec::new(), indeterminate: Vec::new() })
+        Ok(Self::of(place, Arc::default(), observer))
     }
 
     pub(crate) fn variant(&self) -> &str {
@@ -77,15 +83,12 @@ impl Subject {
     /// A deployment that holds `links`, which were acknowledged when they were made.
     pub fn new(lab: &Lab, deployment: Deployment, links: Arc<Links>) -> Result<Self> {
         let observer = Observer::new(deployment.witnesses(lab.postgres())?)?;
-        let created =
-            (0..links.len()).map(|it| (links.code(it).to_owned(), links.url(it).to_owned())).collect();
-        Ok(Self {
-            place: Place::Bundled(Box::new(deployment)),
-            links,
-            observer,
-            created,
-            indeterminate: Vec::new(),
-        })
+        Ok(Self::of(Place::Bundled(Box::new(deployment)), links, observer))
+    }
+
+    fn of(place: Place, links: Arc<Links>, observer: Observer) -> Self {
+        let [created, deleted, indeterminate] = [const { Spools::none() }; 3];
+        Self { place, links, observer, created, deleted, indeterminate, seed: 0 }
     }
 
     pub(crate) fn target(&self) -> Target {
@@ -97,9 +100,20 @@ impl Subject {
 
     /// Enters what a drive was told of creates.
     pub(crate) fn note(&mut self, scenario: &Scenario, recording: &Recording) {
-        let asked = |sequence| url_of(scenario.seed, sequence);
-        let created = recording.created.iter().map(|(code, sequence)| (code.to_owned(), asked(sequence)));
-        self.created.extend(created);
-        self.indeterminate.extend(recording.indeterminate.iter().map(|&sequence| asked(sequence)));
+        self.seed = scenario.seed;
+        self.created.extend(&recording.created);
+        self.deleted.extend(&recording.deleted);
+        self.indeterminate.extend(&recording.indeterminate);
+    }
+
+    /// Books in which all that was acknowledged is entered: the links, and what the drives were told.
+    pub(crate) fn books(&self) -> Books {
+        let links = &self.links;
+        let mut books = Books::for_about(links.len() + self.created.len());
+        (0..links.len()).for_each(|link| books.acknowledge(links.code(link), links.url(link)));
+        self.created.iter().for_each(|(number, code)| books.acknowledge(&code, &url_of(self.seed, number)));
+        self.deleted.iter().for_each(|(_, code)| books.forget(&code));
+        self.indeterminate.iter().for_each(|(number, _)| books.doubt(&url_of(self.seed, number)));
+        books
     }
 }

@@ -2,12 +2,14 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use proofload::drive::{Collector, Drive, Load, Recording, Target, WorkerResult};
+use proofload::ledger::{Books, Stored};
 use proofload::record::{Outcome, Recorder, Sample, Timeline, Times};
+use proofload::spool::Spool;
 
 /// Counts what is allocated and not yet freed, and the most that it ever was.
 struct Counting;
@@ -64,7 +66,8 @@ fn record(seconds: usize) -> Recording {
     let result = WorkerResult {
         times,
         created: Default::default(),
-        indeterminate: Vec::new(),
+        deleted: Default::default(),
+        indeterminate: Default::default(),
         samples: Vec::new(),
         ended_early: None,
         next_operation: 0,
@@ -91,12 +94,16 @@ fn sample(number: u64) -> Sample {
     }
 }
 
-/// The most memory that recording took, beyond what was there before.
-fn most_of(seconds: usize) -> usize {
+/// The most memory that something took, beyond what was there before, and what came of it.
+fn most<T>(of: impl FnOnce() -> T) -> (usize, T) {
     let before = LIVE.load(Relaxed);
     MOST.store(before, Relaxed);
-    let recording = record(seconds);
-    let most = MOST.load(Relaxed) - before;
+    let made = of();
+    (MOST.load(Relaxed) - before, made)
+}
+
+fn most_of(seconds: usize) -> usize {
+    let (most, recording) = most(|| record(seconds));
     assert_eq!(recording.slices.len(), seconds);
     assert_eq!(recording.total("client.ok"), seconds as u64 * SAMPLES);
     let read: u64 = recording.slices.iter().map(|slice| slice.latency.count()).sum();
@@ -104,11 +111,44 @@ fn most_of(seconds: usize) -> usize {
     most
 }
 
+/// What is allocated is counted for the whole process.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
 #[test]
 fn an_hour_takes_no_more_than_a_minute() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let (minute, hour) = (most_of(60), most_of(3_600));
     println!("most at once: {} KB in a minute, {} KB in an hour", minute / 1_024, hour / 1_024);
     // All that an hour may add is noise, not a byte a slice.
     assert!(hour < minute + 512 * 1_024, "{minute} bytes in a minute, {hour} in an hour");
     assert!(hour < 64 << 20, "{hour} bytes");
+}
+
+/// Creates by number, with codes as the server makes them.
+fn creates(count: u64) -> Spool {
+    let mut spool = Spool::default();
+    (0..count).for_each(|number| spool.push(number, &format!("{number:08x}")));
+    spool
+}
+
+#[test]
+fn creates_take_as_much_however_many_they_are() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let (few, _) = most(|| creates(10_000));
+    let (many, spool) = most(|| creates(2_000_000));
+    println!("most at once: {} KB of few, {} KB of many", few / 1_024, many / 1_024);
+    assert!(many < few + 64 * 1_024, "{few} bytes of few, {many} of many");
+
+    // They are compared with as many rows, a part at a time.
+    let (most, ledger) = most(|| {
+        let mut books = Books::for_about(spool.len());
+        for (number, code) in spool.iter() {
+            books.acknowledge(&code, &number.to_string());
+            books.find(&Stored { url: number.to_string(), code });
+        }
+        books.close("test").unwrap()
+    });
+    println!("most at once: {} MB to compare them", most >> 20);
+    assert_eq!((ledger.present, ledger.missing, ledger.strangers), (2_000_000, 0, 0));
+    assert!(most < 48 << 20, "{most} bytes");
 }

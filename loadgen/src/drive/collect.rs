@@ -8,7 +8,7 @@ use hdrhistogram::Histogram;
 use proofload_reports::run::Slice;
 use proofload_reports::{Distribution, Packed};
 
-use super::recording::{Created, Recording};
+use super::recording::Recording;
 use super::slices::Slices;
 use super::trust::{self, Symptoms};
 use super::worker::WorkerResult;
@@ -16,6 +16,7 @@ use super::{Drive, DriveError};
 use crate::cores;
 use crate::exchange::Failure;
 use crate::record::{Counts, Timeline, Times, WorkerSlice, add, histogram};
+use crate::spool::Spools;
 
 /// A moment between two slices.
 pub struct Boundary<'a> {
@@ -137,12 +138,14 @@ impl Collector {
             return Err(error.into());
         }
         let mut times = Times::new(self.kinds.len());
-        let (mut created, mut indeterminate, mut samples) = (Created::default(), Vec::new(), Vec::new());
+        let [mut created, mut deleted, mut indeterminate] = [const { Spools::none() }; 3];
+        let mut samples = Vec::new();
         let (mut ended_early, mut next_operation) = (None, 0);
         for result in results {
             times.merge(&result.times);
-            created.append(&result.created);
-            indeterminate.extend(result.indeterminate);
+            created.add(result.created)?;
+            deleted.add(result.deleted)?;
+            indeterminate.add(result.indeterminate)?;
             samples.extend(result.samples);
             ended_early = ended_early.or(result.ended_early);
             next_operation = next_operation.max(result.next_operation);
@@ -154,6 +157,7 @@ impl Collector {
             times: named(times, self.totals.latency, &self.kinds, drive.load.is_open()),
             before_measurement: self.before,
             created,
+            deleted,
             indeterminate,
             samples,
             invalid_latency,

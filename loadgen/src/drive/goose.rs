@@ -46,8 +46,8 @@ pub struct Journeys {
 /// [`drive`](super::drive). One thread drives all users, on the first of `drive.cores`; where several drives are asked
 /// for at once, each waits for its turn, since Goose runs one attack a process.
 ///
-/// Links that a journey deleted are not among the recording's `created`: the store must not hold them. A link whose
-/// removal was not answered is among the `indeterminate`.
+/// Links that a journey deleted are among the recording's `deleted`, too: the store must not hold them. A link whose
+/// removal was not answered is among those, and among the `indeterminate`.
 ///
 /// # Errors
 /// When the target cannot be reached at all, or a journey cannot be walked. A target that dies later ends the drive

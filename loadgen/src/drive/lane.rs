@@ -134,7 +134,7 @@ impl Lane {
             Ok(Judgement::Right) => Outcome::Ok,
             Ok(Judgement::Created(code)) => {
                 if let Operation::Create { sequence } = operation {
-                    shared.created.borrow_mut().push(&code, sequence);
+                    shared.created.borrow_mut().push(sequence, &code);
                 }
                 Outcome::Created
             }
@@ -155,7 +155,7 @@ impl Lane {
 
     fn indeterminate(&self, operation: Operation) {
         if let Operation::Create { sequence } = operation {
-            self.shared.indeterminate.borrow_mut().push(sequence);
+            self.shared.indeterminate.borrow_mut().push(sequence, "");
         }
     }
 

@@ -22,7 +22,7 @@ pub use self::goose::{Journeys, drive_journeys};
 pub use crate::connect::{DialError, Manner, Target, TargetError};
 pub use collect::{Boundary, Collector, Totals};
 pub use load::{Drive, Load, Mutation, Source};
-pub use recording::{Created, Recording};
+pub use recording::Recording;
 pub use slices::Slices;
 pub use worker::WorkerResult;
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proofload_reports::Distribution;
 
 use super::slices::Slices;
+use crate::spool::Spools;
 
 /// What a drive counted and timed.
 #[derive(Debug)]
@@ -15,10 +16,13 @@ pub struct Recording {
     pub times: BTreeMap<String, Distribution>,
     /// What was counted in the warm-up.
     pub before_measurement: BTreeMap<String, u64>,
-    /// Creates that were acknowledged, in the warm-up too.
-    pub created: Created,
-    /// Numbers of creates that may or may not be stored: no answer came, or a wrong one.
-    pub indeterminate: Vec<u64>,
+    /// The numbers of creates that were acknowledged, in the warm-up too, and their codes. They asked for
+    /// `url_of(seed, number)`.
+    pub created: Spools,
+    /// Those of the created that were deleted again, or may have been.
+    pub deleted: Spools,
+    /// The numbers of creates that may or may not be stored: no answer came, or a wrong one.
+    pub indeterminate: Spools,
     /// The first wrong answers and failures in words.
     pub samples: Vec<String>,
     /// Why the latencies cannot be trusted.
@@ -44,45 +48,5 @@ impl Recording {
     pub fn throughput(&self) -> f64 {
         let duration = self.duration_s();
         if duration > 0.0 { self.total("client.ok") as f64 / duration } else { 0.0 }
-    }
-}
-
-/// Acknowledged creates, compactly: twenty bytes each.
-#[derive(Debug, Clone, Default)]
-pub struct Created {
-    codes: String,
-    ends: Vec<u32>,
-    sequences: Vec<u64>,
-}
-
-impl Created {
-    pub(super) fn push(&mut self, code: &str, sequence: u64) {
-        self.codes.push_str(code);
-        self.ends.push(u32::try_from(self.codes.len()).expect("all codes of a drive fit into 4 GB"));
-        self.sequences.push(sequence);
-    }
-
-    pub fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
-    }
-
-    /// The code that was acknowledged, and the number of the create: it asked for `url_of(seed, number)`.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
-        let mut start = 0;
-        self.ends.iter().zip(&self.sequences).map(move |(&end, &sequence)| {
-            let code = &self.codes[start..end as usize];
-            start = end as usize;
-            (code, sequence)
-        })
-    }
-
-    pub(super) fn append(&mut self, other: &Created) {
-        for (code, sequence) in other.iter() {
-            self.push(code, sequence);
-        }
     }
 }

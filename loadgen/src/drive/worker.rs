@@ -14,13 +14,13 @@ use tokio::task::{JoinSet, LocalSet};
 use super::closed::ClosedFeed;
 use super::lane::{Feed, Lane};
 use super::open::{self, Arrival, OpenFeed};
-use super::recording::Created;
 use super::{Drive, Load, Source, stopped};
 use crate::connect::{Connection, DialError, dial_within};
 use crate::cores;
 use crate::exchange::{Exchange, Failure, Operation};
 use crate::pace::{Clock, nanoseconds};
 use crate::record::{Recorder, Timeline, Times, WorkerSlice};
+use crate::spool::Spool;
 
 /// What the drive tells a worker once all have connected.
 pub enum Order {
@@ -43,8 +43,9 @@ pub struct Worker {
 /// What a worker leaves behind.
 pub struct WorkerResult {
     pub times: Times,
-    pub created: Created,
-    pub indeterminate: Vec<u64>,
+    pub created: Spool,
+    pub deleted: Spool,
+    pub indeterminate: Spool,
     pub samples: Vec<String>,
     pub ended_early: Option<String>,
     pub next_operation: u64,
@@ -58,8 +59,8 @@ pub struct Shared {
     pub exchange: Arc<dyn Exchange>,
     pub recorder: RefCell<Recorder>,
     pub lanes: Vec<LaneState>,
-    pub created: RefCell<Created>,
-    pub indeterminate: RefCell<Vec<u64>>,
+    pub created: RefCell<Spool>,
+    pub indeterminate: RefCell<Spool>,
     pub samples: RefCell<Vec<String>>,
     /// Operations taken from this worker's share of the workload.
     pub used: Cell<u64>,
@@ -242,6 +243,7 @@ impl Worker {
         WorkerResult {
             times: shared.recorder.into_inner().finish(now),
             created: shared.created.into_inner(),
+            deleted: Spool::default(),
             indeterminate: shared.indeterminate.into_inner(),
             samples: shared.samples.into_inner(),
             ended_early: shared.ended_early.into_inner(),

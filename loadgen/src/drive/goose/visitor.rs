@@ -1,6 +1,5 @@
 //! A visitor: what one Goose user knows and does, each request checked and recorded.
 
-use std::collections::HashMap;
 use std::error::Error;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -21,7 +20,6 @@ use rustls::ClientConfig;
 use tokio::sync::Notify;
 
 use super::super::Drive;
-use super::super::recording::Created;
 use super::super::worker::WorkerResult;
 use super::Journeys;
 use crate::exchange::{
@@ -29,6 +27,7 @@ use crate::exchange::{
 };
 use crate::pace::Clock;
 use crate::record::{Outcome, Recorder, Sample, Timeline, Times, WorkerSlice};
+use crate::spool::Spool;
 
 /// The most of a body that is kept to be checked; all of it is read, or the connection could not be used again.
 const KEPT_BODY: usize = 1 << 20;
@@ -109,11 +108,10 @@ struct Live {
 /// What the users found out, beyond counts and times.
 #[derive(Default)]
 struct Findings {
-    /// Code and sequence number of each link that should exist.
-    created: HashMap<String, u64>,
-    /// Creates that were acknowledged under a code that was another's already.
-    twice: Vec<(String, u64)>,
-    indeterminate: Vec<u64>,
+    created: Spool,
+    /// Those of them that a user deleted again, or may have.
+    deleted: Spool,
+    indeterminate: Spool,
     samples: Vec<String>,
 }
 
@@ -229,16 +227,11 @@ impl Stage {
 
     pub fn conclude(&self, ended_early: Option<String>) -> WorkerResult {
         let findings = std::mem::take(&mut *lock(&self.findings));
-        let mut links: Vec<_> = findings.created.into_iter().chain(findings.twice).collect();
-        links.sort_unstable_by_key(|(_, sequence)| *sequence);
-        let mut created = Created::default();
-        for (code, sequence) in &links {
-            created.push(code, *sequence);
-        }
         let times = self.live.get().and_then(|live| lock(&live.times).take());
         WorkerResult {
             times: times.unwrap_or_else(|| Times::new(self.kinds.len())),
-            created,
+            created: findings.created,
+            deleted: findings.deleted,
             indeterminate: findings.indeterminate,
             samples: findings.samples,
             ended_early,
@@ -440,10 +433,10 @@ impl Visitor {
             false => Judgement::Wrong(format!("status {} instead of 2xx", answer.status)),
         };
         match stage.exchange(Kind::DeleteOwn as usize, request, check).await {
-            Ok((Judgement::Right, _)) => stage.forget(&own.code),
+            Ok((Judgement::Right, _)) => stage.forget(&own),
             Ok((_, status)) if !status.is_server_error() => return,
             _ => {
-                stage.forget(&own.code);
+                stage.forget(&own);
                 return stage.doubt(own.sequence);
             }
         }
@@ -457,19 +450,15 @@ impl Visitor {
 
 impl Stage {
     fn remember(&self, code: &str, sequence: u64) {
-        let findings = &mut *lock(&self.findings);
-        if let Some(earlier) = findings.created.insert(code.to_owned(), sequence) {
-            // One code for two links: both stay in the record, so that the ledger shows it.
-            findings.twice.push((code.to_owned(), earlier));
-        }
+        lock(&self.findings).created.push(sequence, code);
     }
 
-    fn forget(&self, code: &str) {
-        lock(&self.findings).created.remove(code);
+    fn forget(&self, own: &Own) {
+        lock(&self.findings).deleted.push(own.sequence, &own.code);
     }
 
     fn doubt(&self, sequence: u64) {
-        lock(&self.findings).indeterminate.push(sequence);
+        lock(&self.findings).indeterminate.push(sequence, "");
     }
 }
 
