@@ -1,9 +1,14 @@
 //! A recorder: what one worker counts and times, without a lock or an allocation a sample.
 
+mod counts;
+mod times;
+
 use std::sync::mpsc::Sender;
 
 use hdrhistogram::Histogram;
-use proofload_reports::distribution::LONGEST_NS;
+
+pub use counts::Counts;
+pub use times::{Times, add, histogram};
 
 use crate::exchange::Failure;
 
@@ -32,130 +37,6 @@ pub enum Outcome {
     Created,
     Wrong,
     Failed(Failure),
-}
-
-/// No status has more than three digits.
-const STATUSES: usize = 1_000;
-
-/// Plain counts of events.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Counts {
-    pub sent: u64,
-    pub ok: u64,
-    pub created: u64,
-    pub wrong: u64,
-    pub dropped: u64,
-    /// By `Failure::ALL`.
-    pub failed: [u64; Failure::ALL.len()],
-    pub connects: u64,
-    pub bytes: u64,
-    /// Right answers by kind of operation.
-    pub ok_by_kind: Vec<u64>,
-    /// Answers by status.
-    pub statuses: Vec<u64>,
-    pub generator_cpu_us: u64,
-    /// Time a worker was ready to run but another thread had its core.
-    pub generator_wait_us: u64,
-    /// Sum of `sent − due` of the requests that the slice's latencies hold, in an open run.
-    pub send_delay_ns: u64,
-}
-
-impl Counts {
-    fn new(kinds: usize) -> Self {
-        Self { ok_by_kind: vec![0; kinds], statuses: vec![0; STATUSES], ..Self::default() }
-    }
-
-    pub fn add(&mut self, other: &Counts) {
-        self.sent += other.sent;
-        self.ok += other.ok;
-        self.created += other.created;
-        self.wrong += other.wrong;
-        self.dropped += other.dropped;
-        self.connects += other.connects;
-        self.bytes += other.bytes;
-        self.generator_cpu_us += other.generator_cpu_us;
-        self.generator_wait_us += other.generator_wait_us;
-        self.send_delay_ns += other.send_delay_ns;
-        self.ok_by_kind.resize(self.ok_by_kind.len().max(other.ok_by_kind.len()), 0);
-        self.statuses.resize(STATUSES, 0);
-        add_each(&mut self.failed, &other.failed);
-        add_each(&mut self.ok_by_kind, &other.ok_by_kind);
-        add_each(&mut self.statuses, &other.statuses);
-    }
-
-    /// What the target failed to answer; what the end of the run cut off is not its failure.
-    pub fn failures(&self) -> u64 {
-        self.failed.iter().sum::<u64>() - self.unfinished()
-    }
-
-    pub fn unfinished(&self) -> u64 {
-        self.failed[Failure::Unfinished as usize]
-    }
-
-    pub fn timeouts(&self) -> u64 {
-        self.failed[Failure::Timeout as usize]
-    }
-}
-
-fn add_each(to: &mut [u64], from: &[u64]) {
-    for (to, from) in to.iter_mut().zip(from) {
-        *to += from;
-    }
-}
-
-/// A histogram of nanoseconds with the bounds of all others, so that merging is exact.
-pub fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, LONGEST_NS, 3).expect("the bounds are valid")
-}
-
-/// Times of the whole measurement that are not also kept by the slice.
-#[derive(Debug, Clone)]
-pub struct Times {
-    /// `done − sent`, by kind of operation.
-    pub service: Vec<Histogram<u64>>,
-    /// `ready − due`.
-    pub ready: Histogram<u64>,
-    /// `sent − due`.
-    pub send_delay: Histogram<u64>,
-    /// `written − sent`.
-    pub written: Histogram<u64>,
-    /// `first − sent`.
-    pub first_byte: Histogram<u64>,
-    /// How late the pacer noticed an arrival: the generator's own fault, whatever the target does.
-    pub lag: Histogram<u64>,
-    /// How long making a connection took.
-    pub connect: Histogram<u64>,
-}
-
-impl Times {
-    pub fn new(kinds: usize) -> Self {
-        Self {
-            service: vec![histogram(); kinds],
-            ready: histogram(),
-            send_delay: histogram(),
-            written: histogram(),
-            first_byte: histogram(),
-            lag: histogram(),
-            connect: histogram(),
-        }
-    }
-
-    /// Adds what another worker recorded: exact, bin by bin.
-    pub fn merge(&mut self, other: &Times) {
-        for (to, from) in self.service.iter_mut().zip(&other.service) {
-            add(to, from);
-        }
-        add(&mut self.ready, &other.ready);
-        add(&mut self.send_delay, &other.send_delay);
-        add(&mut self.written, &other.written);
-        add(&mut self.first_byte, &other.first_byte);
-        add(&mut self.lag, &other.lag);
-        add(&mut self.connect, &other.connect);
-    }
-}
-
-pub fn add(to: &mut Histogram<u64>, from: &Histogram<u64>) {
-    to.add(from).expect("all histograms have the same bounds");
 }
 
 /// What one worker saw between two boundaries.

@@ -122,16 +122,15 @@ impl Summary {
     /// Of each measurement of a run, and of each of its variants.
     pub fn of_run(run: &Run) -> Vec<Self> {
         let of = |it: &'_ Measurement| -> Vec<Self> {
-            it.series.iter().map(|series| Self::of_series(it, series, run.generator_error.clone())).collect()
+            it.series.iter().map(|series| Self::of_series(run, it, series)).collect()
         };
         run.measurements.iter().flat_map(of).collect()
     }
 
-    fn of_series(
-        measurement: &Measurement,
-        series: &Series,
-        generator_error: Option<GeneratorError>,
-    ) -> Self {
+    fn of_series(run: &Run, measurement: &Measurement, series: &Series) -> Self {
+        /// Of remarks that may be as many as a log has lines.
+        const TOLD: usize = 8;
+        let untrusted = [measurement.invalid.as_slice(), &run.invalid].concat();
         let mut totals = BTreeMap::new();
         for (name, count) in series.slices.iter().flat_map(|slice| &slice.counters) {
             *totals.entry(name.clone()).or_default() += count;
@@ -145,10 +144,10 @@ impl Summary {
                 Load::Open { connections, .. } | Load::Closed { connections, .. } => connections,
                 Load::Journeys { users } => users,
             },
-            generator_error,
+            generator_error: run.generator_error.clone(),
             invalid_latency: measurement.invalid_latency.clone(),
-            ended_early: (!measurement.invalid.is_empty()).then(|| measurement.invalid.join("; ")),
-            samples: measurement.remarks.clone(),
+            ended_early: (!untrusted.is_empty()).then(|| untrusted.join("; ")),
+            samples: measurement.remarks.iter().take(TOLD).cloned().collect(),
             ..Self::counted(
                 measurement.model,
                 &totals,

@@ -1,6 +1,7 @@
 //! Journeys: Goose schedules users, this project's recorder counts and times what they do.
 
 mod attack;
+mod stage;
 mod visitor;
 
 use std::sync::{Arc, Mutex, PoisonError, mpsc};

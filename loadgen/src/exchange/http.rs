@@ -1,6 +1,5 @@
 //! HTTP templates: requests to any service, and the answers that count as right.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -10,8 +9,8 @@ use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, StatusCode, Uri};
 use proofload_scenarios::Scenario;
 use proofload_scenarios::scenario::{Action, HttpTemplate, Step};
-use proofload_scenarios::template::{Piece, pieces};
 
+use super::text::Text;
 use super::values::{ValueError, Values};
 use super::{Answer, Exchange, Judgement, Operation, wire};
 use crate::connect::Target;
@@ -50,17 +49,6 @@ struct Fixed {
     request: Request<Full<Bytes>>,
     /// The same in HTTP/1.1.
     bytes: Vec<u8>,
-}
-
-/// A text with variables.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Text(Vec<Filled>);
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Filled {
-    Literal(String),
-    /// The index of a value.
-    Value(usize),
 }
 
 impl Templates {
@@ -130,9 +118,9 @@ impl Templates {
     }
 
     fn build(&self, template: &Template, row: u64) -> Result<Request<Full<Bytes>>, (String, String)> {
-        let body = self.fill(&template.body, row).into_owned();
+        let body = template.body.fill(&self.values, row).into_owned();
         let mut request = Request::new(Full::new(Bytes::from(body)));
-        let path = self.fill(&template.path, row).into_owned();
+        let path = template.path.fill(&self.values, row).into_owned();
         *request.uri_mut() = Uri::from_maybe_shared(Bytes::from(path.clone()))
             .ok()
             .filter(|uri| uri.path().starts_with('/') && uri.authority().is_none())
@@ -140,27 +128,13 @@ impl Templates {
         *request.method_mut() = template.method.clone();
         let mut headers = HeaderMap::with_capacity(template.headers.len());
         for (name, text) in &template.headers {
-            let value = self.fill(text, row);
+            let value = text.fill(&self.values, row);
             let value =
                 HeaderValue::from_str(&value).map_err(|_| (format!("header {name}"), value.into_owned()))?;
             headers.append(name.clone(), value);
         }
         *request.headers_mut() = headers;
         Ok(request)
-    }
-
-    fn fill<'a>(&'a self, text: &'a Text, row: u64) -> Cow<'a, str> {
-        if let [Filled::Literal(literal)] = text.0.as_slice() {
-            return Cow::Borrowed(literal);
-        }
-        let mut filled = String::new();
-        for piece in &text.0 {
-            match piece {
-                Filled::Literal(literal) => filled.push_str(literal),
-                Filled::Value(value) => self.values.write(*value, row, &mut filled),
-            }
-        }
-        Cow::Owned(filled)
     }
 }
 
@@ -202,7 +176,7 @@ impl Template {
             headers.push((parsed, parse(&format!("header {name}"), value)?));
         }
         if !headers.iter().any(|(name, _)| name == HOST) {
-            headers.insert(0, (HOST, Text(vec![Filled::Literal(host.to_owned())])));
+            headers.insert(0, (HOST, Text::literal(host)));
         }
         let mut answer_headers = Vec::new();
         for (name, value) in &spec.answer_headers {
@@ -235,34 +209,6 @@ impl Fixed {
         let mut bytes = Vec::new();
         wire::write(request.clone(), &mut bytes);
         Self { request, bytes }
-    }
-}
-
-impl Text {
-    fn parse(text: &str, template: &str, place: &str, values: &[String]) -> Result<Self, TemplateError> {
-        let mut filled = Vec::new();
-        for piece in pieces(text) {
-            filled.push(match piece {
-                Piece::Literal(literal) => Filled::Literal(literal),
-                Piece::Variable(name) => match values.iter().position(|known| *known == name) {
-                    Some(value) => Filled::Value(value),
-                    None => {
-                        let known = values.iter().map(|name| format!("`{{{name}}}`"));
-                        let known = known.collect::<Vec<_>>().join(", ");
-                        let (template, place) = (template.to_owned(), place.to_owned());
-                        return Err(TemplateError::UnknownVariable { template, place, name, known });
-                    }
-                },
-            });
-        }
-        if filled.is_empty() {
-            filled.push(Filled::Literal(String::new()));
-        }
-        Ok(Self(filled))
-    }
-
-    fn is_fixed(&self) -> bool {
-        matches!(self.0.as_slice(), [Filled::Literal(_)])
     }
 }
 

@@ -3,6 +3,7 @@
 mod failure;
 mod http;
 mod shortener;
+mod text;
 mod values;
 mod visited;
 mod wire;

@@ -14,7 +14,8 @@ use tokio::time::{sleep, timeout};
 use super::super::worker::WorkerResult;
 use super::super::{Drive, DriveError, stopped, timeline};
 use super::Journeys;
-use super::visitor::{Act, Stage, Visitor};
+use super::stage::Stage;
+use super::visitor::{Act, Visitor};
 use crate::pace::nanoseconds;
 use crate::record::{Timeline, WorkerSlice};
 
