@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -46,12 +46,23 @@ pub struct Generator<'a> {
     links: Arc<Links>,
     script: Option<Script>,
     visited: Option<Arc<Visited>>,
+    /// Set when the values of a file have ended, and the load with them.
+    ended: Arc<OnceLock<String>>,
     drives: u64,
 }
 
 impl<'a> Generator<'a> {
     pub fn new(scenario: &'a Scenario, lab: &'a Lab, target: Target, links: Arc<Links>) -> Self {
-        Self { scenario, cores: &lab.cores.generator, target, links, script: None, visited: None, drives: 0 }
+        Self {
+            scenario,
+            cores: &lab.cores.generator,
+            target,
+            links,
+            script: None,
+            visited: None,
+            ended: Arc::default(),
+            drives: 0,
+        }
     }
 
     /// Follows `script` where there is one.
@@ -107,7 +118,11 @@ impl<'a> Generator<'a> {
         };
         let drive = self.plan(load, phases);
         let (exchange, workload) = self.next_workload()?;
-        Ok(drive::drive(&drive, exchange, workload, at_boundary)?)
+        let mut recording = drive::drive(&drive, exchange, workload, at_boundary)?;
+        if let Some(said) = self.ended.get() {
+            recording.samples.insert(0, said.clone());
+        }
+        Ok(recording)
     }
 
     fn arrivals(&self, schedule: &ScheduleSpec, settled: Option<Settled>) -> Result<Source<Duration>> {
@@ -169,14 +184,20 @@ impl<'a> Generator<'a> {
     /// The scenario's own HTTP requests. Ends where a file of their values does.
     fn templates(&self, phase: u64) -> Result<(Arc<dyn Exchange>, Source<Operation>)> {
         let templates = Templates::of_scenario(&self.target, self.scenario, Path::new("."))?;
-        let end = templates.end().unwrap_or(u64::MAX);
-        let scenario = self.scenario.clone();
+        let templates = Arc::new(templates);
+        let (scenario, ended, values) = (self.scenario.clone(), self.ended.clone(), templates.clone());
         let workload: Source<Operation> = Arc::new(move || {
             let operations = Workload::new(&scenario.operations, None, scenario.seed, phase);
-            let ended = move |it: &Operation| matches!(it, Operation::Http { row, .. } if *row >= end);
-            Box::new(operations.take_while(move |operation| !ended(operation)))
+            let (end, ended, values) = (values.end().unwrap_or(u64::MAX), ended.clone(), values.clone());
+            Box::new(operations.take_while(move |operation| {
+                let goes_on = !matches!(operation, Operation::Http { row, .. } if *row >= end);
+                if !goes_on {
+                    ended.get_or_init(|| values.ended());
+                }
+                goes_on
+            }))
         });
-        Ok((Arc::new(templates), workload))
+        Ok((templates, workload))
     }
 }
 

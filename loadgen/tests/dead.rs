@@ -154,6 +154,9 @@ fn a_run_on_a_dead_target_ends_in_time_and_accounts_for_every_arrival() {
         let ended = run(target(), closed(), |_| ()).recv_timeout(HANGS);
         let recording = ended.unwrap_or_else(|_| panic!("{name}, closed: hangs")).unwrap();
         assert!(accounted(&recording) > 0, "{name}, closed");
+        let ended = run(target(), open(), |drive| drive.target.http2 = true).recv_timeout(HANGS);
+        let recording = ended.unwrap_or_else(|_| panic!("{name}, HTTP/2: hangs")).unwrap();
+        assert_eq!(accounted(&recording), ARRIVALS, "{name}, HTTP/2");
     }
 }
 

@@ -207,3 +207,36 @@ fn the_readmes_scenario_and_claim_are_such() {
     assert!(scenario.is_for_any_service());
     assert_eq!(Claim::parse(claim, "README.md").unwrap().checks.len(), 4);
 }
+
+const USERS: &str = r#"
+name = "users"
+LOAD
+[phases]
+measurement_s = 600
+slice_s = 60
+[value.user]
+csv = { file = "users.csv", column = "name", at_end = "stop" }
+"#;
+
+/// Ten minutes are asked for, and twenty rows given.
+#[test]
+fn a_load_whose_values_end_ends_with_them_and_says_so() {
+    let place = TempDir::new().unwrap();
+    let rows: String = (0..20).map(|row| format!("user-{row}\n")).collect();
+    fs::write(place.path().join("users.csv"), format!("name\n{rows}")).unwrap();
+    let operation = "[[operation]]\naction.http = { path = \"/{user}\" }\n";
+    let journey = "[[journey]]\nname = \"a\"\nsteps = [{ http = { path = \"/{user}\" } }]\n";
+    let loads = [
+        ("load.closed = { connections = 3 }", operation),
+        ("load.open = { schedule = { constant = { per-second = 500 } }, connections = 3 }", operation),
+        ("load.journeys = { users = 3 }", journey),
+    ];
+    for (load, sent) in loads {
+        let server = TestServer::start(Behaviour::Prompt, None).unwrap();
+        let url = format!("http://{}", server.addr);
+        fs::write(place.path().join("users.toml"), USERS.replace("LOAD", load) + sent).unwrap();
+        let found = json(place.path(), &["run", "users.toml", "--target", &url, "--out", "report"]);
+        assert_eq!(found[0]["requests"], 20, "{load}: {found}");
+        assert!(found[0]["samples"][0].as_str().unwrap().contains("all 20 rows"), "{load}: {found}");
+    }
+}

@@ -125,6 +125,9 @@ fn stages(text: &str) -> Result<Targets, String> {
     }
 }
 
+/// Longer is a mistake, and more than a clock of nanoseconds holds soon after.
+const LONGEST_S: f64 = 30.0 * 86_400.0;
+
 /// `10s`, `1.5s`, `500ms`, `2m`; a bare number is seconds.
 pub fn duration(text: &str) -> Result<Duration, String> {
     let end = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(text.len());
@@ -137,7 +140,10 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         other => return Err(format!("`{other}` is no unit of time; write ms, s, m or h")),
     };
     let number: f64 = number.parse().map_err(|_| format!("`{text}` is no time; write `10s`"))?;
-    Duration::try_from_secs_f64(number * seconds).map_err(|error| error.to_string())
+    match number * seconds {
+        seconds if seconds <= LONGEST_S => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err(format!("`{text}` is longer than 30 days")),
+    }
 }
 
 #[cfg(test)]
@@ -153,6 +159,8 @@ mod tests {
         assert!(duration("ten").is_err());
         assert!(duration("5 parsecs").is_err());
         assert!(duration("-1s").is_err());
+        assert!(duration("721h").is_err_and(|error| error.contains("30 days")));
+        assert!(duration(&format!("{}h", "9".repeat(400))).is_err());
     }
 
     #[test]

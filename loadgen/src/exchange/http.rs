@@ -102,6 +102,12 @@ impl Templates {
         self.values.end()
     }
 
+    /// What is said of a load that ended there.
+    pub fn ended(&self) -> String {
+        let rows = self.values.end().unwrap_or_default();
+        format!("the load ended before its time: all {rows} rows of its values are used (at_end = \"stop\")")
+    }
+
     /// Whatever a row can hold must make a valid request; better now than in the middle of a run.
     fn try_all(&self) -> Result<(), TemplateError> {
         for (template, kind) in self.templates.iter().zip(&self.kinds) {

@@ -157,7 +157,10 @@ impl Stage {
     }
 
     pub fn conclude(&self, ended_early: Option<String>) -> WorkerResult {
-        let findings = std::mem::take(&mut *lock(&self.findings));
+        let mut findings = std::mem::take(&mut *lock(&self.findings));
+        if self.exhausted() {
+            findings.samples.insert(0, self.journeys.templates.ended());
+        }
         let times = self.live.get().and_then(|live| lock(&live.times).take());
         WorkerResult {
             times: times.unwrap_or_else(|| Times::new(self.kinds.len())),
