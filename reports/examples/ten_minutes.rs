@@ -33,7 +33,7 @@ fn main() -> ExitCode {
 }
 
 fn make(dir: &std::path::Path) {
-    let mut measurement = synthetic::measurement("soak", SLICES, RATE);
+    let mut measurement = synthetic::measurement("hit-rate-entries", SLICES, RATE);
     measurement.ceiling = Some(0.892);
     let run = synthetic::run_of(vec![measurement]);
     std::fs::create_dir_all(dir).expect("a directory that can be written");

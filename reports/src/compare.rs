@@ -145,24 +145,22 @@ fn row(metric: Compared, a: Side, b: Side) -> Row {
         Some(_) => Reading::NoDifferenceShown,
     };
     let open = interval.filter(|it| reading == Reading::Unknown && is_open(it));
-    let told = |name: &str, it: Valued| {
-        it.reasons.into_iter().map(move |reason| format!("{name}: {reason}")).collect()
-    };
     let (scenario, variant) = (a.0.scenario.name.clone(), a.1.variant.clone());
     let (value_a, value_b) = (left.value, right.value);
     let open = open.map(|_| "too few samples for an interval with two ends".to_owned());
-    let reasons: [Vec<String>; 3] = [told("A", left), told("B", right), open.into_iter().collect()];
-    Row {
-        scenario,
-        variant,
-        metric,
-        a: value_a,
-        b: value_b,
-        ratio,
-        interval,
-        reading,
-        reasons: reasons.concat(),
-    }
+    let mut reasons = told(&left.reasons, &right.reasons);
+    reasons.extend(open);
+    Row { scenario, variant, metric, a: value_a, b: value_b, ratio, interval, reading, reasons }
+}
+
+/// What holds of both is told once.
+fn told(a: &[String], b: &[String]) -> Vec<String> {
+    let of_a = a.iter().map(|reason| match b.contains(reason) {
+        true => format!("A and B: {reason}"),
+        false => format!("A: {reason}"),
+    });
+    let of_b = b.iter().filter(|reason| !a.contains(reason)).map(|reason| format!("B: {reason}"));
+    of_a.chain(of_b).collect()
 }
 
 /// Whether an interval excludes nothing at one of its ends.

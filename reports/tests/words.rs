@@ -60,7 +60,7 @@ fn a_claim_has_one_row_and_its_bounds_are_folded() {
     assert_eq!(open.lines().filter(|line| line.starts_with("| `")).count(), verdicts.len(), "{open}");
     assert_eq!(folded.lines().filter(|line| line.starts_with("| `")).count(), 4);
     for text in [open, page.split_once("</header>").unwrap().0] {
-        assert!(text.contains("Of 57,283 requests offered 57,110 were answered rightly (99.70"), "{text}");
+        assert!(text.contains("57,110 of 57,283 requests were answered rightly (99.70"), "{text}");
     }
 }
 

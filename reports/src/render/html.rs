@@ -27,6 +27,14 @@ pub fn page(run: &Run, raw: &[u8], verdicts: &[ClaimVerdict], plots: &[Plot]) ->
     let (points, loads) = rates::loads(run)
         .into_iter()
         .partition(|load| plot::is_point(&run.measurements[load.measurement - 1]));
+    let (points_alone, measurements) = run
+        .measurements
+        .iter()
+        .enumerate()
+        .map(|(index, it)| Load::of(index, it, plots, run.measurements.len()))
+        .collect::<Result<Vec<_>, _>>()?
+        .into_iter()
+        .partition(|it| plot::is_point(&run.measurements[it.number - 1]));
     let page = Page {
         version: env!("CARGO_PKG_VERSION"),
         title: format!("proofload: {headline}"),
@@ -43,12 +51,8 @@ pub fn page(run: &Run, raw: &[u8], verdicts: &[ClaimVerdict], plots: &[Plot]) ->
         points,
         joint: figures(plots.iter().filter(|plot| plot.measurement.is_none()))?,
         claims: verdicts.iter().map(|it| Evidence::of(it, run)).collect(),
-        measurements: run
-            .measurements
-            .iter()
-            .enumerate()
-            .map(|(index, it)| Load::of(index, it, plots, run.measurements.len()))
-            .collect::<Result<_, _>>()?,
+        measurements,
+        points_alone,
         environment: means::environment(run),
         command: means::command(run),
         bias: means::bias(run),
@@ -78,6 +82,8 @@ struct Page<'a> {
     joint: Vec<Figure>,
     claims: Vec<Evidence<'a>>,
     measurements: Vec<Load<'a>>,
+    /// Those that are points of a curve or a map.
+    points_alone: Vec<Load<'a>>,
     environment: Vec<(&'static str, String)>,
     command: String,
     bias: Vec<&'static str>,

@@ -48,8 +48,8 @@ pub fn aloud(run: &Run, verdicts: &[ClaimVerdict]) -> Vec<String> {
     only.into_iter().chain(offered(run)).collect()
 }
 
-/// `Of 61,442 requests offered 61,430 were answered rightly (99.98 %): 2 dropped, 10 failed.` Points of curves and maps are
-/// left out: many of those are overloaded on purpose.
+/// `61,430 of 61,442 requests were answered rightly (99.98 %): 2 dropped, 10 failed.` Points of curves and maps are left
+/// out: many of those are overloaded on purpose.
 fn offered(run: &Run) -> Option<String> {
     let of_their_own = || run.measurements.iter().filter(|it| !plot::is_point(it));
     let tally = Tally::of(of_their_own().flat_map(|it| &it.series).flat_map(|it| &it.slices));
@@ -63,9 +63,9 @@ fn offered(run: &Run) -> Option<String> {
         (n, all) => format!(" The latencies of {n} of {all} measurements cannot be trusted."),
     };
     Some(format!(
-        "Of {} requests offered {} were answered rightly ({}): {} dropped, {} failed.{doubt}",
-        figure::count(tally.offered()),
+        "{} of {} requests were answered rightly ({}): {} dropped, {} failed.{doubt}",
         figure::count(tally.ok),
+        figure::count(tally.offered()),
         figure::part(tally.ok, tally.offered()),
         figure::count(tally.dropped),
         figure::count(tally.failed())

@@ -79,6 +79,11 @@ fn what_cannot_be_trusted_has_no_ratio_but_a_reason() {
     assert_eq!(found.reasons, ["B: the generator lagged"]);
     assert_eq!(row(&one, &lagging, Compared::Throughput).ratio, Some(1.0));
 
+    let mut both = one.clone();
+    both.measurements[0].invalid_latency = vec!["the generator lagged".to_owned()];
+    let found = row(&both, &lagging, Compared::Response { quantile: 0.99 });
+    assert_eq!(found.reasons, ["A and B: the generator lagged"], "what holds of both is told once");
+
     let mut short = one.clone();
     short.measurements[0].series[0].slices.truncate(10);
     let found = row(&one, &short, Compared::Throughput);
