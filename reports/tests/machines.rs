@@ -35,6 +35,9 @@ fn an_interval_log_holds_every_slice() {
     assert!(log.starts_with("#[Histogram log format version 1.3]\n"));
     assert!(log.contains("-tag before or after"), "a reader is told that it needs a tag");
     assert!(!render::hlog(&run, &run.measurements[0]).contains("Tag="), "one series needs none");
+    let mut lagging = run.measurements[0].clone();
+    lagging.invalid_latency = vec!["the generator\nlagged".into()];
+    assert!(render::hlog(&run, &lagging).contains("#[not to be trusted: the generator lagged]\n"));
 }
 
 #[test]

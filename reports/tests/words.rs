@@ -52,7 +52,7 @@ fn the_job_summary_reads_as_it_should() {
 fn a_claim_has_one_row_and_its_bounds_are_folded() {
     let (run, verdicts) = (synthetic::quick_run(), synthetic::verdicts());
     let page = html(&run, &verdicts).unwrap();
-    let (open, _) = page.split_once("<details>").unwrap();
+    let (open, _) = page.split_once("<details").unwrap();
     assert_eq!(open.matches("<tr><td").count(), verdicts.len());
     assert!(page.contains("<summary>All 4 bounds</summary>"));
     let text = markdown(&run, &verdicts);
@@ -62,6 +62,13 @@ fn a_claim_has_one_row_and_its_bounds_are_folded() {
     for text in [open, page.split_once("</header>").unwrap().0] {
         assert!(text.contains("57,110 of 57,283 requests were answered rightly (99.70"), "{text}");
     }
+}
+
+#[test]
+fn counters_that_counted_nothing_take_one_line() {
+    let page = html(&synthetic::quick_run(), &[]).unwrap();
+    assert!(page.contains("Counted nothing: client.wrong, server.lookups_waiter."));
+    assert!(!page.contains("<td>client.wrong") && page.contains("<td>client.sent"));
 }
 
 /// The row is that of the worst of the bounds that decide.

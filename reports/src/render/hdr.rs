@@ -20,10 +20,15 @@ const NS_IN_MS: f64 = 1e6;
 pub fn hlog(run: &Run, measurement: &Measurement) -> String {
     let mut log = Vec::new();
     let mut serializer = V2DeflateSerializer::new();
-    let mut writer = IntervalLogWriterBuilder::new()
+    let mut builder = IntervalLogWriterBuilder::new();
+    builder
         .add_comment("[Histogram log format version 1.3]")
         .add_comment(&format!("[proofload: {}, values in nanoseconds]", one_line(&measurement.scenario.name)))
-        .add_comment(&format!("[HistogramLogProcessor {}]", log_processor_options(measurement)))
+        .add_comment(&format!("[HistogramLogProcessor {}]", log_processor_options(measurement)));
+    for reason in measurement.invalid.iter().chain(&measurement.invalid_latency) {
+        builder.add_comment(&format!("[not to be trusted: {}]", one_line(reason)));
+    }
+    let mut writer = builder
         .with_start_time(UNIX_EPOCH + Duration::from_millis(run.started_unix_ms))
         .with_max_value_divisor(NS_IN_MS)
         .begin_log_with(&mut log, &mut serializer)

@@ -216,6 +216,8 @@ struct Load<'a> {
     ledger: Vec<(&'static str, String)>,
     settings: Vec<(String, String)>,
     counters: Table,
+    /// Counters that counted nothing.
+    idle: String,
     facts: Vec<(String, String)>,
 }
 
@@ -233,6 +235,7 @@ impl<'a> Load<'a> {
         let own = || plots.iter().filter(move |plot| plot.measurement == Some(index));
         let many = of > MANY;
         let is_beside = |plot: &Plot| plot::is_point(measurement) || (many && plot.folded.is_some());
+        let (counters, idle) = rates::counters(measurement);
         Ok(Load {
             number: index + 1,
             open: of <= 4 && !plot::is_point(measurement),
@@ -262,7 +265,8 @@ impl<'a> Load<'a> {
                 .collect::<Result<_, ReportError>>()?,
             ledger: measurement.ledger.as_ref().map(ledger).unwrap_or_default(),
             settings: means::settings(measurement),
-            counters: rates::counters(measurement),
+            counters,
+            idle: idle.join(", "),
             facts: measurement
                 .facts
                 .iter()

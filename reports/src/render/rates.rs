@@ -38,19 +38,25 @@ pub fn loads(run: &Run) -> Vec<Load> {
     numbered.flat_map(|(number, it)| it.series.iter().map(move |series| load(number, it, series))).collect()
 }
 
-/// The sums of all counters, a column a series.
-pub fn counters(measurement: &Measurement) -> Table {
+/// The sums of all counters that counted anything, a column a series, and the names of those that did not.
+pub fn counters(measurement: &Measurement) -> (Table, Vec<String>) {
     let mut table = Table::new(["counter"]);
     table.head.extend(measurement.series.iter().map(|series| series.variant.clone()));
     let slices = measurement.series.iter().flat_map(|series| &series.slices);
     let names: BTreeSet<&String> = slices.flat_map(|slice| slice.counters.keys()).collect();
+    let mut idle = Vec::new();
     for name in names {
-        let sums = measurement.series.iter().map(|series| {
-            figure::grouped(series.slices.iter().map(|slice| count(slice, name)).sum::<u64>() as f64)
-        });
-        table.rows.push([name.clone()].into_iter().chain(sums).collect());
+        let sum = |series: &Series| series.slices.iter().map(|slice| count(slice, name)).sum();
+        let sums: Vec<u64> = measurement.series.iter().map(sum).collect();
+        match sums.iter().all(|sum| *sum == 0) {
+            true => idle.push(name.clone()),
+            false => {
+                let cells = sums.into_iter().map(figure::count);
+                table.rows.push([name.clone()].into_iter().chain(cells).collect());
+            }
+        }
     }
-    table
+    (table, idle)
 }
 
 /// The scenario's name, with the variant where there are several.
