@@ -155,6 +155,8 @@ fn a_warmed_cache_holds_and_the_report_is_whole() {
     expect(&again, 0);
     let table = String::from_utf8_lossy(&again.stdout).into_owned();
     assert!(table.contains("holds"), "{table}");
+    let run_of = |report: &str| fs::read(bench.directory.path().join(report).join("run.json")).unwrap();
+    assert!(run_of("again") == run_of("report"), "what was measured stays as it was written");
 }
 
 #[test]

@@ -32,7 +32,6 @@ pub fn rows(verdicts: &[ClaimVerdict]) -> Vec<Row> {
 fn row(claim: &ClaimVerdict) -> Option<Row> {
     let kind = if claim.upheld.is_some() { Kind::Upheld } else { Kind::Stated };
     let check = deciding(claim, kind)?;
-    let why = check.reasons.first().filter(|_| check.verdict != Verdict::Holds);
     Some(Row {
         id: claim.claim.id.clone(),
         title: check.check.title.clone(),
@@ -40,11 +39,18 @@ fn row(claim: &ClaimVerdict) -> Option<Row> {
         upheld: kind == Kind::Upheld,
         measured: figure::measured(check),
         bound: figure::bound(&check.check),
-        why: why.cloned().unwrap_or_default(),
+        why: why(check),
         beside: claim.checks.iter().filter(|it| it.check.kind == kind).count() - 1,
         stated: claim.stated.filter(|_| kind == Kind::Upheld),
         rests_on: rests::in_short(check),
     })
+}
+
+/// The first reason why a check does not hold; that a value misses its bound stands beside it already.
+pub fn why(check: &CheckVerdict) -> String {
+    let said = format!("{} misses {}", figure::measured(check), figure::bound(&check.check));
+    let first = check.reasons.iter().find(|reason| **reason != said);
+    first.filter(|_| check.verdict != Verdict::Holds).cloned().unwrap_or_default()
 }
 
 /// The first of those with the worst verdict: it is the claim's.

@@ -126,7 +126,6 @@ struct Row {
 impl Row {
     fn of(claim: &ClaimVerdict, check: &CheckVerdict) -> Row {
         let (value, range) = apart(&figure::measured(check));
-        let why = check.reasons.first().filter(|_| check.verdict != Verdict::Holds);
         Row {
             claim: claim.claim.id.clone(),
             kind: table::kind(check),
@@ -135,7 +134,7 @@ impl Row {
             range,
             verdict: check.verdict,
             mark: table::mark(check.verdict),
-            why: why.cloned().unwrap_or_default(),
+            why: claims::why(check),
             rests_on: rests::in_short(check),
         }
     }

@@ -1,6 +1,7 @@
 //! The table of verdicts in a terminal, made to be read in ten seconds.
 
 use crate::figure;
+use crate::render::claims;
 use crate::verdict::{CheckVerdict, ClaimVerdict, Verdict};
 
 /// Columns that a title needs beside the figures; with fewer, the figures stand below it.
@@ -43,16 +44,8 @@ impl Row {
             title: check.check.title.clone(),
             measured: figure::measured(check),
             bound: figure::bound(&check.check),
-            reason: check.reasons.first().filter(|_| check.verdict != Verdict::Holds).cloned(),
+            reason: Some(claims::why(check)).filter(|it| !it.is_empty()),
         }
-        .without_repetition()
-    }
-
-    /// That a value misses its bound stands in the row already.
-    fn without_repetition(mut self) -> Row {
-        let said = format!("{} misses {}", self.measured, self.bound);
-        self.reason = self.reason.filter(|reason| *reason != said);
-        self
     }
 
     fn figures(&self) -> String {
