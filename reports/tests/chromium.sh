@@ -20,29 +20,34 @@ if [ $# -eq 0 ]; then
   set -- "$work"/pages/{quick,grouped,full}/report.html "$work/pages/compare.html"
 fi
 
-# The page stands in a frame as wide as a window would be, since no window is as narrow as a phone.
-frame() { # PAGE WIDTH
+# The page stands in two frames as wide as windows would be, since no window is as narrow as a phone.
+frames() { # PAGE
   cat <<HTML
-<!doctype html><meta charset="utf-8"><iframe id="page" src="file://$1" style="width:$2px;height:900px;border:0"></iframe>
-<pre id="found">nothing</pre><script>
-const found = text => document.getElementById("found").textContent = text;
-addEventListener("load", () => {
-  const inner = document.getElementById("page").contentDocument, root = inner.documentElement;
+<!doctype html><meta charset="utf-8">
+<iframe src="file://$1" style="width:360px;height:900px;border:0"></iframe>
+<iframe src="file://$1" style="width:1280px;height:900px;border:0"></iframe>
+<pre id="found"></pre><script>
+const see = frame => {
+  const inner = frame.contentDocument, root = inner.documentElement, room = frame.clientWidth;
   inner.querySelectorAll("details").forEach(it => it.open = true);
-  inner.querySelectorAll("svg.plot").forEach(it => it.dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowRight"})));
+  const plots = [...inner.querySelectorAll("svg.plot")];
+  plots.forEach(it => it.dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowRight"})));
   const wide = [...inner.querySelectorAll("body *")].filter(it =>
-    it.getBoundingClientRect().right > $2 + 0.5 && !it.closest(".scroll") && !it.closest(".tip")).map(it => it.outerHTML.slice(0, 120));
-  const plots = inner.querySelectorAll("svg.plot").length;
-  const theme = document.getElementById("page").contentWindow.matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
-  const small = [...inner.querySelectorAll("svg.plot")].filter(it =>
-    it.getBoundingClientRect().width && it.getBoundingClientRect().width / it.viewBox.baseVal.width < 0.85).map(it => it.id);
+    it.getBoundingClientRect().right > room + 0.5 && !it.closest(".scroll") && !it.closest(".tip")).map(it => it.outerHTML.slice(0, 120));
+  const small = plots.filter(it => { const wide = it.getBoundingClientRect().width;
+    return wide && wide / it.viewBox.baseVal.width < 0.85; }).map(it => it.id);
   const clipped = [...inner.querySelectorAll("svg.plot text")].filter(it => {
     const text = it.getBoundingClientRect(), plot = it.closest("svg").getBoundingClientRect();
     return text.left < plot.left - 1.5 || text.right > plot.right + 1.5; }).map(it => it.textContent);
-  found(root.scrollWidth > $2 || wide.length ? "overflow " + root.scrollWidth + " " + wide.slice(0, 3).join(" ")
+  const theme = frame.contentWindow.matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+  return room + " px, " + theme + ": " + (root.scrollWidth > room || wide.length
+      ? "overflow " + root.scrollWidth + " " + wide.slice(0, 3).join(" ")
     : clipped.length ? "clipped " + clipped.slice(0, 5).join(" | ")
     : small.length ? "words too small to read in " + small.slice(0, 3).join(" ")
-    : theme + " fits, " + plots + " plots");
+    : "fits, " + plots.length + " plots");
+};
+addEventListener("load", () => {
+  document.getElementById("found").textContent = [...document.querySelectorAll("iframe")].map(see).join("\n") + "\n";
 });
 </script>
 HTML
@@ -51,23 +56,30 @@ HTML
 failed=0
 for page in "$@"; do
   page=$(realpath "$page")
-  for width in 360 1280; do
-    for theme in light dark; do
-      scheme=$([ "$theme" = dark ] && echo 0 || echo 1)
-      frame "$page" "$width" >"$work/frame.html"
-      dom=$(timeout 60 "$browser" --headless --no-sandbox --disable-gpu --disable-dev-shm-usage \
-        --user-data-dir="$work/profile" --allow-file-access-from-files --enable-logging=stderr --window-size=1400,1000 \
-        --blink-settings=preferredColorScheme="$scheme" --virtual-time-budget=5000 \
-        --dump-dom "file://$work/frame.html" 2>"$work/log") || { echo "FAIL $page: the browser failed"; cat "$work/log"; exit 1; }
-      found=$(sed -n 's/.*<pre id="found">\([^<]*\).*/\1/p' <<<"$dom")
-      console=$(grep ':CONSOLE' "$work/log" || true)
-      if [[ $found == "$theme fits"* && -z $console ]]; then
-        echo "ok   $(basename "$(dirname "$page")")/$(basename "$page") $width px: $found"
+  name=$(basename "$(dirname "$page")")/$(basename "$page")
+  frames "$page" >"$work/frames.html"
+  for theme in light dark; do
+    scheme=$([ "$theme" = dark ] && echo 0 || echo 1)
+    timeout 120 "$browser" --headless --no-sandbox --disable-gpu --disable-dev-shm-usage \
+      --user-data-dir="$work/profile" --allow-file-access-from-files --enable-logging=stderr --window-size=1400,1000 \
+      --blink-settings=preferredColorScheme="$scheme" --virtual-time-budget=5000 \
+      --dump-dom "file://$work/frames.html" >"$work/dom" 2>"$work/log" ||
+      { echo "FAIL $name: the browser failed"; cat "$work/log"; exit 1; }
+    # Only what the script wrote: its source holds the same words.
+    sed -n '/<pre id="found">/,/<\/pre>/p' "$work/dom" | sed 's/.*<pre id="found">//; /<\/pre>/d' >"$work/found"
+    for width in 360 1280; do
+      said=$(grep "^$width px, " "$work/found" || echo "$width px: no answer")
+      if [[ $said == "$width px, $theme: fits"* ]]; then
+        echo "ok   $name $said"
       else
-        echo "FAIL $page $width px, $theme: ${found:-no answer} $console"
+        echo "FAIL $name ($theme) $said"
         failed=1
       fi
     done
+    if grep ':CONSOLE' "$work/log"; then
+      echo "FAIL $name ($theme): messages on the console"
+      failed=1
+    fi
   done
 done
 exit $failed
