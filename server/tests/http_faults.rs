@@ -284,7 +284,8 @@ async fn a_locked_postgresql() {
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_that_hang_up_have_made_what_they_asked_for_and_it_is_counted() {
     let (database, directory) = sqlite();
-    let process = start(&database, &["--warm", "none"]);
+    // However slow the disk is, nothing is given up.
+    let process = start(&database, &["--warm", "none", "--store-timeout-ms", "3600000"]);
     let watcher = Mutex::new(process.connect());
     let metric = |name: &str| {
         let metrics = watcher.lock().unwrap().ask("GET", "/metrics", &[], "").body;
