@@ -240,7 +240,10 @@ const NOTHING_LEASED: Broken = Broken {
     server: None,
     edits: &[(
         "redis-set-back",
-        &[("block-ids = 2_000\nmax-block-ids = 2_000", "block-ids = 1_000_000\nmax-block-ids = 1_000_000")],
+        &[
+            ("connections = 64", "connections = 4"),
+            ("block-ids = 2_000\nmax-block-ids = 2_000", "block-ids = 1_000_000\nmax-block-ids = 1_000_000"),
+        ],
     )],
     red: &[(
         "counter-regression",
