@@ -145,7 +145,7 @@ const NEVER_WARM_AGAIN: Broken = Broken {
         &[
             "≥ 1 warming after the caches were emptied",
             "back at 99 % of the ceiling within 5 s",
-            "≤ 8,000 reads of the database by 28,000 visits after the caches were emptied",
+            "≤ 8,000 reads of the database by 24,000 visits after the caches were emptied",
             "no stampede: ≤ 1.05 reads of the database per link visited anew",
         ],
     )],
@@ -267,8 +267,8 @@ const FORGOTTEN: Broken = Broken {
     what: "links that are acknowledged and not stored",
     server: Some(Fault::Forgets),
     edits: &[
-        ("stacks-apart", &[("measurement_s = 8", "measurement_s = 2")]),
-        ("replicas", &[("measurement_s = 18", "measurement_s = 6")]),
+        ("stacks-apart", &[("measurement_s = 5", "measurement_s = 2")]),
+        ("replicas", &[("measurement_s = 14.4", "measurement_s = 6")]),
     ],
     red: &[
         ("keygen-fallback", &[STORED]),
@@ -287,21 +287,21 @@ const UNPARTITIONED: Broken = Broken {
         (
             "stacks-apart",
             &[
-                ("measurement_s = 8", "measurement_s = 2"),
+                ("measurement_s = 5", "measurement_s = 2"),
                 ("design = \"after\"", "design = \"after\"\ncodes = \"unpartitioned\""),
             ],
         ),
         (
             "stacks-eighteen",
             &[
-                ("measurement_s = 8", "measurement_s = 2"),
+                ("measurement_s = 5", "measurement_s = 2"),
                 ("design = \"after\"", "design = \"after\"\ncodes = \"unpartitioned\""),
             ],
         ),
         (
             "replicas",
             &[
-                ("measurement_s = 18", "measurement_s = 6"),
+                ("measurement_s = 14.4", "measurement_s = 6"),
                 ("restart = true", "restart = false"),
                 ("processes = 4", "processes = 4\nstacks = [\"a\", \"b\"]\ncodes = \"unpartitioned\""),
             ],
@@ -344,7 +344,7 @@ const COSTLY_REPLICAS: Broken = Broken {
     edits: &[(
         "replicas",
         &[
-            ("measurement_s = 18\nslice_s = 0.2", "measurement_s = 9\nslice_s = 0.1"),
+            ("measurement_s = 14.4\nslice_s = 0.15", "measurement_s = 9.6\nslice_s = 0.1"),
             (
                 "processes = 4",
                 "processes = 4\ninsert = \"single\"\ncache-entries = 1\nwarm = \"none\"\nredis-values = \"off\"",

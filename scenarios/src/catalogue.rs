@@ -32,6 +32,7 @@ const SCENARIOS: &[(&str, &str)] = texts!("catalogue":
     "creates-without"
     "redirects-without"
     "hit-rate-by-size"
+    "hit-rate-of-ten-thousand"
     "hit-rate-of-a-million"
     "hit-rate-under-drift"
     "gate-redirects"
