@@ -138,6 +138,28 @@ fn a_target_that_is_not_there_is_an_error() {
     assert!(error.to_string().contains("refused"), "{error}");
 }
 
+/// A name may lead to several addresses, of which not all are served.
+#[test]
+fn a_name_is_reached_at_whichever_address_takes_connections() {
+    let nobody = TestServer::start(Behaviour::Prompt, None).unwrap().addr;
+    for load in [closed(), every(Duration::from_millis(2))] {
+        let server = TestServer::start(Behaviour::ClosesEach, None).unwrap();
+        let recording = run(&server, load, |drive| {
+            drive.target.addr = nobody;
+            drive.target.alternatives = vec![nobody, server.addr];
+        })
+        .unwrap();
+        assert!(recording.total("client.ok") > 0, "{:?}", recording.samples);
+        assert_eq!(recording.total("client.error"), 0, "{:?}", recording.samples);
+    }
+    let unserved = TestServer::start(Behaviour::Prompt, None).unwrap();
+    let error = run(&unserved, closed(), |drive| {
+        drive.target.addr = nobody;
+        drive.target.alternatives = vec![nobody];
+    });
+    assert!(error.unwrap_err().to_string().contains("refused"));
+}
+
 #[test]
 fn a_target_that_dies_ends_the_drive_early() {
     for load in [closed(), every(Duration::from_millis(2))] {
