@@ -51,7 +51,7 @@ impl Page {
     fn line(&mut self, points: &[(i32, i32)], look: Look, width: f32) {
         let points: Vec<Point> = points.iter().copied().map(place).collect();
         let mut mask = self.canvas.mask(points.iter().copied(), width / 2.0 + 2.0);
-        let strokes = if look.dashed { dashes(&points, 5.0 * SCALE, 4.0 * SCALE) } else { vec![points] };
+        let strokes = if look.dashed { dashes(&points, 5.0 * SCALE, 7.0 * SCALE) } else { vec![points] };
         for stroke in &strokes {
             stroke.windows(2).for_each(|ends| mask.stroke(ends[0], ends[1], width));
         }

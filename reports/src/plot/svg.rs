@@ -136,7 +136,7 @@ fn line(look: Look, width: i32, chart: &Chart) -> String {
     let mut out =
         format!(r#" class="{} line" stroke-width="{}"{}"#, class(look.ink), px(width), opacity(look));
     if look.dashed {
-        out.push_str(r#" stroke-dasharray="5 4""#);
+        out.push_str(r#" stroke-dasharray="5 7""#);
     }
     if let Some((name, _)) = chart.names().find(|(_, of)| *of == look) {
         let _ = write!(out, r#" data-name="{}""#, escaped(name));
