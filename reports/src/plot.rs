@@ -9,6 +9,7 @@ mod groups;
 mod heat;
 mod hits;
 mod inks;
+mod layer;
 mod names;
 mod percentiles;
 mod phases;
@@ -18,7 +19,8 @@ mod svg;
 mod time;
 
 pub use axis::{Axis, Scale};
-pub use chart::{Chart, Layer};
+pub use chart::Chart;
+pub use layer::Layer;
 pub use sheet::{Ink, Look, Sheet};
 pub(crate) use svg::escaped;
 

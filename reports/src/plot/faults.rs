@@ -3,7 +3,7 @@
 use proofload_scenarios::scenario::{FaultAction, FaultTarget};
 
 use crate::plot::Plot;
-use crate::plot::chart::Layer;
+use crate::plot::layer::Layer;
 use crate::run::Fault;
 
 /// An upright for each fault, and a column for them in the figures behind a plot over time.

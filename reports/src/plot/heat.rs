@@ -3,7 +3,8 @@
 use crate::distribution::Distribution;
 use crate::figure;
 use crate::plot::axis::{Axis, Reading};
-use crate::plot::chart::{Cell, Chart, Counts, Layer, push_joined};
+use crate::plot::chart::Chart;
+use crate::plot::layer::{Cell, Counts, Layer, push_joined};
 use crate::plot::sheet::Ink;
 use crate::plot::{MOST_ROWS, Plot, Table};
 use crate::run::{Measurement, Model, Series, Slice};

@@ -2,8 +2,9 @@
 
 use crate::figure;
 use crate::plot::axis::{Axis, Reading};
-use crate::plot::chart::{Chart, Layer};
+use crate::plot::chart::Chart;
 use crate::plot::inks;
+use crate::plot::layer::Layer;
 use crate::plot::sheet::Ink;
 use crate::plot::time::over_time;
 use crate::plot::{MOST_ROWS, Plot, Table};

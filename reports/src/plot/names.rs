@@ -3,7 +3,8 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use crate::plot::chart::{Area, Canvas, Chart, Drawn, Layer, TEXT, WIDTH, rule, write};
+use crate::plot::chart::{Area, Canvas, Chart, Drawn, TEXT, WIDTH, rule, write};
+use crate::plot::layer::Layer;
 use crate::plot::sheet::{Ink, TENTHS, text_width};
 
 /// Height of a row of words.

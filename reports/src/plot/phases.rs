@@ -2,8 +2,9 @@
 
 use crate::figure;
 use crate::plot::axis::{Axis, Reading};
-use crate::plot::chart::{Chart, Layer, Span};
+use crate::plot::chart::Chart;
 use crate::plot::inks;
+use crate::plot::layer::{Layer, Span};
 use crate::plot::{Plot, Table};
 use crate::run::Series;
 

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use crate::plot::axis::{Axis, Scale};
-use crate::plot::chart::{Chart, Counts, TEXT};
+use crate::plot::chart::{Chart, TEXT};
+use crate::plot::layer::Counts;
 use crate::plot::sheet::{Across, HEADROOM, Ink, Look, Part, Shape, Sheet, TENTHS};
 
 /// An element for a page whose style sheet gives the classes their colours.

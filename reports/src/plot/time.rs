@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::figure;
 use crate::plot::axis::{Axis, Reading};
-use crate::plot::chart::{Chart, Layer, Step};
+use crate::plot::chart::Chart;
 use crate::plot::inks;
+use crate::plot::layer::{Layer, Step};
 use crate::plot::sheet::{Ink, Look};
 use crate::plot::{MOST_ROWS, Plot, Table};
 use crate::render::rates;

@@ -5,7 +5,8 @@ use proofload_scenarios::Load;
 use super::{Point, sent_per_second, statements_per_create};
 use crate::figure;
 use crate::plot::axis::{Axis, Reading};
-use crate::plot::chart::{Chart, Layer};
+use crate::plot::chart::Chart;
+use crate::plot::layer::Layer;
 use crate::plot::sheet::Ink;
 use crate::plot::{Plot, Table};
 

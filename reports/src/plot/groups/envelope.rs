@@ -5,7 +5,8 @@ use proofload_scenarios::zipf::ceiling;
 use super::Point;
 use crate::figure;
 use crate::plot::axis::{Axis, Reading};
-use crate::plot::chart::{Cell, Chart, Layer, push_joined};
+use crate::plot::chart::Chart;
+use crate::plot::layer::{Cell, Layer, push_joined};
 use crate::plot::sheet::Ink;
 use crate::plot::{Plot, Table, hits};
 

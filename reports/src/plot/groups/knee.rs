@@ -4,7 +4,8 @@ use super::{Point, sent_per_second};
 use crate::figure;
 use crate::knee::Slo;
 use crate::plot::axis::{Axis, Reading};
-use crate::plot::chart::{Chart, Layer};
+use crate::plot::chart::Chart;
+use crate::plot::layer::Layer;
 use crate::plot::sheet::Ink;
 use crate::plot::{Plot, Table};
 
