@@ -86,7 +86,7 @@ impl Lane {
         let mut sample = self.sample(arrival, ready, outcome);
         match self.shared.drive.mutation {
             Mutation::StampFromSending if sample.sent > 0 => sample.due = sample.sent,
-            Mutation::CorrectTwice if sample.sent > 0 => sample.due -= sample.sent - sample.due,
+            Mutation::CorrectTwice if sample.sent > 0 => sample.done += sample.sent - sample.due,
             _ => {}
         }
         let received = self.connection.as_ref().map_or(0, |connection| connection.stamps.received.take());
