@@ -294,7 +294,7 @@ const UNPARTITIONED: Broken = Broken {
         (
             "stacks-eighteen",
             &[
-                ("measurement_s = 5", "measurement_s = 2"),
+                ("measurement_s = 4.8", "measurement_s = 2.4"),
                 ("design = \"after\"", "design = \"after\"\ncodes = \"unpartitioned\""),
             ],
         ),

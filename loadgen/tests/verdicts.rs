@@ -230,7 +230,9 @@ fn a_killed_command_leaves_no_server_behind() {
     check.wait().unwrap();
     until("the server to end", || (!exists(server)).then_some(()));
     assert_ne!(temporary(&bench), Vec::<PathBuf>::new(), "nobody could tidy up");
-    expect(&bench.command("./hits.toml").arg("--plan").output().unwrap(), 0);
+    let mut plan = Command::new(env!("CARGO_BIN_EXE_proofload"));
+    plan.args(["check", "./hits.toml", "--plan"]).current_dir(bench.directory.path());
+    expect(&plan.env("TMPDIR", bench.directory.path()).output().unwrap(), 0);
     assert_eq!(temporary(&bench), Vec::<PathBuf>::new(), "the next start does");
 }
 

@@ -66,13 +66,15 @@ impl Check {
             })?;
         }
         // Nothing would be compared, and the report would say that it was.
-        need(
-            self.agree.is_empty() || self.metric.counters().any(|name| !name.starts_with("ledger.")),
-            "agree",
-            || {
-                "a fact, a time or a number of the ledger has no slices in which witnesses could agree; leave `agree` out".to_owned()
-            },
-        )?;
+        let of_slices = match &self.metric {
+            Metric::Fact { .. } => false,
+            Metric::Count { sum, .. } => !sum.iter().all(|name| name.starts_with("ledger.")),
+            _ => true,
+        };
+        need(self.agree.is_empty() || of_slices, "agree", || {
+            "a fact or a number of the ledger has no slices in which witnesses could agree; leave `agree` out"
+                .to_owned()
+        })?;
         self.metric.validate()
     }
 
@@ -283,6 +285,16 @@ variant = { one = {}, two = {} }
                 metric,
                 "metric.versus = { sum = [\"client.ok\"], per = [\"client.sent\"], compare = { of = \"a\", over = \"a\" } }",
                 "c.toml, line 8: `a` over itself is 1; name two variants",
+            ),
+            (
+                metric,
+                "metric.count = { sum = [\"client.ok\"], part = { from_s = 3, until_s = 2 } }",
+                "c.toml, line 8: no slice lies from second 3 to 2; give `from_s` below `until_s`",
+            ),
+            (
+                metric,
+                "metric.count = { sum = [\"ledger.missing\"] }",
+                "c.toml, line 10: a fact or a number of the ledger has no slices in which witnesses could agree; leave `agree` out",
             ),
             ("scenario = \"my-load\"\n", "", "c.toml, line 4: the field `scenario` is missing; add it"),
         ];

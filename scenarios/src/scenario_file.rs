@@ -287,9 +287,6 @@ impl Scenario {
             need(fault.every_s.is_none_or(|every_s| every_s >= self.phases.slice_s), at("every_s"), || {
                 format!("faults strike between slices; give at least `slice_s`, {}", self.phases.slice_s)
             })?;
-            need(keygen || fault.target != FaultTarget::Keygen, at("target"), || {
-                "there is no keygen to be broken; add `keygen = true` to the variant".to_owned()
-            })?;
             let possible = match fault.action {
                 FaultAction::Flush => matches!(fault.target, FaultTarget::Redis | FaultTarget::App),
                 FaultAction::Dump | FaultAction::Restore => fault.target == FaultTarget::Redis,
@@ -299,6 +296,9 @@ impl Scenario {
                 "only `redis` can be dumped or restored, and only it and the `app` flushed; `kill`, `start` or \
                  `restart` this"
                     .to_owned()
+            })?;
+            need(keygen || fault.target != FaultTarget::Keygen, at("target"), || {
+                "there is no keygen to be broken; add `keygen = true` to the variant".to_owned()
             })?;
         }
         Ok(())
