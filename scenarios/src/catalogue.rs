@@ -25,6 +25,7 @@ const SCENARIOS: &[(&str, &str)] = texts!("catalogue":
     "keygen-killed"
     "redis-set-back"
     "replicas"
+    "replicas-reading"
     "replicas-restarted"
     "dependencies-away"
     "creates-by-clients"

@@ -116,15 +116,16 @@ fn needed(check: &Check) -> Vec<String> {
 /// What the counters rest on, a line for each standing, and what they were checked against.
 pub(super) fn rests_on(check: &Check, measurement: &Measurement) -> Vec<String> {
     let mut lines = by_standing(&counters(&check.metric), measurement);
-    for Agreement { counters: (one, other), within, .. } in &check.agree {
+    for pair in &check.agree {
+        let (one, other) = &pair.counters;
         let line = match unseen(one, measurement).or_else(|| unseen(other, measurement)) {
             Some(witness) => {
                 format!("{one} was not checked against {other}: no witness `{witness}` in this run")
             }
             None => format!(
-                "{one} was checked against {other}: {}, {} % allowed",
+                "{one} was checked against {other}: {}, {} allowed",
                 standing(&other.names()[0], measurement),
-                within * 100.0
+                allowed(pair)
             ),
         };
         lines.push(line);
@@ -306,14 +307,20 @@ fn apart(pair: &Agreement, series: &Series) -> Option<String> {
     let apart = left.abs_diff(right) as f64 / left.max(right).max(1) as f64;
     (apart > pair.within && left.abs_diff(right) > pair.slack).then(|| {
         format!(
-            "the witnesses disagree on variant `{}`: {one} says {}, {other} says {}; {:.1} % apart, {} % allowed",
+            "the witnesses disagree on variant `{}`: {one} says {}, {other} says {}; {:.1} % apart, {} allowed",
             series.variant,
             figure::count(left),
             figure::count(right),
             apart * 100.0,
-            pair.within * 100.0
+            allowed(pair)
         )
     })
+}
+
+/// `2 %`, or `2 % or a count of 50`.
+fn allowed(pair: &Agreement) -> String {
+    let share = format!("{} %", pair.within * 100.0);
+    if pair.slack == 0 { share } else { format!("{share} or a count of {}", figure::count(pair.slack)) }
 }
 
 /// The sum of a counter over all slices of the series.

@@ -1,0 +1,182 @@
+//! Every check of the catalogue, run on a broken variant of the design, which it must catch.
+//!
+//! What is broken is the deployment wherever a switch or a fault can break it; else a planted server, which is honest but
+//! for one thing.
+
+mod designs;
+#[path = "../planted/mod.rs"]
+mod planted;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use designs::*;
+use planted::plant;
+use proofload_scenarios::catalogue;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The claim's file, with no other checks than these.
+fn with_checks(id: &str, titles: &[&str]) -> String {
+    const CHECK: &str = "\n[[check]]";
+    let claims = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/claims");
+    let text = fs::read_to_string(claims.join(format!("{id}.toml"))).unwrap();
+    let (head, checks) = text.split_once(CHECK).expect("a claim has checks");
+    let wanted = |check: &&str| titles.iter().any(|title| check.contains(&format!("title = \"{title}\"\n")));
+    let kept = checks.split(CHECK).filter(wanted).map(|check| format!("{CHECK}{check}"));
+    [head.to_owned()].into_iter().chain(kept).collect()
+}
+
+fn turns_red(broken: &Broken) {
+    let directory = TempDir::new().unwrap();
+    let catalogue = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/catalogue");
+    for (scenario, edits) in broken.edits {
+        let file = format!("{scenario}.toml");
+        let mut text = fs::read_to_string(catalogue.join(&file)).unwrap();
+        for (from, to) in *edits {
+            assert!(text.contains(from), "{file} has no `{from}`");
+            text = text.replace(from, to);
+        }
+        fs::write(directory.path().join(file), text).unwrap();
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_proofload"));
+    command.arg("check").args(["--backends", "spawn", "--json", "--out", "report"]);
+    for (id, titles) in broken.red {
+        fs::write(directory.path().join(format!("{id}-claim.toml")), with_checks(id, titles)).unwrap();
+        command.arg(format!("./{id}-claim.toml"));
+    }
+    if let Some(fault) = broken.server {
+        command.arg("--server").arg(plant(directory.path(), fault));
+    }
+    let output = command.current_dir(directory.path()).env("TMPDIR", directory.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let verdicts: Vec<Value> =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"));
+    let checks = verdicts.iter().flat_map(|verdict| verdict["checks"].as_array().unwrap());
+    let passed: Vec<String> = checks
+        .filter(|check| check["verdict"] != broken.verdict)
+        .map(|check| format!("{}: {} ({})", check["check"]["title"], check["verdict"], check["reasons"]))
+        .collect();
+    assert!(passed.is_empty(), "{}: not caught by {passed:#?}", broken.what);
+    let titles: usize = broken.red.iter().map(|(_, titles)| titles.len()).sum();
+    let seen: std::collections::BTreeSet<String> = verdicts
+        .iter()
+        .flat_map(|verdict| {
+            verdict["checks"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(move |check| format!("{} {}", verdict["claim"]["id"], check["check"]["title"]))
+        })
+        .collect();
+    assert_eq!(seen.len(), titles, "{}: a title is of no check", broken.what);
+}
+
+#[test]
+fn every_check_of_the_catalogue_has_a_broken_variant() {
+    let known: Vec<&Red> = ALL.iter().flat_map(|broken| broken.red).chain(&COMPUTED).collect();
+    for claim in catalogue::claims().iter().chain(catalogue::further_claims()) {
+        for check in &claim.checks {
+            let covered =
+                known.iter().any(|(id, titles)| *id == claim.id && titles.contains(&check.title.as_str()));
+            assert!(covered, "claim {}: nothing is known to turn “{}” red", claim.id, check.title);
+        }
+    }
+}
+
+/// No test where nobody asks for it: the planted server.
+#[test]
+fn planted() {
+    planted::serve();
+}
+
+#[test]
+fn techniques_off() {
+    turns_red(&TECHNIQUES_OFF);
+}
+
+#[test]
+fn no_cache() {
+    turns_red(&NO_CACHE);
+}
+
+#[test]
+fn never_warm_again() {
+    turns_red(&NEVER_WARM_AGAIN);
+}
+
+#[test]
+fn warm_for_ever() {
+    turns_red(&WARM_FOR_EVER);
+}
+
+#[test]
+fn misses_told_as_hits() {
+    turns_red(&MISSES_TOLD_AS_HITS);
+}
+
+#[test]
+fn pool_too_small() {
+    turns_red(&POOL_TOO_SMALL);
+}
+
+#[test]
+fn contract_broken() {
+    turns_red(&CONTRACT_BROKEN);
+}
+
+#[test]
+fn keygen_needed() {
+    turns_red(&KEYGEN_NEEDED);
+}
+
+#[test]
+fn keygen_never_away() {
+    turns_red(&KEYGEN_NEVER_AWAY);
+}
+
+#[test]
+fn keygen_never_back() {
+    turns_red(&KEYGEN_NEVER_BACK);
+}
+
+#[test]
+fn nothing_leased() {
+    turns_red(&NOTHING_LEASED);
+}
+
+#[test]
+fn issued_twice() {
+    turns_red(&ISSUED_TWICE);
+}
+
+#[test]
+fn forgotten() {
+    turns_red(&FORGOTTEN);
+}
+
+#[test]
+fn unpartitioned() {
+    turns_red(&UNPARTITIONED);
+}
+
+#[test]
+fn killed_replicas() {
+    turns_red(&KILLED_REPLICAS);
+}
+
+#[test]
+fn costly_replicas() {
+    turns_red(&COSTLY_REPLICAS);
+}
+
+#[test]
+fn always_well() {
+    turns_red(&ALWAYS_WELL);
+}
+
+#[test]
+fn hardly_probed() {
+    turns_red(&HARDLY_PROBED);
+}
