@@ -18,10 +18,10 @@ pub struct Broken {
 }
 
 pub const SHORT_CREATES: [(&str, &str); 2] =
-    [("measurement_s = 12.8", "measurement_s = 6.4"), ("slice_s = 0.2", "slice_s = 0.1")];
+    [("measurement_s = 12", "measurement_s = 6"), ("slice_s = 0.2", "slice_s = 0.1")];
 pub const SHORT_REDIRECTS: [(&str, &str); 3] = [
-    ("warm_up_s = 2", "warm_up_s = 0.5"),
-    ("measurement_s = 8", "measurement_s = 3.2"),
+    ("warm_up_s = 1.5", "warm_up_s = 0.5"),
+    ("measurement_s = 7.5", "measurement_s = 3.2"),
     ("slice_s = 0.25", "slice_s = 0.1"),
 ];
 
@@ -144,7 +144,7 @@ pub const WARM_FOR_EVER: Broken = Broken {
     what: "a monitor that warms whenever it looks",
     server: Some(Fault::WarmsForEver),
     edits: &[("redirects-27000-entries", &SHORT_REDIRECTS)],
-    red: &[("rewarm", &["≤ 2 warmings in 8 s where the ceiling lies below 95 %"])],
+    red: &[("rewarm", &["≤ 2 warmings in 7.5 s where the ceiling lies below 95 %"])],
     verdict: "fails",
 };
 
@@ -256,7 +256,7 @@ pub const FORGOTTEN: Broken = Broken {
     server: Some(Fault::Forgets),
     edits: &[
         ("stacks-apart", &[("measurement_s = 5", "measurement_s = 2")]),
-        ("replicas", &[("measurement_s = 14.4", "measurement_s = 6")]),
+        ("replicas", &[("measurement_s = 13.5", "measurement_s = 6")]),
     ],
     red: &[
         ("keygen-fallback", &[STORED]),
@@ -289,7 +289,7 @@ pub const UNPARTITIONED: Broken = Broken {
         (
             "replicas",
             &[
-                ("measurement_s = 14.4", "measurement_s = 6"),
+                ("measurement_s = 13.5", "measurement_s = 6"),
                 ("restart = true", "restart = false"),
                 ("processes = 4", "processes = 4\nstacks = [\"a\", \"b\"]\ncodes = \"unpartitioned\""),
             ],
@@ -315,7 +315,7 @@ pub const KILLED_REPLICAS: Broken = Broken {
     edits: &[(
         "replicas-restarted",
         &[
-            ("measurement_s = 12", "measurement_s = 5"),
+            ("measurement_s = 9", "measurement_s = 5"),
             (
                 "action = \"restart\"",
                 "action = \"kill\"\nprocess = 0\n\n[[fault]]\nat_s = 3\ntarget = \"app\"\naction = \"start\"\nprocess = 0",
@@ -336,7 +336,7 @@ pub const COSTLY_REPLICAS: Broken = Broken {
         (
             "replicas",
             &[
-                ("measurement_s = 14.4\nslice_s = 0.15", "measurement_s = 9.6\nslice_s = 0.1"),
+                ("measurement_s = 13.5\nslice_s = 0.15", "measurement_s = 9.6\nslice_s = 0.1"),
                 ("processes = 4", WITHOUT_TECHNIQUES),
             ],
         ),
