@@ -92,7 +92,7 @@ pub const NO_CACHE: Broken = Broken {
                 SHORT_REDIRECTS[0],
                 SHORT_REDIRECTS[1],
                 SHORT_REDIRECTS[2],
-                ("cache-entries = 27_000", "cache-entries = 27_000\nwarm = \"none\""),
+                ("cache-entries = 27_000", "cache-entries = 27_000\nwarm = \"none\"\ncache-max-age = 1"),
             ],
         ),
         (
