@@ -7,6 +7,7 @@ use proofload_reports::run::Measurement;
 use proofload_scenarios::Scenario;
 use proofload_scenarios::scenario::Probe;
 
+use crate::criterion::Criterion;
 use crate::subject::{Place, Subject};
 use crate::{contract, facts, generation, interrupt};
 
@@ -63,6 +64,7 @@ fn contract(subjects: &[Subject], into: &mut Measurement) {
 
 /// On the database of the first variant that leases ids: what it is asked costs the same on those of the others.
 fn codes(subjects: &[Subject], into: &mut Measurement) {
+    into.settings.extend(Criterion::left().told());
     let mut obstacle = "nobody leases ids here".to_owned();
     for subject in subjects {
         let Place::Bundled(deployment) = &subject.place else { continue };

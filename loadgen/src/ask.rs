@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Error, Result, bail};
-use proofload_scenarios::scenario::ValueSource;
+use proofload_scenarios::scenario::{Load, ScheduleSpec, ValueSource};
 use proofload_scenarios::{Claim, Scenario, catalogue};
 
 use crate::cli::Profile;
@@ -31,7 +31,7 @@ pub fn claims(names: &[String], profile: Profile, lab: &Lab) -> Result<Asked> {
             let scenarios = needed(claim, None)?;
             match lab.obstacle(claim, &scenarios) {
                 Some(obstacle) => asked.left_out.push((claim.id.clone(), obstacle)),
-                None => asked.add(claim.clone(), scenarios),
+                None => asked.add(claim.clone(), scenarios)?,
             }
         }
     }
@@ -49,7 +49,7 @@ pub fn claims(names: &[String], profile: Profile, lab: &Lab) -> Result<Asked> {
         if let Some(obstacle) = lab.obstacle(&claim, &scenarios) {
             bail!("claim '{}' cannot be checked: {obstacle}", claim.id);
         }
-        asked.add(claim, scenarios);
+        asked.add(claim, scenarios)?;
     }
     if profile == Profile::Full {
         asked.add_sweeps(lab)?;
@@ -80,13 +80,24 @@ pub fn scenario(name: &str) -> Result<Scenario> {
 }
 
 impl Asked {
-    fn add(&mut self, claim: Claim, scenarios: Vec<Scenario>) {
-        self.claims.push(claim);
+    fn add(&mut self, claim: Claim, scenarios: Vec<Scenario>) -> Result<()> {
+        if self.claims.iter().any(|known| known.id == claim.id) {
+            bail!("the claim '{}' is named twice; give each an id of its own", claim.id);
+        }
         for scenario in scenarios {
-            if !self.scenarios.iter().any(|known| known.name == scenario.name) {
-                self.scenarios.push(scenario);
+            match self.scenarios.iter().find(|known| known.name == scenario.name) {
+                None => self.scenarios.push(scenario),
+                Some(known) if *known == scenario => {}
+                // Each is measured once: the claim would be judged by another's workload.
+                Some(_) => bail!(
+                    "claim '{}' brings a scenario '{}', and so does another, with other parameters; rename one",
+                    claim.id,
+                    scenario.name
+                ),
             }
         }
+        self.claims.push(claim);
+        Ok(())
     }
 
     /// Adds the curves, ablations and maps that explain the claims.
@@ -122,6 +133,9 @@ fn needed(claim: &Claim, beside: Option<&Path>) -> Result<Vec<Scenario>> {
             Some(path) => scenario(&path.to_string_lossy())?,
             None => scenario(&check.scenario).with_context(|| format!("claim '{}'", claim.id))?,
         };
+        if found.name != check.scenario {
+            bail!("{0}.toml calls itself '{1}'; name it '{0}'", check.scenario, found.name);
+        }
         claim.fits(&found).map_err(Error::msg)?;
         scenarios.push(found);
     }
@@ -137,6 +151,9 @@ fn find_files_beside(scenario: &mut Scenario, directory: &Path) {
         }
     }
     scenario.http.ca_file.iter_mut().for_each(found);
+    if let Load::Open { schedule: ScheduleSpec::Trace { file, .. }, .. } = &mut scenario.load {
+        found(file);
+    }
 }
 
 fn known_claim(name: &str) -> Result<Claim> {

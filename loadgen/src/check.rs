@@ -1,6 +1,10 @@
 //! The `check` verb: run what the claims need, judge, report.
 
-use anyhow::Result;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow};
+use proofload_reports::run::Bar;
 
 use crate::ask;
 use crate::cli::CheckArgs;
@@ -24,13 +28,34 @@ pub fn check(args: &CheckArgs) -> Result<u8> {
         print!("{plan}");
         return Ok(0);
     }
+    let bars = args.bars.as_deref().map(bars).transpose()?.unwrap_or_default();
     let destination = Destination::prepare(&args.output, "check")?;
     let live = Live::start(plan.total());
     let mut session = Session::begin("check", args.profile, &lab);
     session.run.measurements = measure_all(&asked.scenarios, &asked.claims, &lab, &live)?;
     session.run.claims = asked.claims;
+    session.run.bars = bars;
     live.finish();
     destination.publish(&session.end(), args.output.json)
+}
+
+/// What other tools measured, a bar a line; of one that was measured again, the last.
+fn bars(path: &Path) -> Result<Vec<Bar>> {
+    let text =
+        fs::read_to_string(path).with_context(|| format!("--bars {} cannot be read", path.display()))?;
+    let mut bars: Vec<Bar> = Vec::new();
+    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let bar: Bar = serde_json::from_str(line).map_err(|error| {
+            let line = index + 1;
+            anyhow!(
+                "--bars {}, line {line}: {error}; measure with BARS={0} server/benches/side-by-side.sh",
+                path.display()
+            )
+        })?;
+        bars.retain(|known| known.what != bar.what);
+        bars.push(bar);
+    }
+    Ok(bars)
 }
 
 /// Without services most claims are left out for the same reason, which is told once.

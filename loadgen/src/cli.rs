@@ -60,6 +60,9 @@ pub struct CheckArgs {
     /// Print what would be measured and how long it would take, and measure nothing.
     #[arg(long)]
     pub plan: bool,
+    /// Show these bars of the server in the report: what `server/benches/side-by-side.sh` wrote to the file that its BARS names.
+    #[arg(long, value_name = "FILE")]
+    pub bars: Option<PathBuf>,
     #[command(flatten)]
     pub place: Place,
     #[command(flatten)]

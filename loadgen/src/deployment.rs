@@ -40,6 +40,8 @@ pub struct Deployment {
     pub form: String,
     /// How its servers write ids.
     pub(crate) codec: Codec,
+    /// Whether its servers lease every id of a link in its stack's slot.
+    pub(crate) leases: bool,
     /// The links that it was started with.
     pub links: Option<Arc<Links>>,
     // In the order in which they end: those who use a service before the service.
@@ -131,6 +133,7 @@ impl Deployment {
             database,
             form: form(settings, site.program),
             codec: codec(settings)?,
+            leases: leases(settings),
             links: site.snapshot.map(|snapshot| snapshot.links.clone()),
             apps,
             keygen,
@@ -191,9 +194,9 @@ impl Deployment {
             .watch("server", move || pids.iter_mut().flat_map(|pids| pids()).collect())
             .watch_generator();
         let mut witnesses: Vec<Box<dyn Witness>> =
-            vec![Box::new(Metrics::of_server(&bases)), Box::new(Machine)];
+            vec![Box::new(Metrics::of_server(&bases)?), Box::new(Machine)];
         if let Some((keygen, address)) = &self.keygen {
-            witnesses.push(Box::new(Metrics::of_keygen(&format!("http://{address}"))));
+            witnesses.push(Box::new(Metrics::of_keygen(&format!("http://{address}"))?));
             processes = processes.watch("keygen", keygen.pids());
         }
         if let Some(pids) = postgres.and_then(|postgres| postgres.borrow().pids()) {
@@ -376,6 +379,15 @@ fn codec(settings: &ServerSettings) -> Result<Codec> {
     let key =
         text("code-key").map_or(Ok(PUBLIC_DEFAULT_KEY), str::parse).context("variant flag 'code-key'")?;
     Ok(Codec::new(&key))
+}
+
+/// Whether ids come from leased blocks of the stack's own slot: neither drawn at random nor counted without a slot.
+fn leases(settings: &ServerSettings) -> bool {
+    let text = |flag: &str| settings.flags.get(flag).and_then(toml::Value::as_str);
+    match text("codes") {
+        Some(codes) => codes == "blocks",
+        None => text("design") != Some("before"),
+    }
 }
 
 fn described(settings: &ServerSettings, mut words: Vec<String>) -> Vec<String> {

@@ -18,6 +18,7 @@ pub fn refuse_unknown(claims: &[Claim], scenario: &str, reading: &Reading) -> Re
                 let of_witness = |name: &&str| witness(name) == witness(unknown);
                 let known: Vec<&str> = reading.keys().map(String::as_str).filter(of_witness).collect();
                 let remedy = match known.is_empty() {
+                    true if witness(unknown) == "client" => suggestion(unknown, &OF_CLIENT),
                     true if witness(unknown) == "target" => {
                         "the target shows no counter at its /metrics".to_owned()
                     }
@@ -46,10 +47,37 @@ fn seen(prefix: &str, reading: &Reading) -> bool {
     reading.keys().any(|known| known.starts_with(prefix))
 }
 
+/// What the client counts, and what it counts apart: right answers by their kind, answers by their status.
+const OF_CLIENT: [&str; 21] = [
+    "client.sent",
+    "client.ok",
+    "client.created",
+    "client.wrong",
+    "client.timeout",
+    "client.error",
+    "client.dropped",
+    "client.refused",
+    "client.reset",
+    "client.cut",
+    "client.garbage",
+    "client.tls",
+    "client.local",
+    "client.unfinished",
+    "client.connects",
+    "client.bytes",
+    "client.arrivals",
+    "client.queued",
+    "client.lag_us",
+    "client.send_delay_us",
+    "client.elapsed_us",
+];
+const OF_CLIENTS_KINDS: [&str; 3] = ["client.ok/", "client.status/", "client.first_visits"];
+
 fn is_missing(name: &str, reading: &Reading) -> bool {
     match witness(name) {
         // Counted by this program as it goes, or afterwards.
-        "client" | "ledger" | "machine" => false,
+        "client" => !OF_CLIENT.contains(&name) && !OF_CLIENTS_KINDS.iter().any(|it| name.starts_with(it)),
+        "ledger" | "machine" => false,
         // A target may show a counter only once there is something to be counted.
         "target" => !seen("target.", reading),
         _ => match name.strip_suffix('*') {
@@ -85,6 +113,9 @@ mod tests {
         assert!(told("server.creates_created", "server.created").is_err());
         assert!(told("target.hits", "client.sent").unwrap_err().contains("shows no counter"));
         assert!(told("redis.commands", "client.sent").unwrap_err().contains("no witness `redis`"));
+        let misspelt = told("client.errors", "client.sent").unwrap_err();
+        assert!(misspelt.contains("did you mean `client.error`?"), "{misspelt}");
+        assert_eq!(told("client.ok/visit", "client.reset"), Ok(()));
         assert!(refuse_unknown(&claim("server.x", "server.y"), "another", &reading).is_ok());
     }
 }

@@ -13,12 +13,12 @@ use crate::cli::{GateArgs, Profile};
 use crate::generate::{Generator, Settled};
 use crate::lab::Lab;
 use crate::live::Live;
-use crate::measure::{Phases, audit, blank, blank_series, client, conclude, describe_rate};
+use crate::measure::{Phases, audit, blank, blank_series, client, describe_rate};
 use crate::observe::difference;
 use crate::publish::Destination;
 use crate::session::Session;
 use crate::subject::Subject;
-use crate::{ask, interleave, interrupt, ledger};
+use crate::{ask, doubts, interleave, interrupt, ledger};
 
 /// What starting two servers, making their links and reading them back takes a block, about.
 const PREPARATION: Duration = Duration::from_secs(3);
@@ -205,9 +205,9 @@ impl Experiment<'_> {
             let recording =
                 generators[side].drive(slice, self.rate, &mut |boundary| self.live.show(boundary))?;
             let witnessed = difference(&before, &subject.observer.read());
-            conclude(&recording, &mut block.measurement);
-            subject.note(scenario, &recording);
             let start_s = self.elapsed_s + block.elapsed_s;
+            doubts::enter(&recording, Some((self.builds[side].name, start_s)), &mut block.measurement);
+            subject.note(scenario, &recording);
             let series = &mut block.measurement.series[side];
             block.elapsed_s += interleave::append(series, recording, &witnessed, index, start_s);
         }

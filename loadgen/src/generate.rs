@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use proofload_scenarios::Scenario;
-use proofload_scenarios::scenario::{Action, HttpVersion, Load as Asked, RateSpec, ScheduleSpec};
+use proofload_scenarios::scenario::{
+    Action, HttpOptions, HttpVersion, Load as Asked, RateSpec, ScheduleSpec,
+};
 use proofload_scenarios::schedule::{Rate as PerSecond, Schedule};
 use proofload_scenarios::workload::{self, Operation, Workload};
 
@@ -154,6 +156,7 @@ impl<'a> Generator<'a> {
             warm_up: phases.warm_up,
             slice: phases.slice,
             cores: self.cores.to_vec(),
+            timeout: Duration::from_secs_f64(self.scenario.http.timeout_s.unwrap_or(HttpOptions::TIMEOUT_S)),
             stop: interrupt::flag(),
             ..Drive::new(self.target.clone(), load, phases.measured)
         }

@@ -1,17 +1,15 @@
 //! How long it takes to come by a code alone: from a leased block, against drawing one and asking the database.
 
-use std::fs;
 use std::hint::black_box;
-use std::path::Path;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use proofload_reports::statistics::bootstrap;
 use proofload_server::codes::{CODES_PER_SLOT, Codec, PUBLIC_DEFAULT_KEY, Slot};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
-use serde_json::Value;
 use sqlx::{Connection, PgConnection, SqliteConnection};
+
+use crate::criterion::{Criterion, Each};
 
 /// How many times faster the first way is, with bounds, and where the number comes from.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,16 +20,9 @@ pub struct Speedup {
     pub source: String,
 }
 
-/// A time for one code, in nanoseconds, with bounds.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Each {
-    value: f64,
-    low: f64,
-    high: f64,
-}
-
-/// One-sided confidence of each bound of a time. The ratio's bounds take the worst of both, so they are surer than that.
-const CONFIDENCE: f64 = 0.975;
+/// Of the standard normal, for a one-sided confidence of 97.5 % of each bound of a time. The ratio's bounds take the worst of
+/// both, so they are surer than that.
+const QUANTILE: f64 = 1.96;
 const SLOT: Slot = Slot(3);
 /// Codes of a block, as many as the server's first has, and how many blocks are timed.
 const BLOCK: u64 = 10_000;
@@ -40,10 +31,6 @@ const BLOCKS: u64 = 100;
 const QUESTIONS: u64 = 50;
 const BATCHES: u64 = 40;
 
-const CRITERION: &str = "target/criterion/generate";
-const MADE: &str = "a leased block";
-const DRAWN: &str = "draw and ask";
-
 /// Times both ways on the database at `url`, which the server has filled and leased ids from; nothing in it is changed. Where
 /// that is SQLite, Criterion's estimates are taken that `cargo bench` made on SQLite, if they are no older than this program.
 ///
@@ -51,9 +38,7 @@ const DRAWN: &str = "draw and ask";
 /// When the database cannot be asked.
 pub fn speedup(url: &str) -> Result<Speedup> {
     let sqlite = url.starts_with("sqlite:");
-    let built = std::env::current_exe().and_then(fs::metadata).and_then(|it| it.modified());
-    let criterion = of_criterion(Path::new(CRITERION), built.unwrap_or(SystemTime::UNIX_EPOCH));
-    if let Some((made, drawn)) = criterion.filter(|_| sqlite) {
+    if let Some((made, drawn)) = Criterion::left().codes().filter(|_| sqlite) {
         let source = told(made, drawn, "SQLite", "by Criterion, target/criterion/generate");
         return Ok(ratio(drawn, made, source));
     }
@@ -61,12 +46,13 @@ pub fn speedup(url: &str) -> Result<Speedup> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (made, drawn) = runtime.block_on(async {
         let mut database = Database::connect(url).await.context("the database cannot be reached")?;
-        let made = made(&mut database).await.context("no block can be leased")?;
+        let made = made(&mut database, BLOCK).await.context("no block can be leased")?;
         let drawn =
             drawn(&mut database).await.context("the database cannot be asked whether codes are free")?;
         Ok::<_, anyhow::Error>((made, drawn))
     })?;
-    let source = told(made, drawn, database, "timed by this program: one client, one after the other");
+    let source =
+        told(made, drawn, database, "medians, timed by this program: one client, one after the other");
     Ok(ratio(drawn, made, source))
 }
 
@@ -84,23 +70,20 @@ fn told(made: Each, drawn: Each, database: &str, source: &str) -> String {
 }
 
 fn ratio(drawn: Each, made: Each, source: String) -> Speedup {
-    Speedup {
-        value: drawn.value / made.value,
-        low: drawn.low / made.high,
-        high: drawn.high / made.low,
-        source,
-    }
+    let Each { value, low, high } = drawn.over(made);
+    Speedup { value, low, high, source }
 }
 
-/// The design after: a block is leased once in thousands of codes, and the codes are computed from it.
-async fn made(database: &mut Database) -> Result<Each> {
+/// The design after: a block is leased once in so many codes, and the codes are computed from it.
+async fn made(database: &mut Database, each_block: u64) -> Result<Each> {
     let codec = Codec::new(&PUBLIC_DEFAULT_KEY);
-    let mut codes = Vec::with_capacity(BLOCK as usize);
+    let mut codes = Vec::with_capacity(each_block as usize);
     let mut times = Vec::new();
     for block in 0..=BLOCKS {
         let began = Instant::now();
         ensure!(database.lease().await? > 0, "the database knows no stack");
-        let ids: Vec<u64> = (block * BLOCK..(block + 1) * BLOCK).map(|n| codec.id(n, SLOT)).collect();
+        let ids: Vec<u64> =
+            (block * each_block..(block + 1) * each_block).map(|n| codec.id(n, SLOT)).collect();
         codes.clear();
         codec.encode_all(&ids, &mut codes);
         black_box(&codes);
@@ -109,7 +92,7 @@ async fn made(database: &mut Database) -> Result<Each> {
             times.push(began.elapsed());
         }
     }
-    Ok(each(times, BLOCK))
+    Ok(each(times, each_block))
 }
 
 /// The design before: each code is drawn, and the database asked whether it is free.
@@ -161,69 +144,31 @@ impl Database {
     }
 }
 
-fn each(times: Vec<Duration>, codes: u64) -> Each {
-    let batches: Vec<(f64, f64)> = times.iter().map(|time| (time.as_nanos() as f64, codes as f64)).collect();
-    let found = bootstrap::ratio_of_sums(&batches, CONFIDENCE, bootstrap::RESAMPLES);
-    Each { value: found.value, low: found.low, high: found.high }
-}
-
-/// What `cargo bench` left in `directory`; estimates from before `built` speak of another program.
-fn of_criterion(directory: &Path, built: SystemTime) -> Option<(Each, Each)> {
-    Some((estimate(&directory.join(MADE), built)?, estimate(&directory.join(DRAWN), built)?))
-}
-
-/// Criterion's mean time for one element, with its two-sided interval of 95 %.
-fn estimate(directory: &Path, built: SystemTime) -> Option<Each> {
-    let (path, about) = (directory.join("new/estimates.json"), directory.join("new/benchmark.json"));
-    if fs::metadata(&path).ok()?.modified().ok()? < built {
-        return None;
+/// The median of the times, and the two of them between which it lies by order statistics, whatever they are drawn from: one
+/// that something else on the machine spoiled says nothing of the others.
+fn each(mut times: Vec<Duration>, codes: u64) -> Each {
+    times.sort_unstable();
+    let count = times.len() as f64;
+    // Ranks by the binomial's normal approximation, to the outer side.
+    let reach = QUANTILE * count.sqrt() / 2.0;
+    let at = |rank: f64| times[(rank as usize).min(times.len() - 1)].as_nanos() as f64 / codes as f64;
+    Each {
+        value: at(count / 2.0),
+        low: at((count / 2.0 - reach - 1.0).floor().max(0.0)),
+        high: at((count / 2.0 + reach).ceil()),
     }
-    let read = |path: &Path| serde_json::from_slice::<Value>(&fs::read(path).ok()?).ok();
-    let (estimates, about) = (read(&path)?, read(&about)?);
-    let elements = about["throughput"]["Elements"].as_f64().unwrap_or(1.0);
-    let (mean, interval) = (&estimates["mean"], &estimates["mean"]["confidence_interval"]);
-    let value = |of: &Value| Some(of.as_f64()? / elements);
-    Some(Each {
-        value: value(&mean["point_estimate"])?,
-        low: value(&interval["lower_bound"])?,
-        high: value(&interval["upper_bound"])?,
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn leave(directory: &Path, name: &str, mean: f64, elements: u64) {
-        let place = directory.join(name).join("new");
-        fs::create_dir_all(&place).unwrap();
-        let interval = format!(r#"{{"lower_bound":{},"upper_bound":{}}}"#, mean * 0.9, mean * 1.1);
-        let text = format!(r#"{{"mean":{{"point_estimate":{mean},"confidence_interval":{interval}}}}}"#);
-        fs::write(place.join("estimates.json"), text).unwrap();
-        fs::write(place.join("benchmark.json"), format!(r#"{{"throughput":{{"Elements":{elements}}}}}"#))
-            .unwrap();
-    }
-
     #[test]
-    fn criterions_estimates_are_read_for_one_code_each() {
-        let directory = tempfile::tempdir().unwrap();
-        let long_ago = SystemTime::UNIX_EPOCH;
-        leave(directory.path(), MADE, 100_000.0, 10_000);
-        assert_eq!(of_criterion(directory.path(), long_ago), None, "one side alone is no comparison");
-        leave(directory.path(), DRAWN, 5_000.0, 1);
-        let (made, drawn) = of_criterion(directory.path(), long_ago).unwrap();
-        let speedup = ratio(drawn, made, String::new());
-        assert_eq!((made.value, drawn.value, speedup.value), (10.0, 5_000.0, 500.0));
-        assert!(speedup.low < 500.0 * 0.85 && speedup.high > 500.0 * 1.2, "{speedup:?}");
-    }
-
-    #[test]
-    fn estimates_of_an_older_build_are_not_taken() {
-        let directory = tempfile::tempdir().unwrap();
-        leave(directory.path(), MADE, 1.0, 1);
-        leave(directory.path(), DRAWN, 1.0, 1);
-        let later = SystemTime::now() + Duration::from_secs(60);
-        assert_eq!(of_criterion(directory.path(), later), None);
+    fn a_time_that_was_spoiled_says_nothing_of_the_others() {
+        let mut times: Vec<Duration> = (1..=40).map(|n| Duration::from_micros(100 + n)).collect();
+        times[39] = Duration::from_secs(5);
+        let found = each(times, 50);
+        assert_eq!((found.low, found.value, found.high), (2_260.0, 2_420.0, 2_560.0));
     }
 
     /// The broken variant: a block of a single code, for each of which there is a commit.
@@ -232,7 +177,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}?mode=rwc", directory.path().join("links.db").display());
         let mut database = Database::connect(&url).await.unwrap();
-        assert!(made(&mut database).await.is_err(), "there is no table of stacks");
+        assert!(made(&mut database, BLOCK).await.is_err(), "there is no table of stacks");
         let Database::Sqlite(connection) = &mut database else { unreachable!() };
         for statement in [
             "CREATE TABLE links (id BIGINT PRIMARY KEY)",
@@ -240,12 +185,16 @@ mod tests {
         ] {
             sqlx::query(statement).execute(&mut *connection).await.unwrap();
         }
-        assert!(made(&mut database).await.is_err(), "no stack leases");
+        assert!(made(&mut database, BLOCK).await.is_err(), "no stack leases");
         let Database::Sqlite(connection) = &mut database else { unreachable!() };
         sqlx::query("INSERT INTO slots VALUES (0, 'rust', 7)").execute(connection).await.unwrap();
-        let (made, drawn) = (made(&mut database).await.unwrap(), drawn(&mut database).await.unwrap());
-        assert!(made.low > 0.0 && made.low <= made.value && made.value <= made.high, "{made:?}");
-        let one_each = Each { value: made.value * BLOCK as f64, low: made.low, high: made.high };
-        assert!(ratio(drawn, one_each, String::new()).value < 10.0, "{drawn:?} {one_each:?}");
+        let drawn = drawn(&mut database).await.unwrap();
+        let speedup = async |database: &mut Database, each_block| {
+            let made = made(database, each_block).await.unwrap();
+            assert!(made.low > 0.0 && made.low <= made.value && made.value <= made.high, "{made:?}");
+            ratio(drawn, made, String::new())
+        };
+        let (many, one) = (speedup(&mut database, BLOCK).await, speedup(&mut database, 1).await);
+        assert!(many.value > 10.0 && one.high < 10.0, "{many:?} {one:?}");
     }
 }

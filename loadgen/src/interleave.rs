@@ -8,12 +8,12 @@ use proofload_scenarios::Scenario;
 
 use crate::drive::Recording;
 use crate::generate::{Generator, Settled};
-use crate::interrupt;
 use crate::lab::Lab;
 use crate::live::Live;
-use crate::measure::{ELAPSED, Phases, blank_series, conclude, describe_rate, elapsed_us};
+use crate::measure::{ELAPSED, Phases, blank_series, describe_rate, elapsed_us};
 use crate::observe::{Reading, difference};
 use crate::subject::Subject;
+use crate::{doubts, interrupt};
 
 /// Several variants, a slice each in turn, so that drift of the machine hits all alike.
 pub fn interleaved(
@@ -45,7 +45,7 @@ pub fn interleaved(
             &mut |boundary| live.show(boundary),
         )?;
         let after = subject.observer.read();
-        conclude(&recording, into);
+        doubts::enter(&recording, Some((subject.variant(), elapsed)), into);
         subject.note(scenario, &recording);
         elapsed += append(&mut series[index], recording, &difference(&before, &after), block, elapsed);
     }

@@ -10,7 +10,7 @@ use std::str::FromStr;
 use anyhow::{Context, Result};
 use futures_core::Stream;
 use proofload_reports::run::Ledger;
-use proofload_server::codes::Codec;
+use proofload_server::codes::{Codec, SLOTS};
 use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -18,6 +18,12 @@ use sqlx::sqlite::SqliteConnectOptions;
 use crate::spool::Spool;
 
 const ALL_LINKS: &str = "SELECT id, url FROM links";
+/// Those under codes that clients chose.
+const ALL_CUSTOM: &str = "SELECT code, url FROM custom_links";
+/// The links of each stack, and how many of them have an id below what it has leased; without a name, those of nobody's slot.
+const BY_STACK: &str = "SELECT stack, COUNT(*), COUNT(CASE WHEN id / 256 < high THEN 1 END) \
+     FROM links LEFT JOIN slots ON slot = id % 256 GROUP BY stack";
+const _: () = assert!(SLOTS == 256, "what stands in the statement");
 
 /// Codes that are compared at once: what of a long run is in memory.
 const AT_ONCE: usize = 250_000;
@@ -131,23 +137,52 @@ fn hash(text: &str) -> u64 {
     hasher.finish()
 }
 
-/// Reads every generated link straight from the database at `url`, one after the other. The codec only turns ids into the
-/// codes that the client saw; whether they collide is for the rows to say.
+/// Reads every link straight from the database at `url`, one after the other. The codec only turns ids into the codes that
+/// the client saw; whether they collide is for the rows to say.
 ///
 /// # Errors
 /// When the database cannot be read.
 pub async fn read_store(url: &str, codec: &Codec, mut each: impl FnMut(&Stored)) -> Result<()> {
     const UNREADABLE: &str = "the database cannot be read back";
-    let found = |(id, url): (i64, String)| each(&Stored { code: codec.encode(id as u64).to_string(), url });
+    let code_of = |id: i64| codec.encode(id as u64).to_string();
+    let each = &mut each;
     if url.starts_with("sqlite:") {
         let options = SqliteConnectOptions::from_str(url).context(UNREADABLE)?.disable_statement_logging();
         let mut connection = options.connect().await.context(UNREADABLE)?;
-        drain(sqlx::query_as(ALL_LINKS).fetch(&mut connection), found).await.context(UNREADABLE)
+        let generated = sqlx::query_as(ALL_LINKS).fetch(&mut connection);
+        drain(generated, |(id, url)| each(&Stored { code: code_of(id), url })).await.context(UNREADABLE)?;
+        let custom = sqlx::query_as(ALL_CUSTOM).fetch(&mut connection);
+        drain(custom, |(code, url)| each(&Stored { code, url })).await.context(UNREADABLE)
     } else {
         let options = PgConnectOptions::from_str(url).context(UNREADABLE)?.disable_statement_logging();
         let mut connection = options.connect().await.context(UNREADABLE)?;
-        drain(sqlx::query_as(ALL_LINKS).fetch(&mut connection), found).await.context(UNREADABLE)
+        let generated = sqlx::query_as(ALL_LINKS).fetch(&mut connection);
+        drain(generated, |(id, url)| each(&Stored { code: code_of(id), url })).await.context(UNREADABLE)?;
+        let custom = sqlx::query_as(ALL_CUSTOM).fetch(&mut connection);
+        drain(custom, |(code, url)| each(&Stored { code, url })).await.context(UNREADABLE)
     }
+}
+
+/// Holds every row's id against what its slot's stack has leased in the database at `url`, and enters how many links each
+/// stack has, and how many have an id that nobody leased.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn hold_against_leases(url: &str, ledger: &mut Ledger) -> Result<()> {
+    const UNREADABLE: &str = "the leases cannot be read back";
+    let rows: Vec<(Option<String>, i64, i64)> = if url.starts_with("sqlite:") {
+        let options = SqliteConnectOptions::from_str(url).context(UNREADABLE)?.disable_statement_logging();
+        let mut connection = options.connect().await.context(UNREADABLE)?;
+        sqlx::query_as(BY_STACK).fetch_all(&mut connection).await.context(UNREADABLE)?
+    } else {
+        let options = PgConnectOptions::from_str(url).context(UNREADABLE)?.disable_statement_logging();
+        let mut connection = options.connect().await.context(UNREADABLE)?;
+        sqlx::query_as(BY_STACK).fetch_all(&mut connection).await.context(UNREADABLE)?
+    };
+    let unleased = rows.iter().map(|(_, links, leased)| (links - leased) as u64).sum();
+    ledger.unleased = Some(unleased);
+    ledger.stacks = rows.into_iter().filter_map(|(stack, links, _)| Some((stack?, links as u64))).collect();
+    Ok(())
 }
 
 async fn drain<T>(
@@ -170,6 +205,10 @@ pub fn sum(ledgers: impl IntoIterator<Item = Ledger>) -> Option<Ledger> {
         total.wrong += one.wrong;
         total.duplicates += one.duplicates;
         total.strangers += one.strangers;
+        total.unleased = total.unleased.zip(one.unleased).map(|(a, b)| a + b);
+        for (stack, links) in one.stacks {
+            *total.stacks.entry(stack).or_default() += links;
+        }
         total
     })
 }

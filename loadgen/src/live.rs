@@ -15,7 +15,7 @@ use crate::drive::Boundary;
 pub struct Live {
     bar: Option<ProgressBar>,
     started: Instant,
-    /// What all phases together are to take.
+    /// What all phases together are to take; zero where nobody knows.
     planned: Duration,
     /// What the phases before this one were to take.
     before: Cell<Duration>,
@@ -60,6 +60,7 @@ impl Live {
                 bar.set_prefix(shortened(name));
                 bar.set_message(String::new());
             }
+            None if self.planned.is_zero() => self.print(name),
             None => self.print(&format!("{name} ({} s left)", left.as_secs().max(1))),
         }
     }
@@ -79,9 +80,12 @@ impl Live {
             // A slice that comes a little early shall not wait for the next.
             None if self.shown.get().is_none_or(|shown| shown.elapsed() >= self.every.mul_f64(0.9)) => {
                 self.shown.set(Some(Instant::now()));
-                let left = self.end_ms.load(Ordering::Relaxed) as f64 / 1e3;
-                let left = (left - self.started.elapsed().as_secs_f64()).max(0.0);
-                self.print(&format!("{line}  {left:.0} s left"));
+                let end = self.end_ms.load(Ordering::Relaxed) as f64 / 1e3;
+                let left = (end - self.started.elapsed().as_secs_f64()).max(0.0);
+                match self.planned.is_zero() {
+                    true => self.print(&line),
+                    false => self.print(&format!("{line}  {left:.0} s left")),
+                }
             }
             None => {}
         }
@@ -106,7 +110,10 @@ fn bar(planned: Duration, end_ms: Arc<AtomicU64>) -> ProgressBar {
         ProgressStyle::with_template("{elapsed:>4} {bar:24.cyan/dim} {left:>6} left  {prefix}\n     {msg}");
     let left = move |state: &ProgressState, text: &mut dyn Write| {
         let end = Duration::from_millis(end_ms.load(Ordering::Relaxed));
-        let _ = write!(text, "{} s", end.saturating_sub(state.elapsed()).as_secs());
+        let _ = match planned.is_zero() {
+            true => write!(text, "?"),
+            false => write!(text, "{} s", end.saturating_sub(state.elapsed()).as_secs()),
+        };
     };
     bar.set_style(style.expect("the template is valid").with_key("left", left));
     bar.enable_steady_tick(Duration::from_millis(250));
@@ -158,6 +165,7 @@ pub fn grouped(number: f64) -> String {
 /// Microseconds with the unit that reads best: `53.2 µs`, `1.21 ms`, `2.50 s`.
 pub fn microseconds(us: f64) -> String {
     match us {
+        _ if us.is_infinite() => "never".to_owned(),
         _ if us < 1_000.0 => format!("{us:.1} µs"),
         _ if us < 1_000_000.0 => format!("{:.2} ms", us / 1_000.0),
         _ => format!("{:.2} s", us / 1_000_000.0),

@@ -14,6 +14,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const UNUSABLE: u8 = 2;
 
 fn main() -> ExitCode {
+    end_quietly_where_nobody_reads();
     let matches = Cli::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match options::refuse_idle(&matches).and_then(|()| dispatch(cli)) {
@@ -29,11 +30,26 @@ fn main() -> ExitCode {
     }
 }
 
+/// `proofload list | head` is no error: whoever read has seen enough. SIGPIPE itself stays ignored, as it would end servers
+/// whose clients hang up.
+fn end_quietly_where_nobody_reads() {
+    const AS_BY_SIGPIPE: i32 = 128 + libc::SIGPIPE;
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let said = panic.payload_as_str().unwrap_or_default();
+        if said.starts_with("failed printing to std") && said.contains("Broken pipe") {
+            std::process::exit(AS_BY_SIGPIPE);
+        }
+        usual(panic);
+    }));
+}
+
 /// One verb, one function; each returns the exit code.
 fn dispatch(cli: Cli) -> Result<u8> {
     let verb = cli.verb.unwrap_or(Verb::Check(cli.check));
     if !matches!(verb, Verb::Serve(_) | Verb::Keygen(_)) {
         interrupt::install();
+        proofload_server::serve::raise_file_limit();
     }
     match verb {
         Verb::Check(args) => check::check(&args),

@@ -9,7 +9,7 @@ use proofload_reports::run::{self, Measurement, Model, Series, Slice};
 use proofload_scenarios::scenario::{FaultAction, Load, Probe};
 use proofload_scenarios::{Claim, Scenario};
 
-use crate::drive::{Boundary, Recording};
+use crate::drive::Boundary;
 use crate::exchange::Visited;
 use crate::faults::Faults;
 use crate::generate::{Generator, Script, Settled};
@@ -20,7 +20,7 @@ use crate::live::Live;
 use crate::observe::{Reading, difference};
 use crate::plan::load_time;
 use crate::subject::{Place, Subject};
-use crate::{aside, ceiling, expected, facts, interrupt, ledger};
+use crate::{aside, ceiling, doubts, expected, facts, interrupt, ledger};
 
 /// What starting, making links, restarting and reading back take, about, as the progress shows it.
 const PREPARATION: Duration = Duration::from_secs(2);
@@ -95,7 +95,7 @@ pub fn measure_subjects(
         let (variant, settings) = subject.described();
         measurement.settings.insert(format!("server ({variant})"), settings);
     }
-    condense(&mut measurement.invalid_latency);
+    doubts::condense(&mut measurement.invalid_latency);
     aside::ask(scenario, &subjects, &mut measurement);
     measurement.ceiling = ceiling::of(scenario);
     measurement.ledger = audit(subjects)?;
@@ -152,7 +152,7 @@ fn alone(
     let mut series = blank_series(subject.variant());
     series.before_measurement = first;
     series.times = std::mem::take(&mut recording.times);
-    conclude(&recording, into);
+    doubts::enter(&recording, None, into);
     subject.note(scenario, &recording);
     series.slices = recording.slices.iter().collect();
     into.series.push(series);
@@ -200,11 +200,15 @@ pub(crate) fn audit(subjects: Vec<Subject>) -> Result<Option<run::Ledger>> {
         let Place::Bundled(mut deployment) = subject.place else { continue };
         deployment.stop();
         let found = |link: &_| books.find(link);
-        runtime.block_on(ledger::read_store(&deployment.database.url(), &deployment.codec, found))?;
-        let closed = books.close("every row, read straight from the database after the server had ended");
-        ledgers.push(
-            closed.context("there is no room to compare what is stored; name another place in TMPDIR")?,
-        );
+        let database = deployment.database.url();
+        runtime.block_on(ledger::read_store(&database, &deployment.codec, found))?;
+        let mut closed = books
+            .close("every row, read straight from the database after the server had ended")
+            .context("there is no room to compare what is stored; name another place in TMPDIR")?;
+        if deployment.leases {
+            runtime.block_on(ledger::hold_against_leases(&database, &mut closed))?;
+        }
+        ledgers.push(closed);
     }
     Ok(ledger::sum(ledgers))
 }
@@ -215,31 +219,6 @@ pub(crate) fn client() -> run::Witness {
         standing: run::Standing::Client,
         source: "what this program sent, and the answers that it checked".to_owned(),
     }
-}
-
-/// Of what many short drives say alike, the first is told with a count: a page of it tells no more.
-pub(crate) fn condense(reasons: &mut Vec<String>) {
-    let kind = |text: &str| text.split(|it: char| it.is_ascii_digit()).next().unwrap_or_default().to_owned();
-    let mut kept: Vec<(String, String, usize)> = Vec::new();
-    for reason in reasons.drain(..) {
-        match kept.iter_mut().find(|(of, ..)| *of == kind(&reason)) {
-            Some((.., more)) => *more += 1,
-            None => kept.push((kind(&reason), reason, 0)),
-        }
-    }
-    reasons.extend(kept.into_iter().map(|(_, first, more)| match more {
-        0 => first,
-        _ => format!("{first}, and likewise in {more} more slices"),
-    }));
-}
-
-/// What a drive says about its own trustworthiness.
-pub(crate) fn conclude(recording: &Recording, into: &mut Measurement) {
-    into.invalid_latency.extend(recording.invalid_latency.iter().cloned());
-    into.invalid.extend(recording.ended_early.iter().filter(|_| !interrupt::requested()).cloned());
-    const REMARKS: usize = 10;
-    let room = REMARKS.saturating_sub(into.remarks.len());
-    into.remarks.extend(recording.samples.iter().take(room).cloned());
 }
 
 pub(crate) fn describe_rate(rate: Option<Settled>, into: &mut Measurement) {

@@ -1,6 +1,7 @@
 //! The witnesses of one deployment, read together.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use anyhow::Result;
 use proofload_reports::run;
@@ -15,23 +16,31 @@ pub type Reading = BTreeMap<String, u64>;
 pub struct Observer {
     witnesses: Vec<Box<dyn Witness>>,
     runtime: Runtime,
+    began: Instant,
 }
 
 impl Observer {
     pub fn new(witnesses: Vec<Box<dyn Witness>>) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok(Self { witnesses, runtime })
+        Ok(Self { witnesses, runtime, began: Instant::now() })
     }
 
     /// Reads every witness. One that does not answer leaves its counters out, so that a check which rests on it
     /// becomes invalid rather than counting zero.
+    ///
+    /// A slow one makes the next late: when each was read is counted, too, so that its rates are divided by what lay between
+    /// two of its readings.
     pub fn read(&mut self) -> Reading {
-        let Self { witnesses, runtime } = self;
+        let Self { witnesses, runtime, began } = self;
         runtime.block_on(async {
             let mut reading = Reading::new();
             for witness in witnesses {
-                if let Ok(counters) = witness.read().await {
+                let Ok(counters) = witness.read().await else { continue };
+                // Of who counts nothing, nothing is told.
+                if !counters.is_empty() {
+                    let elapsed_us = began.elapsed().as_micros() as u64;
                     reading.extend(counters);
+                    reading.insert(run::elapsed(witness.name()), elapsed_us);
                 }
             }
             reading
@@ -54,7 +63,55 @@ pub fn difference(earlier: &Reading, later: &Reading) -> Reading {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::witness;
+
+    /// Counts one thing or none, and takes its time.
+    struct Slow(&'static str, Duration, Option<u64>);
+
+    impl Witness for Slow {
+        fn name(&self) -> &str {
+            self.0
+        }
+
+        fn about(&self) -> run::Witness {
+            run::Witness { standing: run::Standing::Independent, source: String::new() }
+        }
+
+        fn read(&mut self) -> witness::Reading<'_> {
+            Box::pin(async {
+                tokio::time::sleep(self.1).await;
+                Ok(self.2.map(|count| ("counted".to_owned(), count)).into_iter().collect())
+            })
+        }
+    }
+
+    #[test]
+    fn each_witness_has_the_time_of_its_own_readings() {
+        let wait = Duration::from_millis(30);
+        let mut observer = Observer::new(vec![
+            Box::new(Slow("prompt", Duration::ZERO, Some(1))),
+            Box::new(Slow("slow", wait, Some(1))),
+        ])
+        .unwrap();
+        let first = observer.read();
+        let elapsed = |reading: &Reading, name| reading[&run::elapsed(name)];
+        assert!(elapsed(&first, "slow") >= elapsed(&first, "prompt") + wait.as_micros() as u64);
+        let second = difference(&first, &observer.read());
+        assert!(
+            elapsed(&second, "prompt") >= wait.as_micros() as u64,
+            "the slow one lay between: {second:?}"
+        );
+    }
+
+    /// A target without metrics is no witness.
+    #[test]
+    fn who_counts_nothing_leaves_the_reading_empty() {
+        let mut observer = Observer::new(vec![Box::new(Slow("target", Duration::ZERO, None))]).unwrap();
+        assert!(observer.read().is_empty());
+    }
 
     #[test]
     fn a_counter_that_one_reading_lacks_is_not_zero_but_absent() {

@@ -28,9 +28,11 @@ pub struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     pub fn of(scenarios: &'a [Scenario], lab: &Lab) -> Self {
-        let services = lab.has_services();
         // A service that already runs needs no preparation.
-        let prepares = lab.target.is_none();
+        Self::with(scenarios, lab.has_services(), lab.target.is_none())
+    }
+
+    fn with(scenarios: &'a [Scenario], services: bool, prepares: bool) -> Self {
         let step = |(index, scenario): (usize, &'a Scenario)| {
             let known = scenarios[..index].iter().any(|before| same_links(before, scenario));
             let preparation_s = if prepares { preparation_s(scenario, known, services) } else { 0.0 };
@@ -88,7 +90,7 @@ fn same_links(one: &Scenario, other: &Scenario) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use proofload_scenarios::catalogue;
+    use proofload_scenarios::{Claim, Profile, Sweep, catalogue};
 
     use super::*;
 
@@ -96,6 +98,36 @@ mod tests {
     fn links_that_were_made_before_take_less() {
         let redirects = catalogue::scenario("redirects-in-bytes").unwrap();
         assert!(preparation_s(redirects, true, false) + 1.0 < preparation_s(redirects, false, false));
+    }
+
+    /// What the README says of the profiles, and CI has time for.
+    #[test]
+    fn the_profiles_keep_their_time() {
+        let embedded = || catalogue::claims().iter();
+        let spawned = || embedded().chain(catalogue::further_claims());
+        let seconds = |claims: Vec<&Claim>, services: bool, profile: Profile| {
+            let of_checks = claims.iter().flat_map(|claim| &claim.checks);
+            let mut names: Vec<&str> = of_checks.map(|check| check.scenario.as_str()).collect();
+            names.sort_unstable();
+            names.dedup();
+            let mut scenarios: Vec<Scenario> =
+                names.iter().map(|name| catalogue::scenario(name).unwrap().clone()).collect();
+            if profile == Profile::Full {
+                let explains = |sweep: &Sweep| claims.iter().any(|claim| claim.id == sweep.of);
+                let sweeps = catalogue::sweeps()
+                    .filter(|(sweep, scenario)| explains(sweep) && (services || !scenario.services));
+                scenarios.extend(sweeps.flat_map(|(_, scenario)| scenario.points().unwrap()));
+            }
+            let scenarios: Vec<Scenario> = scenarios.iter().map(|it| it.for_profile(profile)).collect();
+            Plan::with(&scenarios, services, true).total().as_secs()
+        };
+        let (quick, full) = (Profile::Quick, Profile::Full);
+        let took = [
+            (seconds(embedded().collect(), false, quick), 60),
+            (seconds(spawned().collect(), true, quick), 180),
+            (seconds(spawned().collect(), true, full), 1_200),
+        ];
+        assert!(took.iter().all(|(took, most)| took <= most), "{took:?}");
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! Where a report goes, and the last thing that the terminal shows.
 
-use std::io::{IsTerminal, stdout};
-use std::os::unix::fs::symlink;
+use std::fs::Permissions;
+use std::io::{IsTerminal, Write, stdout};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use std::{env, fs};
 
 use anyhow::{Context, Result};
 use proofload_reports::file::Recorded;
-use proofload_reports::verdict::ClaimVerdict;
+use proofload_reports::verdict::{self, ClaimVerdict};
 use proofload_reports::{Run, exit_code, judge_all, render};
 
 use crate::cli::Output;
@@ -31,7 +32,7 @@ impl Destination {
             Some(directory) => (directory.clone(), None),
             None => {
                 let home = Path::new(HOME);
-                (home.join(format!("{}-{verb}", timestamp())), Some(home.join("latest")))
+                (free(home.join(format!("{}-{verb}", timestamp()))), Some(home.join("latest")))
             }
         };
         let parent =
@@ -49,7 +50,7 @@ impl Destination {
         Ok(Self { directory, latest })
     }
 
-    /// Judges the run, writes the report, prints the table, and returns the exit code.
+    /// Judges the run, writes the report, prints what came of it, and returns the exit code.
     pub fn publish(&self, run: &Run, json: bool) -> Result<u8> {
         let verdicts = self.keep(run)?;
         self.show(run, &verdicts, json)
@@ -63,31 +64,21 @@ impl Destination {
         self.show(&recorded.run, &verdicts, json)
     }
 
+    /// Of a run that no claim is about, what came of each load.
     fn show(&self, run: &Run, verdicts: &[ClaimVerdict], json: bool) -> Result<u8> {
-        if json {
-            println!("{}", serde_json::to_string(verdicts)?);
-        } else {
-            print!("{}", render::table(verdicts, width(), stdout().is_terminal()));
-            println!(
-                "
-report: {}",
-                self.report().display()
-            );
+        match (verdicts.is_empty(), json) {
+            (true, true) => println!("{}", serde_json::to_string_pretty(&Summary::of_run(run))?),
+            (true, false) => Summary::of_run(run).iter().for_each(|summary| println!("{summary}")),
+            (false, true) => println!("{}", serde_json::to_string(verdicts)?),
+            (false, false) => println!("{}", render::table(verdicts, width(), stdout().is_terminal())),
         }
-        Ok(exit_code(run, verdicts))
-    }
-
-    /// Writes the report of a run that no claim is about, prints what came of each load, and returns the exit code.
-    pub fn publish_loads(&self, run: &Run, json: bool) -> Result<u8> {
-        let verdicts = self.keep(run)?;
-        let summaries = Summary::of_run(run);
-        if json {
-            println!("{}", serde_json::to_string_pretty(&summaries)?);
-        } else {
-            summaries.iter().for_each(|summary| println!("{summary}"));
+        if !json {
             println!("report: {}", self.report().display());
         }
-        Ok(exit_code(run, &verdicts))
+        if let Some(reason) = verdict::why_invalid(run, verdicts) {
+            eprintln!("exit code 4: {reason}");
+        }
+        Ok(exit_code(run, verdicts))
     }
 
     /// The page that a person opens.
@@ -109,7 +100,13 @@ report: {}",
     /// When it cannot be written.
     pub fn publish_page(&self, name: &str, page: &str) -> Result<PathBuf> {
         let path = self.directory.join(name);
-        fs::create_dir_all(&self.directory).and_then(|()| fs::write(&path, page)).with_context(|| {
+        let written = fs::create_dir_all(&self.directory).and_then(|()| {
+            let mut aside = tempfile::NamedTempFile::new_in(&self.directory)?;
+            aside.write_all(page.as_bytes())?;
+            aside.as_file().set_permissions(Permissions::from_mode(0o644))?;
+            aside.persist(&path).map_err(|error| error.error)
+        });
+        written.with_context(|| {
             format!("{} cannot be written; name another directory with --out DIR", path.display())
         })?;
         Ok(path)
@@ -121,6 +118,15 @@ report: {}",
         let fresh = latest.with_extension(format!("{}.tmp", std::process::id()));
         symlink(name, &fresh).and_then(|()| fs::rename(&fresh, latest)).context("'latest' cannot be set")
     }
+}
+
+/// The directory, or the first of `-2`, `-3` and so on that is not there: several reports may be of one second.
+fn free(directory: PathBuf) -> PathBuf {
+    let numbered = |number: u32| PathBuf::from(format!("{}-{number}", directory.display()));
+    if !directory.exists() {
+        return directory;
+    }
+    (2..).map(numbered).find(|path| !path.exists()).expect("numbers do not run out")
 }
 
 fn width() -> usize {

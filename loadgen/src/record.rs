@@ -78,6 +78,8 @@ pub struct Recorder {
     usage: Usage,
     /// Requests that failed since an answer was last read.
     failures_since: u64,
+    /// When the last of them did.
+    failed_at: u64,
     /// When, since an answer was last read, a connection first could not be made or was torn down: a slow target does
     /// not do that.
     torn_at: Option<u64>,
@@ -110,6 +112,7 @@ impl Recorder {
             ship,
             usage: Usage::default(),
             failures_since: 0,
+            failed_at: 0,
             torn_at: None,
         }
     }
@@ -127,6 +130,11 @@ impl Recorder {
         self.counts.dropped += 1;
     }
 
+    /// An arrival found all connections busy.
+    pub fn queued(&mut self) {
+        self.counts.queued += 1;
+    }
+
     /// A connection that was made before the load began took so long.
     pub fn connected_before(&mut self, took: u64) {
         self.times.connect.saturating_record(took);
@@ -141,7 +149,10 @@ impl Recorder {
     pub fn noticed(&mut self, due: u64, now: u64) {
         self.tick(now);
         if due >= self.timeline.measured {
-            self.times.lag.saturating_record((now - due).max(1));
+            let lag = (now - due).max(1);
+            self.times.lag.saturating_record(lag);
+            self.counts.arrivals += 1;
+            self.counts.lag_ns += lag;
         }
     }
 
@@ -186,6 +197,7 @@ impl Recorder {
             Outcome::Failed(Failure::Unfinished) => {}
             Outcome::Failed(failure) => {
                 self.failures_since += 1;
+                self.failed_at = sample.done;
                 if failure != Failure::Timeout {
                     self.torn_at.get_or_insert(sample.done);
                 }
@@ -213,10 +225,12 @@ impl Recorder {
     }
 
     /// Why the target counts as dead: connections are torn down or refused, and since the first of them nothing was
-    /// answered for `patience`. What is merely slow does not die so.
-    pub fn death(&self, now: u64, patience: u64) -> Option<String> {
-        let silent = now.saturating_sub(self.torn_at?);
-        (silent > patience).then(|| {
+    /// answered for `patience`, although it was tried all the while. What is merely slow does not die so, nor what is seldom
+    /// asked.
+    pub fn death(&self, patience: u64) -> Option<String> {
+        const TRIES: u64 = 3;
+        let silent = self.failed_at.saturating_sub(self.torn_at?);
+        (silent > patience && self.failures_since >= TRIES).then(|| {
             let (silent_s, failures) = (silent as f64 / 1e9, self.failures_since);
             format!("the target died: no answer for {silent_s:.1} s, {failures} requests failed meanwhile")
         })
@@ -275,17 +289,41 @@ mod tests {
         let mut recorder = Recorder::new(0, 1, true, timeline, mpsc::channel().0);
         recorder.record(&ended(0, 1, Outcome::Ok), 0);
         recorder.record(&ended(0, 500, Outcome::Failed(Failure::Timeout)), 0);
-        assert_eq!(recorder.death(10_000, 100), None, "silence alone is slowness");
+        assert_eq!(recorder.death(100), None, "silence alone is slowness");
         recorder.record(&ended(0, 10_000, Outcome::Failed(Failure::Reset)), 0);
-        recorder.record(&ended(0, 10_090, Outcome::Failed(Failure::Reset)), 0);
-        assert_eq!(
-            recorder.death(10_100, 100),
-            None,
-            "it was silent long before, but only now a connection broke"
-        );
-        assert!(recorder.death(10_101, 100).is_some_and(|reason| reason.contains("3 requests failed")));
+        recorder.record(&ended(0, 10_100, Outcome::Failed(Failure::Reset)), 0);
+        assert_eq!(recorder.death(100), None, "it was silent long before, but only now a connection broke");
+        recorder.record(&ended(0, 10_101, Outcome::Failed(Failure::Reset)), 0);
+        assert!(recorder.death(100).is_some_and(|reason| reason.contains("4 requests failed")));
         recorder.record(&ended(0, 10_102, Outcome::Ok), 0);
-        assert_eq!(recorder.death(20_000, 100), None);
+        assert_eq!(recorder.death(100), None);
+    }
+
+    /// One reset, and nobody asks for a long while: that is the load's silence, not the target's.
+    #[test]
+    fn a_target_that_is_seldom_asked_is_not_dead_for_it() {
+        let timeline = Timeline { start: 0, measured: 0, slice: 1_000_000, slices: 1, end: 1_000_000 };
+        let mut recorder = Recorder::new(0, 1, true, timeline, mpsc::channel().0);
+        for done in [1_000, 2_000] {
+            recorder.record(&ended(0, done, Outcome::Failed(Failure::Reset)), 0);
+            recorder.tick(900_000);
+            assert_eq!(recorder.death(100), None);
+        }
+    }
+
+    /// A stall of the generator stands in the slice in which it ended.
+    #[test]
+    fn lag_is_counted_slice_by_slice() {
+        let timeline = Timeline { start: 0, measured: 100, slice: 1_000, slices: 2, end: 2_100 };
+        let (ship, shipped) = mpsc::channel();
+        let mut recorder = Recorder::new(0, 1, true, timeline, ship);
+        for (due, now) in [(50, 60), (200, 205), (300, 311), (900, 1_500)] {
+            recorder.noticed(due, now);
+        }
+        recorder.finish(2_100);
+        let counted: Vec<(u64, u64)> =
+            shipped.iter().map(|slice| (slice.counts.arrivals, slice.counts.lag_ns)).collect();
+        assert_eq!(counted, [(0, 0), (2, 16), (1, 600)], "the warm-up counts none");
     }
 
     #[test]
@@ -294,7 +332,7 @@ mod tests {
         let (ship, shipped) = mpsc::channel();
         let mut recorder = Recorder::new(0, 1, true, timeline, ship);
         recorder.record(&ended(0, 10, Outcome::Failed(Failure::Unfinished)), 0);
-        assert_eq!(recorder.death(u64::MAX, 100), None);
+        assert_eq!(recorder.death(0), None);
         recorder.finish(20);
         let counts = shipped.iter().fold(Counts::default(), |mut sum, slice| {
             sum.add(&slice.counts);

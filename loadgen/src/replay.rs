@@ -56,7 +56,7 @@ pub fn replay(path: &Path, args: &RunArgs) -> Result<u8> {
     }
     live.finish();
     let run = session.end();
-    let code = destination.publish_loads(&run, args.output.json)?;
+    let code = destination.publish(&run, args.output.json)?;
     if !args.output.json {
         println!("{}", accounting(path, &log, &run.measurements));
     }
@@ -96,7 +96,7 @@ fn scenario(path: &Path, arrivals: &[Duration], entries: Option<u64>, args: &Run
     flags.insert("warm".to_owned(), toml::Value::String("none".to_owned()));
     let server = ServerSettings { processes: 1, stacks: Vec::new(), keygen: false, flags };
     let schedule = match args.speed {
-        Some(_) => ScheduleSpec::Stages(Vec::new()),
+        Some(speed) => ScheduleSpec::Trace { file: path.display().to_string(), speed },
         None => ScheduleSpec::Poisson(RateSpec::PerSecond(args.adhoc.rate.unwrap_or(DEFAULT_RATE))),
     };
     Scenario {

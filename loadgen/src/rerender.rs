@@ -12,13 +12,14 @@ pub fn report(args: &ReportArgs) -> Result<u8> {
     if args.runs.len() > 1 && args.output.out.is_some() {
         bail!("--out DIR takes one run at a time: render them one by one, or leave --out away");
     }
-    let mut worst = 0;
+    let mut codes = Vec::new();
     for path in &args.runs {
         let recorded = file::recorded(path)?;
         let destination = Destination::prepare(&args.output, "report")?;
-        worst = worst.max(destination.publish_again(&recorded, args.output.json)?);
+        codes.push(destination.publish_again(&recorded, args.output.json)?);
     }
-    Ok(worst)
+    // As for the checks of one run: what is invalid comes before what fails, and that before what is not settled.
+    Ok([4, 1, 3].into_iter().find(|code| codes.contains(code)).unwrap_or(0))
 }
 
 /// Puts two runs side by side: a page, and a table on the terminal.
@@ -34,6 +35,12 @@ pub fn compare(args: &CompareArgs) -> Result<u8> {
     for row in &comparison.rows {
         println!("{}", line(row));
     }
+    for change in &comparison.changes {
+        let told = |value: &Option<String>| value.clone().unwrap_or_else(|| "not there".to_owned());
+        println!("changed: {}: {} → {}", change.what, told(&change.a), told(&change.b));
+    }
+    comparison.unmatched.iter().for_each(|only| println!("in one of them alone: {only}"));
+    comparison.invalid.iter().for_each(|reason| println!("{reason}"));
     println!("\n{}\n\nreport: {}", compare::CAVEAT, page.display());
     Ok(0)
 }

@@ -33,14 +33,15 @@ pub fn run(args: &RunArgs) -> Result<u8> {
 fn one_url(url: &str, args: &RunArgs) -> Result<u8> {
     let (load, json) = (&args.adhoc, args.output.json);
     if args.output.out.is_none() {
-        return adhoc::run(load, json, interrupt::flag(), None);
+        return adhoc::run(load, json, interrupt::flag(), |_| Ok(()));
     }
     let destination = Destination::prepare(&args.output, "run")?;
     let lab = Lab::open(&Place { target: Some(url.to_owned()), ..args.place.clone() })?;
     let mut session = Session::begin("run", args.profile, &lab);
-    let code = adhoc::run(load, json, interrupt::flag(), Some(&mut session.run.measurements))?;
-    destination.keep(&session.end())?;
-    Ok(code)
+    adhoc::run(load, json, interrupt::flag(), |measurements| {
+        session.run.measurements = measurements;
+        destination.keep(&session.end()).map(drop)
+    })
 }
 
 fn one_scenario(name: &str, args: &RunArgs) -> Result<u8> {
@@ -58,7 +59,7 @@ fn one_scenario(name: &str, args: &RunArgs) -> Result<u8> {
     session.run.measurements = measure_all(&scenarios, &[], &lab, &live)?;
     live.finish();
     let run = session.end();
-    let code = destination.publish_loads(&run, args.output.json)?;
+    let code = destination.publish(&run, args.output.json)?;
     if nothing_was_right(&run) && !interrupt::requested() {
         eprintln!("no request was answered rightly: the report shows what came instead");
         return Ok(code.max(1));

@@ -30,6 +30,7 @@ impl Session {
             measurements: Vec::new(),
             invalid: Vec::new(),
             generator_error: selftest::last_known(),
+            bars: Vec::new(),
         };
         Self { run, began: Instant::now() }
     }

@@ -45,12 +45,12 @@ impl Subject {
     pub(crate) fn given(name: &str, scenario: &Scenario, url: &str) -> Result<Self> {
         let manner = generate::manner(scenario)?;
         let target = Box::new(Target::of_url(url, &manner).context("--target")?.0);
-        let metrics = format!("{}/metrics", url.trim_end_matches('/'));
+        let metrics = || Metrics::of_target(url, &manner).context("--target");
         let mut witnesses: Vec<Box<dyn Witness>> =
             vec![Box::new(Machine), Box::new(Processes::new().watch_generator())];
-        let mut shown = Observer::new(vec![Box::new(Metrics::of_target(&metrics))])?;
+        let mut shown = Observer::new(vec![Box::new(metrics()?)])?;
         if !shown.read().is_empty() {
-            witnesses.push(Box::new(Metrics::of_target(&metrics)));
+            witnesses.push(Box::new(metrics()?));
         }
         let place = Place::Given { name: name.to_owned(), target, url: presentable(url).into_owned() };
         let observer = Observer::new(witnesses)?;

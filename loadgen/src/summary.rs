@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use proofload_reports::Distribution;
 use proofload_reports::run::{GeneratorError, Measurement, Model, Run, Series};
+use proofload_reports::{Distribution, lag, tally};
 use proofload_scenarios::scenario::Load;
 use serde::Serialize;
 
@@ -39,9 +39,11 @@ pub struct Summary {
     pub dropped: u64,
     /// Requests that the end of an interrupted run cut off.
     pub unfinished: u64,
-    /// Right answers per second.
+    /// Arrivals that found all connections busy: their response times hold the wait for one.
+    pub queued: u64,
+    /// Right answers per second, until the last.
     pub throughput: f64,
-    /// Requests sent per second.
+    /// Arrivals per second of the schedule, whatever became of them; in a closed run, which has none, requests sent.
     pub offered: f64,
     pub bytes_per_second: f64,
     /// From when a request was due. Null in a closed run, where nothing is ever due, and in a run whose
@@ -55,6 +57,8 @@ pub struct Summary {
     pub generator_cpu_us_per_request: f64,
     /// The generator's own error on this machine, where a selftest is known.
     pub generator_error: Option<GeneratorError>,
+    /// Which of the quantiles above are not the target's alone.
+    pub cautions: Vec<String>,
     /// Why latencies cannot be trusted.
     pub invalid_latency: Vec<String>,
     pub ended_early: Option<String>,
@@ -77,7 +81,8 @@ pub struct Phases {
     pub last_byte: Option<Quantiles>,
 }
 
-/// Times in microseconds.
+/// Times in microseconds. Requests that failed, and have no time, are the slowest of all: a quantile that lies among them is
+/// infinite, which JSON calls null. The mean is of those that have one.
 #[derive(Debug, Clone, Serialize)]
 pub struct Quantiles {
     pub mean: f64,
@@ -90,9 +95,15 @@ pub struct Quantiles {
 }
 
 impl Quantiles {
-    fn of(distribution: Option<&Distribution>) -> Option<Self> {
+    fn of(distribution: Option<&Distribution>, untimed: u64) -> Option<Self> {
         let distribution = distribution.filter(|distribution| distribution.count() > 0)?;
-        let at = |q| distribution.quantile_us(q).unwrap_or(0.0);
+        let timed = distribution.count() as f64;
+        let all = timed + untimed as f64;
+        let at = |q: f64| match q * all > timed {
+            true => f64::INFINITY,
+            // The same rank among those that have a time.
+            false => distribution.quantile_us(q * all / timed).unwrap_or(f64::INFINITY),
+        };
         let (p50, p90, p99, p999, max) = (at(0.5), at(0.9), at(0.99), at(0.999), at(1.0));
         Some(Self { mean: distribution.0.mean() / 1_000.0, p50, p90, p99, p999, max })
     }
@@ -112,7 +123,7 @@ impl Summary {
             ..Self::counted(
                 model,
                 recording.slices.totals(),
-                recording.duration_s(),
+                (recording.scheduled_s, recording.duration_s()),
                 &recording.times,
                 recording.invalid_latency.is_empty(),
             )
@@ -136,6 +147,7 @@ impl Summary {
             *totals.entry(name.clone()).or_default() += count;
         }
         let duration_s = series.slices.iter().map(|slice| slice.duration_s).sum();
+        let scheduled_s = tally::scheduled_s(measurement, series);
         let scenario = &measurement.scenario;
         Self {
             name: Some(scenario.name.clone()),
@@ -151,7 +163,7 @@ impl Summary {
             ..Self::counted(
                 measurement.model,
                 &totals,
-                duration_s,
+                (scheduled_s, duration_s),
                 &series.times,
                 measurement.invalid_latency.is_empty(),
             )
@@ -163,7 +175,7 @@ impl Summary {
     fn counted(
         model: Model,
         totals: &BTreeMap<String, u64>,
-        duration_s: f64,
+        (scheduled_s, duration_s): (f64, f64),
         times: &BTreeMap<String, Distribution>,
         trusted: bool,
     ) -> Self {
@@ -178,7 +190,16 @@ impl Summary {
         let errors = error_kinds.values().sum::<u64>();
         let requests = total("ok") + errors;
         let shown = trusted || model != Model::Open;
-        let quantiles = |name: &str| Quantiles::of(times.get(name).filter(|_| shown));
+        let failed = total("wrong") + total("error");
+        let quantiles = |name: &str| {
+            let untimed = match name {
+                // Response times hold time-outs, with the time that was waited.
+                "response" => failed + total("dropped"),
+                "service" => failed + total("timeout"),
+                _ => 0,
+            };
+            Quantiles::of(times.get(name).filter(|_| shown), untimed)
+        };
         let status = totals
             .iter()
             .filter_map(|(name, count)| Some((name.strip_prefix("client.status/")?.to_owned(), *count)));
@@ -195,14 +216,18 @@ impl Summary {
             status: status.collect(),
             dropped: total("dropped"),
             unfinished: total("unfinished"),
+            queued: total("queued"),
             throughput: total("ok") as f64 / duration_s,
-            offered: total("sent") as f64 / duration_s,
+            offered: match total("arrivals") {
+                0 => total("sent") as f64 / duration_s,
+                arrivals => arrivals as f64 / scheduled_s.max(1e-9),
+            },
             bytes_per_second: total("bytes") as f64 / duration_s,
             response_us: quantiles("response"),
             service_us: quantiles("service"),
-            send_delay_us: Quantiles::of(times.get("send-delay")),
+            send_delay_us: Quantiles::of(times.get("send-delay"), 0),
             phases_us: Phases {
-                connect: Quantiles::of(times.get("connect")),
+                connect: Quantiles::of(times.get("connect"), 0),
                 ready: quantiles("ready"),
                 write: quantiles("written"),
                 first_byte: quantiles("first-byte"),
@@ -210,6 +235,7 @@ impl Summary {
             },
             generator_cpu_us_per_request: of("cpu.generator_us") as f64 / requests.max(1) as f64,
             generator_error: None,
+            cautions: lag::caution(times).into_iter().filter(|_| model == Model::Open && trusted).collect(),
             invalid_latency: Vec::new(),
             ended_early: None,
             samples: Vec::new(),
@@ -305,6 +331,20 @@ fn write_own_error(f: &mut fmt::Formatter<'_>, error: Option<&GeneratorError>) -
 }
 
 fn write_problems(f: &mut fmt::Formatter<'_>, summary: &Summary) -> fmt::Result {
+    for caution in &summary.cautions {
+        writeln!(f, "\n  Caution: {caution}")?;
+    }
+    if summary.queued > 0 {
+        let all = summary.requests + summary.dropped + summary.unfinished;
+        let of_all = summary.queued as f64 / all.max(1) as f64 * 100.0;
+        writeln!(
+            f,
+            "\n  {} arrivals ({:.2} %) found all {} connections busy: their response times hold the wait for one",
+            grouped(summary.queued as f64),
+            of_all.min(100.0),
+            summary.connections
+        )?;
+    }
     if summary.errors + summary.dropped > 0 {
         writeln!(
             f,
@@ -323,14 +363,8 @@ fn write_problems(f: &mut fmt::Formatter<'_>, summary: &Summary) -> fmt::Result 
             grouped(summary.unfinished as f64)
         )?;
     }
-    // Of what many requests have in common, one is told.
-    let how = |sample: &str| sample.split_once("}: ").map_or(sample, |(_, how)| how).to_owned();
-    let mut told = Vec::new();
     for sample in &summary.samples {
-        if !told.contains(&how(sample)) {
-            writeln!(f, "    e.g. {sample}")?;
-            told.push(how(sample));
-        }
+        writeln!(f, "    e.g. {sample}")?;
     }
     for reason in &summary.invalid_latency {
         writeln!(f, "\n  INVALID LATENCY: {reason}")?;
@@ -342,4 +376,21 @@ fn write_problems(f: &mut fmt::Formatter<'_>, summary: &Summary) -> fmt::Result 
         writeln!(f, "\n  INVALID: {reason}")?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of a thousand requests ten failed: p99 is the slowest that was answered, and what lies beyond is unknown.
+    #[test]
+    fn requests_without_a_time_are_the_slowest() {
+        let mut times = Distribution::default();
+        (1..=990).for_each(|n| times.record(n * 1_000));
+        let found = Quantiles::of(Some(&times), 10).unwrap();
+        assert!((found.p50 - 500.0).abs() < 2.0 && (found.p99 - 990.0).abs() < 1.0, "{found:?}");
+        assert!(found.p999.is_infinite() && found.max.is_infinite(), "{found:?}");
+        assert_eq!(serde_json::to_value(&found).unwrap()["max"], serde_json::Value::Null);
+        assert!(Quantiles::of(Some(&times), 0).unwrap().max.is_finite());
+    }
 }

@@ -38,6 +38,17 @@ fn refused_with(files: &[(&str, &[u8])], arguments: &[&str], words: &[&str]) {
     assert_eq!(left.len(), files.len(), "{arguments:?} left something behind: {left:?}");
 }
 
+/// As with `proofload list | head`.
+#[test]
+fn a_reader_who_has_seen_enough() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_proofload"));
+    let output = command.arg("list").stdout(writer).output().unwrap();
+    assert_eq!(output.status.code(), Some(128 + 13), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
+}
+
 #[test]
 fn an_unknown_claim() {
     refused(&["check", "hit-rat"], &["hit-rat", "hit-rate"]);
@@ -62,6 +73,32 @@ fn an_unknown_scenario() {
 #[test]
 fn a_scenario_that_is_not_there() {
     refused(&["run", "missing.toml"], &["missing.toml"]);
+}
+
+/// Each scenario is measured once: the second claim would be judged by the first's workload.
+#[test]
+fn two_scenarios_of_one_name() {
+    let claim = |scenario: &str| {
+        format!(
+            "id = \"mine\"\nstatement = \"s\"\n[[check]]\nkind = \"upheld\"\ntitle = \"t\"\nscenario = \"{scenario}\"\n\
+             metric.count = {{ sum = [\"client.wrong\"] }}\nbound.at-most = 0\n"
+        )
+    };
+    let scenario = "name = \"creates-before-after\"\nload.closed = { connections = 1 }\nphases.measurement_s = 1\n\
+        [variant.after]\ndesign = \"after\"\n[[operation]]\naction = \"create\"\n";
+    let of = claim("creates-before-after");
+    refused_with(
+        &[("mine.toml", of.as_bytes()), ("creates-before-after.toml", scenario.as_bytes())],
+        &["check", "pool", "mine.toml"],
+        &["claim 'mine'", "'creates-before-after'", "rename one"],
+    );
+    let of = claim("load");
+    refused_with(
+        &[("mine.toml", of.as_bytes()), ("load.toml", scenario.as_bytes())],
+        &["check", "mine.toml"],
+        &["load.toml calls itself 'creates-before-after'", "name it 'load'"],
+    );
+    refused(&["check", "pool", "pool"], &["'pool' is named twice"]);
 }
 
 #[test]

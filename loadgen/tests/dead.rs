@@ -9,7 +9,8 @@ use std::thread;
 use std::time::Duration;
 
 use proofload::drive::{Drive, DriveError, Load, Recording, Source, Target, drive};
-use proofload::exchange::{Links, Operation, Shortener};
+use proofload::exchange::{Links, Operation, Shortener, Templates, Values};
+use proofload_scenarios::scenario::HttpTemplate;
 
 /// What a run may take that lasts for less than a second: a hang, not a measure of speed.
 const HANGS: Duration = Duration::from_secs(60);
@@ -196,4 +197,34 @@ fn a_run_may_be_stopped_while_it_connects() {
     });
     let error = ended.recv_timeout(HANGS).expect("hangs").unwrap_err();
     assert!(error.to_string().contains("ended before"), "{error}");
+}
+
+/// Answers as soon as a request begins, reads no more of it, and leaves the connection open.
+fn hasty() -> SocketAddr {
+    target(|mut stream| {
+        let _ = stream.read(&mut [0; 4_096]);
+        let _ = stream.write_all(b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 0\r\n\r\n");
+        thread::sleep(LONG);
+    })
+}
+
+/// More than the buffers on the way hold: who only writes waits for ever.
+#[test]
+fn an_answer_that_comes_before_all_of_a_large_request_is_read() {
+    let target = Target::at(hasty());
+    let template = HttpTemplate {
+        method: "POST".to_owned(),
+        path: "/".to_owned(),
+        body: "x".repeat(32 << 20),
+        status: Some(413),
+        ..HttpTemplate::default()
+    };
+    let exchange = Arc::new(Templates::new(&target.host, &[template], Values::built_in(1)).unwrap());
+    let mut spec = Drive::new(target, Load::Closed { connections: 1, think: Duration::ZERO }, HANGS);
+    spec.timeout = HANGS;
+    let posts: Source<Operation> =
+        Arc::new(|| Box::new((0..2).map(|row| Operation::Http { template: 0, row })));
+    let recording = drive(&spec, exchange, posts, &mut |_| ()).unwrap();
+    assert_eq!(recording.total("client.ok"), 2, "{:?}", recording.samples);
+    assert_eq!(recording.total("client.connects"), 1, "the second request must not follow half of the first");
 }

@@ -211,6 +211,27 @@ fn arrivals_beyond_the_bound_are_dropped_counted_and_make_latency_invalid() {
     assert_eq!(recording.times["response"].count(), 18);
 }
 
+/// The target is mute for 100 of 300 ms: those who come then, and find its one connection taken, are told apart.
+#[test]
+fn arrivals_that_wait_for_a_connection_are_counted() {
+    let (every_s, lasting) = (Duration::from_secs(100), Duration::from_millis(100));
+    let load = |connections| match every(Duration::from_millis(1)) {
+        Load::Open { arrivals, .. } => Load::Open { arrivals, connections },
+        closed => closed,
+    };
+    // Each has a server of its own, whose stall begins with its first request.
+    let queued = |connections| {
+        let server = TestServer::start(Behaviour::Stalls { every: every_s, lasting }, None).unwrap();
+        let recording = run(&server, load(connections), |_| ()).unwrap();
+        assert_eq!(recording.total("client.arrivals"), 299);
+        assert_eq!(recording.scheduled_s, 0.3);
+        recording.total("client.queued")
+    };
+    let (one, each) = (queued(1), queued(300));
+    assert!((80..=299).contains(&one), "{one}");
+    assert!(one > each, "with a connection for each arrival none waits for one: {each} of {one} did");
+}
+
 /// Whatever way a body comes in, its last byte is waited for.
 #[test]
 fn bodies_are_read_to_their_end_however_they_are_framed() {

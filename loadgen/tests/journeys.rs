@@ -64,6 +64,12 @@ impl Shop {
         if self.dead.load(Relaxed) {
             return Err(std::io::ErrorKind::ConnectionReset.into());
         }
+        if request.uri().path() == "/cookie" {
+            let known = request.headers().get("cookie").is_some_and(|cookie| cookie == "met=yes");
+            self.count(if known { "known" } else { "stranger" });
+            let answer = Response::builder().header("set-cookie", "met=yes; Path=/");
+            return Ok(answer.body(Full::new(Bytes::new())).unwrap());
+        }
         let code = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
         let answer = Response::builder();
         let full = |text: String| Full::new(Bytes::from(text));
@@ -287,6 +293,35 @@ fn the_caller_can_stop_it_and_an_interrupt_stays_the_callers() {
     });
     assert_eq!(recording.ended_early.as_deref(), Some("stopped before its time"));
     assert_eq!(disposition(), before);
+}
+
+/// More users than Goose launches at once: the stop comes while they are being launched.
+#[test]
+fn it_can_be_stopped_while_users_are_launched() {
+    let (shop, address, _end) = Shop::open();
+    let drive = drive(address, 500, 60_000);
+    drive.stop.store(true, Relaxed);
+    let began = std::time::Instant::now();
+    let recording = drive_journeys(&drive, &journeys(&shop), &mut |_| ()).unwrap();
+    assert_eq!(recording.ended_early.as_deref(), Some("stopped before its time"));
+    assert_eq!(recording.total("client.sent"), 0);
+    assert!(began.elapsed() < Duration::from_secs(50), "as long as launching may take, or the measurement");
+}
+
+/// A user has cookies of its own, as in a browser.
+#[test]
+fn a_user_keeps_its_cookies() {
+    let (shop, address, _end) = Shop::open();
+    let visit = HttpTemplate { path: "/cookie".to_owned(), status: Some(200), ..HttpTemplate::default() };
+    let journeys = Journeys {
+        journeys: vec![journey("wanderer", 1, 1, &[Step::Http(visit.clone())])],
+        templates: templates(&[visit]),
+        ..journeys(&shop)
+    };
+    let recording = drive_journeys(&drive(address, 3, 400), &journeys, &mut |_| ()).unwrap();
+    assert!(recording.total("client.ok") > 3, "{:?}", recording.samples);
+    assert_eq!(shop.seen("stranger"), 3, "each of three users was new once");
+    assert!(shop.seen("known") > 0);
 }
 
 #[test]

@@ -61,13 +61,19 @@ action.http = { path = "/hello/{user}", status = 200, answer_contains = "hello" 
 struct Shop {
     requests: AtomicU64,
     lookups_each: u64,
+    /// Serves nobody but ann, whose password is `secret`.
+    guarded: bool,
 }
 
 impl Shop {
     fn open(lookups_each: u64) -> String {
+        Self::open_to(lookups_each, false)
+    }
+
+    fn open_to(lookups_each: u64, guarded: bool) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let shop = Arc::new(Shop { requests: AtomicU64::new(0), lookups_each });
+        let shop = Arc::new(Shop { requests: AtomicU64::new(0), lookups_each, guarded });
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let shop = shop.clone();
@@ -86,8 +92,14 @@ impl Shop {
             if requests.read_line(&mut request).unwrap_or(0) == 0 {
                 return;
             }
+            let mut is_ann = false;
             while requests.read_line(&mut line).unwrap_or(0) > 2 {
+                is_ann |= line.trim_end().eq_ignore_ascii_case("authorization: Basic YW5uOnNlY3JldA==");
                 line.clear();
+            }
+            if self.guarded && !is_ann {
+                let _ = answers.write_all(b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n");
+                continue;
             }
             let body = match request.starts_with("GET /metrics") {
                 true => self.metrics(),
@@ -143,6 +155,14 @@ fn a_claim_about_any_service_holds_or_fails_by_what_client_and_service_count() {
     expect(&wasteful, 1);
     let told = fs::read_to_string(place.path().join("report/junit.xml")).unwrap();
     assert!(told.contains("misses ≤ 3"), "{told}");
+}
+
+/// Else it would be refused, for counters that nobody shows.
+#[test]
+fn metrics_are_read_with_the_password_that_the_target_has() {
+    let place = TempDir::new().unwrap();
+    let url = Shop::open_to(2, true).replace("http://", "http://ann:secret@");
+    expect(&check(place.path(), &url), 0);
 }
 
 #[test]

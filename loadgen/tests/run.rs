@@ -240,3 +240,47 @@ fn a_load_whose_values_end_ends_with_them_and_says_so() {
         assert!(found[0]["samples"][0].as_str().unwrap().contains("all 20 rows"), "{load}: {found}");
     }
 }
+
+/// Arrivals by a file's times, to any service; a failed answer is told with its request.
+#[test]
+fn a_trace_times_the_arrivals_of_any_service() {
+    let place = TempDir::new().unwrap();
+    let server = TestServer::start(Behaviour::Prompt, None).unwrap();
+    let times: String = (0..40).map(|n| format!("{}\n", f64::from(n) * 0.02)).collect();
+    fs::write(place.path().join("times.txt"), format!("# forty\n{times}")).unwrap();
+    let open = "load.open = { schedule = { trace = { file = \"times.txt\", speed = 2 } }, connections = 4 }";
+    let text =
+        SCENARIO.replace("load.closed = { connections = 2 }", open).replace("status = 302", "status = 204");
+    fs::write(place.path().join("visits.toml"), format!("{text}\n[http]\ntimeout_s = 2.5\n")).unwrap();
+    let url = format!("http://{}", server.addr);
+    let output =
+        proofload(place.path(), &["run", "visits.toml", "--target", &url, "--json", "--out", "report"]);
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found[0]["requests"], 40, "{found}");
+    assert_eq!(found[0]["offered"], 100.0, "40 arrivals in the 0.4 s that are measured");
+    assert_eq!(found[0]["samples"], serde_json::json!(["GET /abc, row 0: status 302 Found"]));
+
+    fs::remove_file(place.path().join("times.txt")).unwrap();
+    let output = proofload(place.path(), &["run", "visits.toml", "--target", &url]);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && error.contains("times.txt cannot be read"), "{error}");
+}
+
+/// Whoever reads what is printed may be gone: what was measured is kept first.
+#[test]
+fn a_report_is_written_before_anything_is_printed() {
+    let place = TempDir::new().unwrap();
+    let server = TestServer::start(Behaviour::Prompt, None).unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let url = format!("http://{}/abc", server.addr);
+    let status = Command::new(env!("CARGO_BIN_EXE_proofload"))
+        .args(["run", "--url", &url, "-n", "5", "--out", "report"])
+        .current_dir(place.path())
+        .env("XDG_STATE_HOME", place.path())
+        .stdout(writer)
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(128 + 13));
+    assert!(place.path().join("report/run.json").is_file());
+}

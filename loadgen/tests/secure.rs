@@ -28,7 +28,7 @@ use tokio_rustls::TlsAcceptor;
 const CERTIFICATE: &[u8] = include_bytes!("certificates/certificate.pem");
 const KEY: &[u8] = include_bytes!("certificates/key.pem");
 
-/// Echoes bodies, with status 200 over HTTP/2 and 203 over HTTP/1.1. Ends with the test's process.
+/// Tells the host that is asked for at `/host`, and else echoes bodies, with status 200 over HTTP/2 and 203 over HTTP/1.1. Ends with the test's process.
 fn server(secure: bool, http2: bool) -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
@@ -83,6 +83,11 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, ht
 }
 
 async fn echo(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    if request.uri().path() == "/host" {
+        let host = request.headers().get("host").map(|host| host.to_str().unwrap().to_owned());
+        let host = host.or_else(|| request.uri().authority().map(|authority| authority.to_string()));
+        return Ok(Response::new(Full::new(Bytes::from(host.unwrap_or_default()))));
+    }
     let status = if request.version() == Version::HTTP_2 { 200 } else { 203 };
     let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     Ok(Response::builder().status(status).body(Full::new(body)).unwrap())
@@ -120,6 +125,30 @@ fn both_versions_are_spoken_plain_and_secure() {
         assert!(recording.total("client.ok") > 0, "{scheme}, HTTP/2 {http2}: {:?}", recording.samples);
         assert_eq!(recording.total("client.wrong") + recording.total("client.error"), 0);
         assert!(recording.samples.is_empty(), "{:?}", recording.samples);
+    }
+}
+
+/// A virtual host is asked for by name, in either version.
+#[test]
+fn a_host_of_ones_own_is_asked_for() {
+    for http2 in [false, true] {
+        let addr = server(false, http2);
+        let (target, _) = Target::of_url(&format!("http://{addr}"), &trusting(http2)).unwrap();
+        let template = |host: &str| HttpTemplate {
+            path: "/host".to_owned(),
+            headers: [("host".to_owned(), host.to_owned())].into(),
+            answer_contains: Some("shop.example".to_owned()),
+            ..HttpTemplate::default()
+        };
+        let right = |host: &str| {
+            let exchange = Templates::new(&target.host, &[template(host)], Values::built_in(1)).unwrap();
+            let one: Source<Operation> =
+                Arc::new(|| Box::new((0..1).map(|row| Operation::Http { template: 0, row })));
+            let load = Load::Closed { connections: 1, think: Duration::ZERO };
+            let spec = Drive::new(target.clone(), load, Duration::from_secs(10));
+            drive(&spec, Arc::new(exchange), one, &mut |_| ()).unwrap().total("client.ok")
+        };
+        assert_eq!((right("shop.example"), right("other.example")), (1, 0), "HTTP/2 {http2}");
     }
 }
 

@@ -5,12 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hdrhistogram::Histogram;
 use http_body_util::Full;
 use hyper::Request;
 use proofload::drive::{Drive, Load, Mutation, Recording, Source, Target, drive};
 use proofload::exchange::{Answer, Exchange, Judgement, Links, Operation, Shortener};
-use proofload::record::histogram;
 use proofload::selftest::server::{Behaviour, TestServer};
 
 const GAP: Duration = Duration::from_millis(4);
@@ -64,6 +62,7 @@ fn second(behaviour: Behaviour, hold: Duration, mutation: Mutation, waiting: usi
     let mut spec = Drive::new(target, Load::Open { arrivals, connections: 4 }, Duration::from_secs(1));
     spec.waiting = waiting;
     spec.mutation = mutation;
+    spec.slice = Duration::from_millis(100);
     drive(&spec, Arc::new(exchange), visits, &mut |_| ()).unwrap()
 }
 
@@ -100,6 +99,11 @@ fn a_stall_is_charged_to_all_who_arrived_in_it() {
 #[test]
 fn a_stall_would_be_exaggerated_by_correcting_twice() {
     assert!(!tells_the_stall(Mutation::CorrectTwice));
+}
+
+#[test]
+fn a_stall_would_be_diluted_by_averages_of_percentiles() {
+    assert!(!tells_the_stall(Mutation::AveragePercentiles));
 }
 
 #[test]
@@ -150,31 +154,4 @@ fn overflow_is_counted() {
 #[test]
 fn overflow_that_is_forgotten_is_missed() {
     assert!(!accounts_for_all(Mutation::ForgetOverflow));
-}
-
-/// Two workers, one of them with all the slow answers.
-fn tells_the_quantile(merge: impl Fn(&[Histogram<u64>; 2]) -> u64) -> bool {
-    let (mut fast, mut slow, mut both) = (histogram(), histogram(), histogram());
-    for time in 1..=10_000_u64 {
-        let (worker, time) = if time <= 9_800 { (&mut fast, time) } else { (&mut slow, time * 100) };
-        worker.record(time).unwrap();
-        both.record(time).unwrap();
-    }
-    merge(&[fast, slow]) == both.value_at_quantile(0.99)
-}
-
-#[test]
-fn merged_histograms_have_the_quantiles_of_one() {
-    assert!(tells_the_quantile(|[fast, slow]| {
-        let mut merged = fast.clone();
-        proofload::record::add(&mut merged, slow);
-        merged.value_at_quantile(0.99)
-    }));
-}
-
-#[test]
-fn averaged_percentiles_have_not() {
-    assert!(!tells_the_quantile(|workers| {
-        workers.iter().map(|worker| worker.value_at_quantile(0.99)).sum::<u64>() / 2
-    }));
 }

@@ -43,6 +43,12 @@ async fn postgres_counts_every_statement_but_the_witnesses() {
     assert_eq!(since(&before, &after, "postgres.selects"), 25);
     assert_eq!(since(&before, &after, "postgres.rows"), 75);
     assert_eq!(after["postgres.evicted"], 0);
+    let text =
+        "WITH changed AS (UPDATE links SET id = id WHERE id = $1 RETURNING id) SELECT count(*) FROM changed";
+    sqlx::query(text).bind(1i64).fetch_one(&mut connection).await.unwrap();
+    let changed = witness.read().await.unwrap();
+    let kinds = ["selects", "updates"].map(|kind| since(&after, &changed, &format!("postgres.{kind}")));
+    assert_eq!(kinds, [0, 1], "it ends as a select, and changes rows");
 
     // A session reports its transactions when it ends: those that failed are among them.
     connection.close().await.unwrap();

@@ -24,6 +24,9 @@ pub struct Comparison {
     pub changes: Vec<Change>,
     /// Scenarios and variants that only one of them measured.
     pub unmatched: Vec<String>,
+    /// Why one of the runs is not to be trusted as a whole.
+    #[serde(default)]
+    pub invalid: Vec<String>,
 }
 
 /// One metric of one variant in both runs.
@@ -98,7 +101,15 @@ pub fn compare(a: &Run, b: &Run) -> Comparison {
             }
         }
     }
-    Comparison { rows, changes, unmatched }
+    let against = |name: &str, run: &Run| -> Vec<String> {
+        run.invalid.iter().map(|reason| format!("{name} is invalid: {reason}")).collect()
+    };
+    let invalid = [against("A", a), against("B", b)].concat();
+    for row in rows.iter_mut().filter(|_| !invalid.is_empty()) {
+        row.reading = Reading::Unknown;
+        row.reasons.extend(invalid.iter().cloned());
+    }
+    Comparison { rows, changes, unmatched, invalid }
 }
 
 type Pair<'a, T> = (Option<&'a T>, Option<&'a T>);
@@ -130,7 +141,9 @@ fn of_variant(a: Side, b: Side) -> Vec<Row> {
 pub(crate) struct Valued {
     pub value: Option<f64>,
     pub bounds: Option<(f64, f64)>,
-    reasons: Vec<String>,
+    pub reasons: Vec<String>,
+    /// There is no value for these reasons; without them, it is infinite.
+    pub invalid: bool,
 }
 
 fn row(metric: Compared, a: Side, b: Side) -> Row {
@@ -211,7 +224,8 @@ impl Compared {
         };
         let judged = judge_alone(&check, measurement);
         let bounds = judged.interval.map(|it| (it.low, it.high)).filter(|_| judged.verdict == Verdict::Holds);
-        Valued { value: judged.estimate, bounds, reasons: judged.reasons }
+        let invalid = judged.verdict == Verdict::Invalid;
+        Valued { value: judged.estimate, bounds, reasons: judged.reasons, invalid }
     }
 
     fn metric(self, variant: String) -> Metric {
@@ -244,7 +258,7 @@ fn throughput(measurement: &Measurement, series: &Series) -> Valued {
     let mut reasons = measurement.invalid.clone();
     let seconds: f64 = slices.iter().map(|it| it.1).sum();
     if seconds <= 0.0 || !reasons.is_empty() {
-        return Valued { value: None, bounds: None, reasons };
+        return Valued { value: None, bounds: None, reasons, invalid: true };
     }
     let found = bootstrap::ratio_of_sums(&slices, CONFIDENCE, RESAMPLES);
     let enough = slices.len() >= FEWEST_SLICES;
@@ -252,7 +266,8 @@ fn throughput(measurement: &Measurement, series: &Series) -> Valued {
         reasons
             .push(format!("{} slices are too few for an interval: {FEWEST_SLICES} are needed", slices.len()));
     }
-    Valued { value: Some(found.value), bounds: enough.then_some((found.low, found.high)), reasons }
+    let bounds = enough.then_some((found.low, found.high));
+    Valued { value: Some(found.value), bounds, reasons, invalid: false }
 }
 
 fn environment(a: &Run, b: &Run) -> Vec<Change> {

@@ -2,6 +2,7 @@
 
 use proofload_scenarios::{Bound, Check, Metric};
 
+use crate::statistics::rare;
 use crate::verdict::{CheckVerdict, Interval};
 
 /// Significant digits of a time, where more are not needed.
@@ -12,6 +13,9 @@ const FEWEST_DIGITS: usize = 3;
 pub fn measured(verdict: &CheckVerdict) -> String {
     let unit = Unit::of(&verdict.check);
     let digits = digits(verdict);
+    if let Some(one_in) = none_in(verdict) {
+        return format!("0 (at most 1 in {})", count(one_in));
+    }
     match (verdict.estimate, verdict.interval) {
         (Some(estimate), Some(it)) if it.low < it.high => {
             let (low, high) = (unit.bare(it.low, digits), unit.bare(it.high, digits));
@@ -21,6 +25,14 @@ pub fn measured(verdict: &CheckVerdict) -> String {
         (None, Some(it)) => format!("at least {}", unit.write(it.low, digits)),
         (None, None) => "–".to_owned(),
     }
+}
+
+/// What a count of none proves: at the check's confidence at most one in so many. A count as such has no interval.
+pub fn none_in(verdict: &CheckVerdict) -> Option<u64> {
+    let check = &verdict.check;
+    let is_none = matches!(check.metric, Metric::Count { .. }) && verdict.estimate == Some(0.0);
+    let one_in = 1.0 / rare::none_in(verdict.samples as f64, check.confidence);
+    (is_none && check.bound.admits(0.0) && one_in >= 1.0).then_some(one_in as u64)
 }
 
 /// The upper end of a check's interval, where it has one.
@@ -82,7 +94,7 @@ impl Unit {
             Metric::Ratio { .. } if matches!(check.bound, Bound::AtLeast(bound) if bound <= 1.0) => {
                 Unit::Percent
             }
-            Metric::Versus { .. } => Unit::Times,
+            Metric::Versus { .. } | Metric::Slowdown { .. } => Unit::Times,
             Metric::Response { .. } | Metric::Service { .. } => Unit::Microseconds,
             Metric::Fact { name } => Unit::of_fact(name),
             Metric::Ratio { .. } | Metric::Count { .. } | Metric::Rate { .. } => Unit::Plain,

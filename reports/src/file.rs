@@ -21,21 +21,21 @@ const SEAL: &str = ",\"checksum\":\"sha256:";
 /// Why a run could not be read, or a report not be written. Each is one line that names the file.
 #[derive(Debug, Error)]
 pub enum ReportError {
-    #[error("{}: cannot read it: {source}; name a run.json or the directory of a report", path.display())]
-    Unreadable { path: PathBuf, source: io::Error },
+    #[error("{}: cannot read it: {cause}; name a run.json or the directory of a report", path.display())]
+    Unreadable { path: PathBuf, cause: io::Error },
     #[error("{}: is cut short; copy the whole file again, or repeat the run", path.display())]
     CutShort { path: PathBuf },
     #[error(
         "{}: has format version {version}, this proofload reads up to {VERSION}; use a newer proofload",
         path.display()
     )]
-    Newer { path: PathBuf, version: u32 },
+    Newer { path: PathBuf, version: u64 },
     #[error("{}: was changed after it was written (its checksum differs); use the original", path.display())]
     Tampered { path: PathBuf },
     #[error("{}: is no run of proofload: {reason}", path.display())]
     NoRun { path: PathBuf, reason: String },
-    #[error("{}: cannot write the report there: {source}; choose another directory with --out", dir.display())]
-    Unwritable { dir: PathBuf, source: io::Error },
+    #[error("{}: cannot write the report there: {cause}; choose another directory with --out", dir.display())]
+    Unwritable { dir: PathBuf, cause: io::Error },
     #[error("cannot draw {what}: {reason}")]
     Undrawable { what: String, reason: String },
 }
@@ -64,7 +64,7 @@ pub fn recorded(path: &Path) -> Result<Recorded, ReportError> {
     let path = if path.is_dir() { path.join(NAME) } else { path.to_owned() };
     match fs::read(&path) {
         Ok(bytes) => parse(&bytes, &path).map(|run| Recorded { run, bytes }),
-        Err(source) => Err(ReportError::Unreadable { path, source }),
+        Err(source) => Err(ReportError::Unreadable { path, cause: source }),
     }
 }
 
@@ -84,9 +84,12 @@ pub fn text(run: &Run) -> String {
 fn parse(bytes: &[u8], path: &Path) -> Result<Run, ReportError> {
     #[derive(Deserialize)]
     struct Head {
-        version: u32,
+        version: u64,
     }
     let path = path.to_owned();
+    if bytes.trim_ascii().is_empty() {
+        return Err(ReportError::CutShort { path });
+    }
     if !bytes.trim_ascii_start().starts_with(b"{") {
         return Err(ReportError::NoRun { path, reason: "it does not hold a JSON object".to_owned() });
     }
@@ -95,7 +98,7 @@ fn parse(bytes: &[u8], path: &Path) -> Result<Run, ReportError> {
         Err(error) if error.is_eof() => return Err(ReportError::CutShort { path }),
         Err(error) => return Err(ReportError::NoRun { path, reason: error.to_string() }),
     };
-    if head.version > VERSION {
+    if head.version > VERSION.into() {
         return Err(ReportError::Newer { path, version: head.version });
     }
     if !sealed(bytes) {
@@ -119,6 +122,7 @@ fn sealed(bytes: &[u8]) -> bool {
     seal[SEAL.len()..].trim_ascii_end() == format!("{}\"}}", checksum(run)).as_bytes()
 }
 
-fn checksum(bytes: &[u8]) -> String {
+/// SHA-256, in hexadecimal digits.
+pub fn checksum(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,5 +1,6 @@
 //! What it means: the result model, statistics, verdicts and renderers.
 
+mod ceiling;
 pub mod compare;
 pub mod distribution;
 pub mod figure;

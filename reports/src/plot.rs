@@ -52,7 +52,17 @@ pub struct Table {
 }
 
 /// At most so many rows stand behind a plot over time; longer series are in the CSV.
-const MOST_ROWS: usize = 30;
+const MOST_ROWS: usize = 24;
+
+/// So many slices stand in one row of a table.
+fn stride(slices: usize) -> usize {
+    slices.div_ceil(MOST_ROWS).max(1)
+}
+
+/// The head of the column that says when a row begins.
+fn seconds(stride: usize) -> String {
+    if stride == 1 { "second".to_owned() } else { format!("from second ({stride} slices a row)") }
+}
 
 /// All plots that the run's data allows, in the order of reading.
 pub fn plots(run: &Run) -> Vec<Plot> {
@@ -114,12 +124,14 @@ fn mark_invalid(plot: &mut Plot, measurement: &Measurement) {
     }
 }
 
-/// The plots of a measurement that stands for itself, in the order of reading.
+/// The plots of a measurement that stands for itself, in the order of reading. Of several variants, first what compares
+/// them, then all of each.
 fn of_its_own(measurement: &Measurement, known: Option<&GeneratorError>) -> Vec<Plot> {
-    let of_all = [percentiles::plot(measurement), time::rates(measurement), time::cpu(measurement)];
+    let several = measurement.series.len() > 1;
+    let joint = [percentiles::plot(measurement), time::achieved(measurement), time::cpu(measurement)];
     let of_each = measurement.series.iter().enumerate().flat_map(|(index, series)| {
         let mut plots = of_variant(measurement, series, known);
-        if measurement.series.len() > 1 {
+        if several {
             for plot in &mut plots {
                 plot.title = format!("{}, {}", plot.title, series.variant);
                 plot.id = format!("{}-{}", plot.id, slug(&series.variant));
@@ -128,16 +140,19 @@ fn of_its_own(measurement: &Measurement, known: Option<&GeneratorError>) -> Vec<
         }
         plots
     });
-    of_all.into_iter().flatten().chain(of_each).collect()
+    joint.into_iter().filter(|_| several).flatten().chain(of_each).collect()
 }
 
 fn of_variant(measurement: &Measurement, series: &Series, known: Option<&GeneratorError>) -> Vec<Plot> {
     let plots = [
+        percentiles::of_variant(measurement, series),
+        time::rates(measurement, series),
+        time::cpu_of(measurement, series),
         hits::plot(measurement, series),
         heat::plot(measurement, series),
         phases::plot(series),
-        time::cpu_alone(measurement, series),
         generator::error(series, known),
+        generator::lag(series),
         generator::lateness(series),
         generator::load(series),
     ];
@@ -178,7 +193,7 @@ impl Plot {
 }
 
 impl Table {
-    pub fn new<const N: usize>(head: [&str; N]) -> Table {
-        Table { head: head.map(str::to_owned).to_vec(), rows: Vec::new() }
+    pub fn new<T: Into<String>, const N: usize>(head: [T; N]) -> Table {
+        Table { head: head.map(Into::into).to_vec(), rows: Vec::new() }
     }
 }

@@ -6,6 +6,7 @@ mod csv;
 mod hdr;
 mod html;
 mod junit;
+mod manifest;
 mod markdown;
 pub(crate) mod means;
 mod prose;
@@ -55,7 +56,7 @@ pub fn write_again(dir: &Path, recorded: &Recorded, verdicts: &[ClaimVerdict]) -
 
 fn write_with(dir: &Path, run: &Run, raw: &[u8], verdicts: &[ClaimVerdict]) -> Result<(), ReportError> {
     let files = files(run, raw, verdicts)?;
-    place(dir, &files).map_err(|source| ReportError::Unwritable { dir: dir.to_owned(), source })
+    place(dir, &files).map_err(|cause| ReportError::Unwritable { dir: dir.to_owned(), cause })
 }
 
 /// A file of the report: its name and its bytes.
@@ -78,6 +79,7 @@ fn files(run: &Run, raw: &[u8], verdicts: &[ClaimVerdict]) -> Result<Vec<File>, 
     for (number, measurement) in (1..).zip(&run.measurements) {
         data(number, run, measurement, &mut files);
     }
+    files.push(file(manifest::NAME, manifest::text(&files)));
     files.push((file::NAME.to_owned(), raw.to_vec()));
     Ok(files)
 }
@@ -98,7 +100,8 @@ fn file(name: &str, text: String) -> File {
     (name.to_owned(), text.into_bytes())
 }
 
-/// A directory of our own appears at once; into one that exists the files are moved one by one.
+/// A directory of our own appears at once; into one that exists the files are moved one by one, and what an earlier report
+/// left there is removed.
 fn place(dir: &Path, files: &[File]) -> io::Result<()> {
     let fresh = !dir.exists();
     let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -114,6 +117,7 @@ fn place(dir: &Path, files: &[File]) -> io::Result<()> {
     if fresh {
         return fs::rename(&aside.0, dir);
     }
+    manifest::clear(dir, files);
     for (name, _) in files {
         let path = dir.join(name);
         fs::create_dir_all(path.parent().expect("it lies in the report's directory"))?;

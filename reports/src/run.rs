@@ -43,6 +43,27 @@ pub struct Run {
     /// The generator's own error on this machine, where a selftest is known.
     #[serde(default)]
     pub generator_error: Option<GeneratorError>,
+    /// Bars of the server that other tools measured, before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bars: Vec<Bar>,
+}
+
+/// A bar, and what was measured: the median of several rounds, with its interval at 95 %.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bar {
+    pub what: String,
+    pub measured: f64,
+    pub low: f64,
+    pub high: f64,
+    /// `<=`, `>=` or `<`, as measured stands to the bound.
+    pub relation: String,
+    pub bound: f64,
+    /// Both ends of the interval meet it.
+    pub met: bool,
+    /// The command that measures it.
+    pub command: String,
+    pub unix_ms: u64,
 }
 
 /// The machine and the builds that the numbers belong to.
@@ -158,8 +179,9 @@ pub struct Series {
 ///
 /// Counters are named `witness.counter`: `client.sent`, `client.ok`, `client.wrong`, `client.timeout`,
 /// `client.error`, `client.dropped`, `client.created`; in an open run `client.send_delay_us`, the sum over what
-/// `latency` holds; `server.*` from the server's metrics; `postgres.*`, `redis.*`; `cpu.server_us`,
-/// `cpu.generator_us`, `machine.steal_us`.
+/// `latency` holds, and `client.lag_us`, that over `client.arrivals`; `server.*` from the server's metrics;
+/// `postgres.*`, `redis.*`; `cpu.server_us`, `cpu.generator_us`, `machine.steal_us`. `elapsed.WITNESS_us` is what lay
+/// between two readings of a witness, who may be asked late.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Slice {
     /// Seconds since the measurement began.
@@ -189,11 +211,31 @@ pub struct Ledger {
     /// Stored links that nobody asked for.
     #[serde(default)]
     pub strangers: u64,
+    /// Stored links whose id no stack had leased; none where ids are not leased, or were not looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unleased: Option<u64>,
+    /// How many links each stack has, by the slots of their ids; empty where they were not looked at.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub stacks: BTreeMap<String, u64>,
     /// How it was read back.
     pub source: String,
 }
 
+/// The counter of the time between two readings of a witness.
+pub fn elapsed(witness: &str) -> String {
+    format!("elapsed.{witness}_us")
+}
+
 impl Slice {
+    /// The seconds in which a counter counted what the slice holds of it: between the readings of its witness where they
+    /// are known, and the slice's own otherwise. The generator notes itself, at the slice's ends, how long it waited.
+    pub fn counted_s(&self, counter: &str) -> f64 {
+        let witness = counter.split('.').next().unwrap_or(counter);
+        let read =
+            self.counters.get(&elapsed(witness)).filter(|us| **us > 0 && !counter.ends_with("_wait_us"));
+        read.map_or(self.duration_s, |us| *us as f64 / 1e6)
+    }
+
     /// The sum of the named counters; a name that ends in `*` stands for all that begin so.
     pub fn sum(&self, names: &[String]) -> u64 {
         names.iter().map(|name| self.counter(name)).sum()

@@ -1,6 +1,6 @@
 //! A tally: what became of the requests of a series.
 
-use crate::run::{Series, Slice};
+use crate::run::{Measurement, Series, Slice};
 
 /// Sums of the client's own counters over slices.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -48,6 +48,12 @@ impl Tally {
     pub fn under_way(&self) -> u64 {
         self.sent.saturating_sub(self.ended())
     }
+}
+
+/// How long arrivals came, in seconds: a slice that is the last of its drive lasts until the last answer.
+pub fn scheduled_s(measurement: &Measurement, series: &Series) -> f64 {
+    let slice_s = measurement.scenario.phases.slice_s;
+    series.slices.iter().map(|slice| slice.duration_s.min(slice_s)).sum()
 }
 
 /// Requests of a series that have no time under that name although they ended, or were never sent.

@@ -2,7 +2,9 @@
 
 mod measure;
 mod sentence;
+mod times;
 mod validity;
+mod versus;
 mod words;
 
 use std::fmt;
@@ -103,11 +105,7 @@ pub fn judge(claim: &Claim, run: &Run) -> ClaimVerdict {
 /// Only upheld checks decide. A run without claims is judged by whether its numbers can be trusted. An
 /// open one was made for its latencies, so they count; a closed one may well be made to saturate.
 pub fn exit_code(run: &Run, verdicts: &[ClaimVerdict]) -> u8 {
-    let adhoc = verdicts.is_empty();
-    let untrusted = |it: &Measurement| {
-        !it.invalid.is_empty() || (adhoc && it.model == Model::Open && !it.invalid_latency.is_empty())
-    };
-    if !run.invalid.is_empty() || run.measurements.iter().any(untrusted) {
+    if !run.invalid.is_empty() || untrusted(run, verdicts).next().is_some() {
         return 4;
     }
     match verdicts.iter().filter_map(|it| it.upheld).max() {
@@ -116,6 +114,45 @@ pub fn exit_code(run: &Run, verdicts: &[ClaimVerdict]) -> u8 {
         Some(Verdict::Inconclusive) => 3,
         Some(Verdict::Holds) | None => 0,
     }
+}
+
+/// What makes the exit code 4, in one line: the run as a whole, a measurement, or a check of a claim that decides.
+pub fn why_invalid(run: &Run, verdicts: &[ClaimVerdict]) -> Option<String> {
+    if exit_code(run, verdicts) != 4 {
+        return None;
+    }
+    if let Some(reason) = run.invalid.first() {
+        return Some(format!("the run cannot be trusted: {reason}"));
+    }
+    let measured = untrusted(run, verdicts).map(|it| {
+        let reason = it.invalid.iter().chain(&it.invalid_latency).next();
+        (format!("the measurement `{}` cannot be trusted", it.scenario.name), reason)
+    });
+    let judged = verdicts.iter().flat_map(|claim| claim.checks.iter().map(move |check| (claim, check)));
+    let judged = judged
+        .filter(|(_, it)| it.check.kind == Kind::Upheld && it.verdict == Verdict::Invalid)
+        .map(|(claim, it)| {
+            let (id, title, scenario) = (&claim.claim.id, &it.check.title, &it.check.scenario);
+            (format!("{id}, “{title}”, measured by `{scenario}`, is invalid"), it.reasons.first())
+        });
+    let mut found = measured.chain(judged);
+    let (what, reason) = found.next()?;
+    let others = match found.count() {
+        0 => String::new(),
+        n => format!(" (and {n} more: see the report)"),
+    };
+    Some(format!("{what}: {}{others}", reason.map_or("the evidence is missing", String::as_str)))
+}
+
+/// The measurements that make a run invalid, whatever its claims say.
+pub(crate) fn untrusted<'a>(
+    run: &'a Run,
+    verdicts: &[ClaimVerdict],
+) -> impl Iterator<Item = &'a Measurement> + use<'a> {
+    let adhoc = verdicts.is_empty();
+    run.measurements.iter().filter(move |it| {
+        !it.invalid.is_empty() || (adhoc && it.model == Model::Open && !it.invalid_latency.is_empty())
+    })
 }
 
 /// Judges one check by one measurement, whatever its scenario is called.

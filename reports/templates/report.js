@@ -10,9 +10,17 @@ const axis=text=>{const[scale,from,to,low,high,reading]=text.split(",");
  a.value=px=>{const p=a.place(px);return scale==="log"?10**p:scale==="tail"?1-10**-p:p};
  a.say=px=>scale==="tail"?(100*a.value(px)).toFixed(Math.max(0,Math.ceil(a.place(px))-1))+" %":say[reading](a.value(px));
  return a};
-// A path is made of strokes: where each begins, then steps.
-const points=d=>d.split("M").slice(1).flatMap(stroke=>{const n=stroke.match(/-?[\d.]+/g).map(Number);const out=[];let x=0,y=0;
- for(let i=0;i+1<n.length;i+=2){x+=n[i];y+=n[i+1];out.push([x,y])}return out});
+// A path is made of strokes: where each begins, then steps, level and upright ones by one number.
+const strokes=d=>{const out=[];let x=0,y=0;
+ for(const[,c,text]of d.matchAll(/([a-z])([^a-z]*)/gi)){const n=(text.match(/-?[\d.]+/g)||[]).map(Number);if(c==="M")x=y=0;
+  for(let i=0;i<n.length;i+=c==="h"||c==="v"?1:2){x+=c==="v"?0:n[i];y+=c==="h"?0:c==="v"?n[i]:n[i+1];if(c==="M"||c==="m")out.push([]);out[out.length-1].push([x,y])}}
+ return out};
+// The point of a line at a place: of one of many strokes, that which lies there; of a single one the nearest of its points. In a
+// gap, and further beyond an end than half a step, nothing was measured.
+const point=(line,at)=>{if(line.length>1){const s=line.find(s=>s[0][0]<=at&&at<=s[s.length-1][0]);return s&&[at,s[0][1]]}
+ const s=line[0],n=s.length,slack=(a,b)=>n>1?Math.abs(s[a][0]-s[b][0])/2+1:8;
+ if(at<s[0][0]-slack(0,1)||at>s[n-1][0]+slack(n-1,n-2))return undefined;
+ return s.reduce((best,p)=>Math.abs(p[0]-at)<Math.abs(best[0]-at)?p:best)};
 const make=(svg,name,attributes)=>{const e=document.createElementNS(svg.namespaceURI,name);for(const k in attributes)e.setAttribute(k,attributes[k]);return e};
 // Ticks between two places of an axis: [place, text].
 const ticks=(a,low,high)=>{const out=[];
@@ -39,14 +47,17 @@ for(const svg of document.querySelectorAll("svg.plot")){
  let view=[x.from,x.to],lines,rule,band,clip,own,at=x.from;
  const shown=px=>x.from+(px-view[0])/(view[1]-view[0])*(x.to-x.from);
  const drawn=px=>view[0]+(px-x.from)/(x.to-x.from)*(view[1]-view[0]);
- const ready=()=>{if(lines)return;lines=paths.map(p=>({name:p.dataset.name,points:points(p.getAttribute("d"))}));
+ const ready=()=>{if(lines)return;lines=paths.map(p=>({name:p.dataset.name,strokes:strokes(p.getAttribute("d"))}));
   rule=make(svg,"path",{class:"muted line"});band=make(svg,"path",{class:"muted fill",opacity:.2});svg.append(band,rule)};
  const show=(px,py)=>{ready();at=Math.min(Math.max(px,view[0]),view[1]);
-  rule.setAttribute("d",`M${shown(at)} ${y.to}V${y.from}`);
-  const rows=lines.length?lines.map(l=>{let best=l.points[0];for(const p of l.points)if(Math.abs(p[0]-at)<Math.abs(best[0]-at))best=p;return l.name+" "+y.say(best[1])}):within?[within(x.value(at),py===undefined?py:y.place(Math.min(Math.max(py,y.to),y.from)))]:py===undefined?[]:[y.say(Math.min(Math.max(py,y.to),y.from))];
-  tip.textContent=[x.say(at),...rows].join("\n");tip.style.display="block";
+  // All lines are read at one place: where the nearest of their points lies.
+  const near=lines.map(l=>point(l.strokes,at)).filter(p=>p).map(p=>p[0]),seen=near.length?near.reduce((a,b)=>Math.abs(b-at)<Math.abs(a-at)?b:a):at;
+  const ruled=shown(Math.min(Math.max(seen,view[0]),view[1]));rule.setAttribute("d",`M${ruled} ${y.to}V${y.from}`);
+  const rows=lines.length?lines.flatMap(l=>{const p=point(l.strokes,seen);return p?[l.name+" "+y.say(p[1])]:[]}):within?[within(x.value(at),py===undefined?py:y.place(Math.min(Math.max(py,y.to),y.from)))]:py===undefined?[]:[y.say(Math.min(Math.max(py,y.to),y.from))];
+  if(lines.length&&!rows.length)rows.push("nothing was measured");
+  tip.textContent=[x.say(seen),...rows].join("\n");tip.style.display="block";
   const box=svg.getBoundingClientRect(),k=box.width/svg.viewBox.baseVal.width;
-  const left=box.left+shown(at)*k,w=tip.offsetWidth;
+  const left=box.left+ruled*k,w=tip.offsetWidth;
   tip.style.left=Math.min(Math.max(4,left+12+w>innerWidth-4?left-w-12:left+12),document.documentElement.clientWidth-w-4)+scrollX+"px";
   tip.style.top=box.top+scrollY+24+"px"};
  const hide=()=>{tip.style.display="none";if(rule){rule.removeAttribute("d");band.removeAttribute("d")}};
@@ -66,7 +77,7 @@ for(const svg of document.querySelectorAll("svg.plot")){
   let free=-1e9;if(!whole)for(const[place,text]of ticks(x,x.place(view[0]),x.place(view[1])).sort((a,b)=>a[0]-b[0])){const px=shown(x.px(place));if(px-24<free)continue;free=px+24;
    const t=make(svg,"text",{class:"muted fill",x:px,y:y.from+15.4,"font-size":13,"text-anchor":"middle"});t.textContent=text;
    own.append(make(svg,"path",{class:"grid line","stroke-width":1,d:`M${px} ${y.to}V${y.from}`}),t)}
-  for(const note of svg.querySelectorAll(".notes text,.notes path")){const px=note.tagName==="text"?+note.getAttribute("x"):points(note.getAttribute("d"))[0][0];
+  for(const note of svg.querySelectorAll(".notes text,.notes path")){const px=note.tagName==="text"?+note.getAttribute("x"):strokes(note.getAttribute("d"))[0][0][0];
    note.style.display=px<view[0]-4||px>view[1]+4?"none":"";note.setAttribute("transform",`translate(${shown(px)-px} 0)`)}};
  let began=null;
  svg.addEventListener("pointermove",e=>{const[px,py]=where(e);show(drawn(px),py);

@@ -15,6 +15,7 @@ fn fewest(check: &Check) -> usize {
             FEWEST_SLICES
         }
         Metric::Versus { .. } => 2 * FEWEST_BLOCKS,
+        Metric::Slowdown { .. } => FEWEST_SLICES,
         Metric::Count { .. } | Metric::Fact { .. } => 1,
     }
 }

@@ -27,6 +27,23 @@ frames() { # PAGE
 <iframe src="file://$1" style="width:360px;height:900px;border:0"></iframe>
 <iframe src="file://$1" style="width:1280px;height:900px;border:0"></iframe>
 <pre id="found"></pre><script>
+// Whether pointing at either end of a stroke tells the same value, as it must where it is level, and none is told between strokes.
+const reads = (svg, inner) => [...svg.querySelectorAll("[data-name]")].every(path => {
+  const box = svg.getBoundingClientRect(), scale = box.width / svg.viewBox.baseVal.width;
+  const told = x => {
+    svg.dispatchEvent(new PointerEvent("pointermove", {clientX: box.left + x * scale, clientY: box.top + 9}));
+    return inner.querySelector(".tip").textContent.split("\n").find(row => row.startsWith(path.dataset.name + " "));
+  };
+  let at = 0;
+  const strokes = [...path.getAttribute("d").matchAll(/([Mm])(-?[\d.]+)[^h]*h([\d.]+)/g)].map(([, move, x, wide]) => {
+    const from = (move === "M" ? 0 : at) + Number(x);
+    return [from, at = from + Number(wide)];
+  });
+  return !box.width || strokes.length < 2 || strokes.every(([from, to], index) => {
+    const next = strokes[index + 1], inside = to - from < 3 || told(from + 1) && told(from + 1) === told(to - 1);
+    return inside && (!next || next[0] - to < 3 || !told((to + next[0]) / 2));
+  });
+});
 const see = frame => {
   const inner = frame.contentDocument, root = inner.documentElement, room = frame.clientWidth;
   inner.querySelectorAll("details").forEach(it => it.open = true);
@@ -39,10 +56,12 @@ const see = frame => {
   const clipped = [...inner.querySelectorAll("svg.plot text")].filter(it => {
     const text = it.getBoundingClientRect(), plot = it.closest("svg").getBoundingClientRect();
     return text.left < plot.left - 1.5 || text.right > plot.right + 1.5; }).map(it => it.textContent);
+  const misread = plots.filter(it => !reads(it, inner)).map(it => it.id);
   const theme = frame.contentWindow.matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
   return room + " px, " + theme + ": " + (root.scrollWidth > room || wide.length
       ? "overflow " + root.scrollWidth + " " + wide.slice(0, 3).join(" ")
     : clipped.length ? "clipped " + clipped.slice(0, 5).join(" | ")
+    : misread.length ? "pointing reads a neighbour's value in " + misread.slice(0, 3).join(" ")
     : small.length ? "words too small to read in " + small.slice(0, 3).join(" ")
     : "fits, " + plots.length + " plots");
 };

@@ -3,7 +3,7 @@
 mod synthetic;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use proofload_reports::render::write_again;
 use proofload_reports::{ReportError, Run, file, read, write};
@@ -131,7 +131,8 @@ fn a_newer_version_is_named() {
 
 #[test]
 fn other_files_are_no_runs() {
-    for text in ["", "not json", "[1]", "{}", "{\"version\":\"x\"}", "\u{0}"] {
+    assert!(matches!(refusal(""), ReportError::CutShort { .. }));
+    for text in ["not json", "[1]", "{}", "{\"version\":\"x\"}", "\u{0}"] {
         assert!(matches!(refusal(text), ReportError::NoRun { .. }), "{text:?}");
     }
 }
@@ -165,4 +166,50 @@ fn a_report_replaces_an_older_one_and_spares_its_neighbours() {
     assert!(
         fs::read_dir(&dir).unwrap().all(|it| !it.unwrap().file_name().to_string_lossy().starts_with('.'))
     );
+}
+
+fn files(dir: &Path) -> Vec<String> {
+    let mut names: Vec<String> = ["", "plots", "data"]
+        .iter()
+        .flat_map(|folder| fs::read_dir(dir.join(folder)).into_iter().flatten())
+        .map(|entry| entry.unwrap().path().strip_prefix(dir).unwrap().display().to_string())
+        .collect();
+    names.sort();
+    names
+}
+
+/// What is left of an earlier run would be taken for this one's; what is not ours is none of our business.
+#[test]
+fn a_report_replaces_an_earlier_one_and_nothing_else() {
+    let (temp, dir, mut run) = written();
+    let theirs = ["notes.txt", "plots/mine.svg", "data/m1-hit-rate-entries.csv"];
+    theirs.iter().for_each(|name| fs::write(dir.join(name), "mine").unwrap());
+    let outside = temp.path().join("outside.svg");
+    fs::rename(dir.join("plots/m3-heat.svg"), &outside).unwrap();
+    std::os::unix::fs::symlink(&outside, dir.join("plots/m3-heat.svg")).unwrap();
+    run.measurements = vec![run.measurements.swap_remove(1)];
+    write(&dir, &run, &[]).unwrap();
+    let fresh = temp.path().join("fresh");
+    write(&fresh, &run, &[]).unwrap();
+    let mut expected = files(&fresh);
+    expected.extend(theirs.map(str::to_owned));
+    expected.push("plots/m3-heat.svg".to_owned());
+    expected.sort();
+    assert_eq!(files(&dir), expected);
+    assert!(theirs.iter().all(|name| fs::read_to_string(dir.join(name)).unwrap() == "mine"));
+    assert!(outside.exists());
+}
+
+/// A manifest is no licence to remove what lies elsewhere.
+#[test]
+fn no_manifest_leads_out_of_the_report() {
+    let (temp, dir, run) = written();
+    let outside = temp.path().join("outside.txt");
+    fs::write(&outside, "mine").unwrap();
+    let sum: String = Sha256::digest("mine").iter().map(|byte| format!("{byte:02x}")).collect();
+    let names = ["../../outside.txt".to_owned(), outside.display().to_string()];
+    let lines: String = names.iter().map(|name| format!("{sum}  {name}\n")).collect();
+    fs::write(dir.join("files.sha256"), lines).unwrap();
+    write(&dir, &run, &[]).unwrap();
+    assert!(outside.exists());
 }

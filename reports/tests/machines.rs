@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
-use proofload_reports::{Distribution, file, html, plot, render};
+use proofload_reports::{Distribution, figure, file, html, plot, render};
 use proofload_scenarios::Check;
 use quick_xml::events::Event;
 use serde_json::Value;
@@ -193,6 +193,22 @@ fn the_curve_of_a_knee_is_drawn_with_its_objective() {
     assert_eq!(rates.len(), 4);
     assert!(rates.is_sorted(), "{rates:?}");
     assert!(knee.svg().unwrap().contains("p99 &lt;= 5 ms"));
+    assert!(!knee.caption.contains("not to be trusted"));
+}
+
+/// A curve through what the generator itself made slow would put the knee too low.
+#[test]
+fn rates_that_the_generator_could_not_keep_are_no_part_of_the_curve() {
+    let mut run = synthetic::grouped_run();
+    let fastest = run.measurements.iter_mut().find(|it| it.scenario.name == "knee/redirects/2").unwrap();
+    fastest.invalid_latency = vec!["the generator lagged".to_owned()];
+    let plots = plot::plots(&run);
+    let knee = plots.iter().find(|plot| plot.id == "knee-redirects-rate").expect("it is drawn");
+    let doubtful: Vec<_> =
+        knee.table.rows.iter().filter(|row| row[4] == "no: the generator lagged").collect();
+    assert_eq!((doubtful.len(), doubtful[0]), (1, knee.table.rows.last().unwrap()), "it is the fastest");
+    assert!(knee.caption.contains("not to be trusted"));
+    assert!(knee.svg().unwrap().contains("invalid"));
 }
 
 #[test]
@@ -223,6 +239,52 @@ fn the_page_needs_nothing_from_elsewhere() {
         page.contains("&lt;b&gt;100,000&lt;/b&gt;") || page.contains("&#60;b&#62;100,000"),
         "foreign text is text"
     );
+}
+
+/// A script adds what it can to a page that is read; nothing stands in it that a reader without one would miss.
+#[test]
+fn the_page_is_complete_without_its_script() {
+    let (run, verdicts) = (synthetic::grouped_run(), synthetic::verdicts());
+    let page = html(&run, &verdicts).unwrap();
+    assert_eq!(page.matches("<script").count(), 1);
+    let (still, script) = page.split_once("<script").unwrap();
+    let words = plain(still);
+    let (_, markup) = still.split_once("</style>").unwrap();
+    assert!(
+        script.trim_end().ends_with("</html>") && !markup.contains("hidden") && !markup.contains("<noscript")
+    );
+    let shown = |text: &str| {
+        assert!(words.contains(&text.replace('`', "")), "not without the script: {text}");
+    };
+    for plot in plot::plots(&run)
+        .iter()
+        .filter(|plot| still.contains(&format!("<svg class=\"plot\" id=\"{}\"", plot.id)))
+    {
+        let (_, drawn) = still.split_once(&format!("id=\"{}\"", plot.id)).unwrap();
+        let drawn = drawn.split_once("</svg>").unwrap().0;
+        assert!(drawn.contains("<path") || drawn.contains("<circle"), "{} is drawn", plot.id);
+        plot.chart.names().for_each(|(name, _)| shown(name));
+        plot.table.head.iter().chain(plot.table.rows.iter().flatten()).for_each(|cell| shown(cell));
+        shown(&plot.caption);
+    }
+    let drawn = still.matches("<svg class=\"plot\"").count();
+    assert!(drawn > 30, "{drawn} plots");
+    for check in verdicts.iter().flat_map(|claim| &claim.checks) {
+        let measured = figure::measured(check);
+        measured.split(" (").chain([figure::bound(&check.check).as_str()]).for_each(|part| {
+            shown(part.trim_end_matches(')'));
+        });
+        check.reasons.iter().for_each(|reason| shown(reason));
+    }
+}
+
+/// What a reader takes a page's text for.
+fn plain(page: &str) -> String {
+    let marks =
+        [("<code>", ""), ("</code>", ""), ("\u{a0}", " "), ("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\"")];
+    let marks = marks.into_iter().chain([("&#60;", "<"), ("&#62;", ">"), ("&#34;", "\""), ("&#39;", "'")]);
+    let text = marks.fold(page.to_owned(), |text, (mark, sign)| text.replace(mark, sign));
+    text.replace("&amp;", "&").replace("&#38;", "&")
 }
 
 #[test]

@@ -93,6 +93,9 @@ pub enum Metric {
         #[serde(default)]
         variant: Option<String>,
     },
+    /// How many times as long the one side takes as the other, by a quantile (0 to 1) of the times of each: response times of
+    /// open runs, service times of closed ones.
+    Slowdown { quantile: f64, of: Side, over: Side },
     /// A single number that the run recorded: a computed count, a recovery time, a benchmark.
     Fact { name: String },
 }
@@ -141,6 +144,37 @@ pub struct Compare {
     pub over: String,
 }
 
+/// A variant of the scenario, or a part of the measurement, or a part of a variant.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Side {
+    /// The only one where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+    /// As [`Part::from_s`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_s: Option<f64>,
+    /// As [`Part::until_s`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_s: Option<f64>,
+}
+
+impl Side {
+    pub fn part(&self) -> Part {
+        Part { from_s: self.from_s, until_s: self.until_s }
+    }
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.variant {
+            Some(variant) if self.part().is_all() => write!(f, "in `{variant}`"),
+            Some(variant) => write!(f, "in `{variant}` {}", self.part()),
+            None => self.part().fmt(f),
+        }
+    }
+}
+
 /// The side of a value on which the metric must lie.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -149,7 +183,7 @@ pub enum Bound {
     AtMost(f64),
 }
 
-/// Two counts that must tell the same, but for a share of `within`.
+/// Two counts that must tell the same, but for a share of `within` of the larger.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Agreement {
@@ -158,6 +192,9 @@ pub struct Agreement {
     /// So many apart are never held against them: they are read one after the other, while the load goes on.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub slack: u64,
+    /// The first may also be less: the other counts more than what the first does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub at_most: bool,
 }
 
 /// A counter, or several whose counts are added up.

@@ -86,17 +86,22 @@ impl Check {
         }
         // The ledger is of all variants together.
         let of_ledger = matches!(&self.metric, Metric::Count { sum, .. } if sum.iter().all(|name| name.starts_with("ledger.")));
-        let single = !of_ledger && !matches!(self.metric, Metric::Fact { .. }) && wanted.is_empty();
+        let names_all = match &self.metric {
+            Metric::Slowdown { of, over, .. } => of.variant.is_some() && over.variant.is_some(),
+            _ => !wanted.is_empty(),
+        };
+        let single = !of_ledger && !matches!(self.metric, Metric::Fact { .. }) && !names_all;
         if single && known.len() > 1 {
             return Err(format!("it must say of which `variant`: {}", quoted(&known)));
         }
-        let part = self.metric.part();
         let phases = &scenario.phases;
-        if part.from_s.is_some_and(|from| from + phases.slice_s > phases.measurement_s + 1e-9) {
-            return Err(format!(
-                "no slice lies {part}: the measurement has {} s in slices of {} s",
-                phases.measurement_s, phases.slice_s
-            ));
+        for part in self.metric.parts() {
+            if part.from_s.is_some_and(|from| from + phases.slice_s > phases.measurement_s + 1e-9) {
+                return Err(format!(
+                    "no slice lies {part}: the measurement has {} s in slices of {} s",
+                    phases.measurement_s, phases.slice_s
+                ));
+            }
         }
         match &self.metric {
             Metric::Response { .. } if !matches!(scenario.load, Load::Open { .. }) => {
@@ -115,6 +120,9 @@ impl Metric {
     pub fn variants(&self) -> Vec<&str> {
         match self {
             Self::Versus { compare, .. } => vec![&compare.of, &compare.over],
+            Self::Slowdown { of, over, .. } => {
+                [of, over].into_iter().filter_map(|side| side.variant.as_deref()).collect()
+            }
             Self::Ratio { variant, .. }
             | Self::Count { variant, .. }
             | Self::Rate { variant, .. }
@@ -132,6 +140,14 @@ impl Metric {
         }
     }
 
+    /// The same, and those of its sides.
+    fn parts(&self) -> Vec<Part> {
+        match self {
+            Self::Slowdown { of, over, .. } => vec![of.part(), over.part()],
+            _ => vec![self.part()],
+        }
+    }
+
     /// The same metric of the whole measurement.
     pub fn of_all(mut self) -> Self {
         if let Self::Ratio { part, .. } | Self::Count { part, .. } = &mut self {
@@ -145,7 +161,9 @@ impl Metric {
         let (sum, per): (&[String], &[String]) = match self {
             Self::Ratio { sum, per, .. } | Self::Versus { sum, per, .. } => (sum, per),
             Self::Count { sum, .. } | Self::Rate { sum, .. } => (sum, &[]),
-            Self::Response { .. } | Self::Service { .. } | Self::Fact { .. } => (&[], &[]),
+            Self::Response { .. } | Self::Service { .. } | Self::Slowdown { .. } | Self::Fact { .. } => {
+                (&[], &[])
+            }
         };
         sum.iter().chain(per).map(String::as_str)
     }
@@ -176,6 +194,14 @@ impl Metric {
             Self::Rate { sum, .. } => check_counters("metric.rate.sum", sum),
             Self::Response { quantile, .. } => check_quantile("metric.response.quantile", *quantile),
             Self::Service { quantile, .. } => check_quantile("metric.service.quantile", *quantile),
+            Self::Slowdown { quantile, of, over } => {
+                check_quantile("metric.slowdown.quantile", *quantile)?;
+                check_part("metric.slowdown.of", of.part())?;
+                check_part("metric.slowdown.over", over.part())?;
+                need(of != over, "metric.slowdown", || {
+                    "both sides are the same; name two variants, or two parts of the measurement".to_owned()
+                })
+            }
             Self::Fact { name } => need(!name.is_empty(), "metric.fact.name", || {
                 "the fact has no name; give the one that the run records".to_owned()
             }),

@@ -12,6 +12,7 @@ mod scenario_file;
 pub mod schedule;
 pub mod sweep;
 pub mod template;
+pub mod trace;
 pub mod workload;
 pub mod zipf;
 
@@ -21,7 +22,7 @@ pub use file::FileError;
 pub use popularity::Popularity;
 pub use scenario::{Load, Profile, Scenario};
 pub use scenario_file::SERVER_FLAGS;
-pub use schedule::{Rate, RateError, Schedule};
+pub use schedule::{Rate, RateError, Schedule, ScheduleError};
 pub use sweep::{Sweep, SweepKind};
 pub use workload::{Operation, Workload, url_of};
 pub use zipf::{Zipf, ceiling};

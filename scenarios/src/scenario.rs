@@ -90,6 +90,13 @@ pub enum ScheduleSpec {
     Constant(RateSpec),
     Poisson(RateSpec),
     Stages(Vec<Stage>),
+    /// The times of a file, from the beginning of the warm-up on.
+    Trace {
+        file: String,
+        /// How many times as fast as they were recorded.
+        #[serde(default = "default_speed")]
+        speed: f64,
+    },
 }
 
 /// A rate in arrivals per second, or a share of what the target was found to sustain.
@@ -204,7 +211,7 @@ pub struct HttpTemplate {
 }
 
 /// How a target of one's own is spoken to; the scheme of its URL says whether by TLS.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HttpOptions {
     #[serde(default)]
@@ -215,6 +222,9 @@ pub struct HttpOptions {
     /// Takes any certificate, for a test system that signs its own.
     #[serde(default, skip_serializing_if = "is_false")]
     pub any_certificate: bool,
+    /// Longest wait for a connection and for an answer, in seconds; `TIMEOUT_S` where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_s: Option<f64>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -372,6 +382,9 @@ impl Default for HttpTemplate {
 }
 
 impl HttpOptions {
+    /// The usual longest wait for an answer.
+    pub const TIMEOUT_S: f64 = 5.0;
+
     fn is_default(&self) -> bool {
         *self == Self::default()
     }
@@ -417,6 +430,10 @@ fn default_seed() -> u64 {
 fn default_connections() -> u32 {
     64
 }
+fn default_speed() -> f64 {
+    1.0
+}
+
 fn default_slice() -> f64 {
     1.0
 }

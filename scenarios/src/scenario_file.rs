@@ -1,11 +1,12 @@
 //! Reads a scenario file, and refuses what could not be measured.
 
+mod schedule;
+
 use crate::file::{FileError, Source, suggestion};
 use crate::scenario::{
-    Action, FaultAction, FaultTarget, HttpTemplate, HttpVersion, Load, Phases, Probe, RateSpec, Scenario,
-    ScheduleSpec, Stage, Step, ValueSource,
+    Action, FaultAction, FaultTarget, HttpOptions, HttpTemplate, HttpVersion, Load, Phases, Probe, Scenario,
+    Step, ValueSource,
 };
-use crate::schedule::Rate;
 use crate::template;
 
 /// More connections or users than one address has ports for.
@@ -34,6 +35,7 @@ pub const SERVER_FLAGS: &[&str] = &[
     "redirect-status",
     "rate-limit",
     "max-body",
+    "max-body-memory",
     "max-url",
     "max-head",
     "max-headers",
@@ -74,6 +76,7 @@ impl Scenario {
         if let Some(phases) = &self.full {
             self.check_phases("full", phases)?;
         }
+        self.check_http()?;
         self.check_links()?;
         self.check_variants()?;
         self.check_operations()?;
@@ -108,7 +111,7 @@ impl Scenario {
     fn check_load(&self) -> Result<(), Fault> {
         match &self.load {
             Load::Open { schedule, connections } => {
-                check_schedule(schedule)?;
+                schedule::check(self, schedule)?;
                 check_count("load.open.connections", *connections, MOST_CONNECTIONS)
             }
             Load::Closed { connections, .. } => {
@@ -142,6 +145,13 @@ impl Scenario {
                 "`measurement_s` is {measurement_s}, too short for one block of {variants} variants; \
                  give at least {block_s}"
             )
+        })
+    }
+
+    fn check_http(&self) -> Result<(), Fault> {
+        let timeout_s = self.http.timeout_s.unwrap_or(HttpOptions::TIMEOUT_S);
+        need(timeout_s > 0.0 && timeout_s <= LONGEST_S, "http.timeout_s", || {
+            format!("`timeout_s` is {timeout_s}; give more than 0 and at most {LONGEST_S} seconds")
         })
     }
 
@@ -327,43 +337,6 @@ pub(crate) fn check_name(path: &str, name: &str) -> Result<(), Fault> {
 fn check_count(path: &str, count: u32, most: u32) -> Result<(), Fault> {
     let field = path.rsplit('.').next().unwrap_or(path);
     need((1..=most).contains(&count), path, || format!("`{field}` is {count}; give 1 to {most}"))
-}
-
-fn check_schedule(schedule: &ScheduleSpec) -> Result<(), Fault> {
-    match schedule {
-        ScheduleSpec::Constant(rate) => check_rate("load.open.schedule.constant", *rate),
-        ScheduleSpec::Poisson(rate) => check_rate("load.open.schedule.poisson", *rate),
-        ScheduleSpec::Stages(stages) => check_stages(stages),
-    }
-}
-
-fn check_rate(path: &str, rate: RateSpec) -> Result<(), Fault> {
-    match rate {
-        RateSpec::PerSecond(rate) => Rate::per_second(rate)
-            .map(drop)
-            .map_err(|error| (format!("{path}.per-second"), error.to_string())),
-        RateSpec::OfCapacity(share) => {
-            need(share > 0.0 && share <= 1.0, format!("{path}.of-capacity"), || {
-                format!("`of-capacity` is {share}; give a share of the capacity, more than 0 and at most 1")
-            })
-        }
-    }
-}
-
-fn check_stages(stages: &[Stage]) -> Result<(), Fault> {
-    const PATH: &str = "load.open.schedule.stages";
-    for (index, stage) in stages.iter().enumerate() {
-        let rates = [stage.from, stage.to];
-        need(rates.iter().all(|rate| (0.0..=Rate::MAX).contains(rate)), format!("{PATH}.{index}"), || {
-            format!("a stage's rates lie between 0 and {} per second", Rate::MAX)
-        })?;
-        need(stage.seconds > 0.0 && stage.seconds <= LONGEST_S, format!("{PATH}.{index}.seconds"), || {
-            format!("a stage of {} s cannot be; give more than 0 and at most {LONGEST_S}", stage.seconds)
-        })?;
-    }
-    need(stages.iter().any(|stage| stage.from + stage.to > 0.0), PATH, || {
-        "no stage has a rate of more than 0, so nothing would be sent; give one".to_owned()
-    })
 }
 
 #[cfg(test)]

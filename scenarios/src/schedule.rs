@@ -1,5 +1,6 @@
 //! When each arrival is due, as offsets from the start: a plain function of a rate and a seed.
 
+use std::path::Path;
 use std::time::Duration;
 
 use rand_distr::{Distribution, Exp1};
@@ -8,6 +9,7 @@ use thiserror::Error;
 
 use crate::random::{self, Purpose};
 use crate::scenario::{RateSpec, ScheduleSpec, Stage};
+use crate::trace::{self, TraceError};
 
 /// Arrivals per second: finite, more than zero, at most ten million.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
@@ -21,6 +23,15 @@ pub enum RateError {
     TooHigh(f64),
     #[error("the rate is a share of the capacity, which was not measured; give `per-second` instead")]
     CapacityUnknown,
+}
+
+/// Why arrivals cannot be scheduled.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum ScheduleError {
+    #[error(transparent)]
+    Rate(#[from] RateError),
+    #[error(transparent)]
+    Trace(#[from] TraceError),
 }
 
 /// The arrivals of one open run.
@@ -78,12 +89,17 @@ impl Rate {
 }
 
 impl Schedule {
-    /// What a scenario file asks for, with shares of the capacity turned into rates.
-    pub fn resolve(spec: &ScheduleSpec, capacity: Option<Rate>) -> Result<Self, RateError> {
+    /// What a scenario file asks for, with shares of the capacity turned into rates, and the file of a trace read.
+    pub fn resolve(spec: &ScheduleSpec, capacity: Option<Rate>) -> Result<Self, ScheduleError> {
         Ok(match spec {
             ScheduleSpec::Constant(rate) => Self::Constant(Rate::resolve(*rate, capacity)?),
             ScheduleSpec::Poisson(rate) => Self::Poisson(Rate::resolve(*rate, capacity)?),
             ScheduleSpec::Stages(stages) => Self::Stages(stages.clone()),
+            ScheduleSpec::Trace { file, speed } => {
+                // Unlike a log's visits, times of a file begin where the load does.
+                let moments = trace::read(Path::new(file))?;
+                Self::Trace(moments.into_iter().map(|moment| sped_up(moment, *speed)).collect())
+            }
         })
     }
 
@@ -95,7 +111,7 @@ impl Schedule {
         let forward = moments.into_iter().map(|moment| {
             let since = moment.saturating_sub(*first.get_or_insert(moment));
             latest = latest.max(since);
-            Duration::from_secs_f64((latest.as_secs_f64() / speed).min(MAX_SECONDS))
+            sped_up(latest, speed)
         });
         Self::Trace(forward.collect())
     }
@@ -153,6 +169,10 @@ const MAX_SECONDS: f64 = 1e9;
 /// The gap of a Poisson process of rate 1.
 fn gap(random: &mut Pcg64Mcg) -> f64 {
     Exp1.sample(random)
+}
+
+fn sped_up(moment: Duration, speed: f64) -> Duration {
+    Duration::from_secs_f64((moment.as_secs_f64() / speed).min(MAX_SECONDS))
 }
 
 fn seconds(seconds: f64) -> Duration {

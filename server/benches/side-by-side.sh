@@ -8,21 +8,22 @@
 #   server/benches/side-by-side.sh warming      warming 25,000 and 1 M links from PostgreSQL, and what they take in memory
 #   server/benches/side-by-side.sh all          one after the other
 #
-# Each bar is printed as met or MISSED, with the median of the rounds and the least and the greatest: with six rounds these
-# two hold the median with 97 % confidence, and a bar is met when both meet it. The exit code is 0 when all bars that were
-# asked for are met, 1 when one is missed, 2 when something is lacking, 4 when answers were wrong.
+# Each bar is printed as met or MISSED, with the median of the rounds and its interval at 95 %; a bar is met when both ends of
+# that meet it. The exit code is 0 when all bars that were asked for are met, 1 when one is missed, 2 when something is lacking,
+# 4 when answers were wrong.
 #
 # Needs wrk, curl, jq and PostgreSQL's programs, with which a private server is started (every commit synced) and removed
 # again; nginx for redirects, cargo for codes. STORE=sqlite has redirects flush their clicks to SQLite, in the server's own
-# process. Server and client have a core each. PostgreSQL has the cores that are left; where none are, it shares the client's
-# for redirects, and slows the client down rather than the server, and both for the rest, where it does most of the work. Two
-# sides run in ABBA order, so that a machine that warms up or that others use favours neither. May be set: ROUNDS (6),
+# process. Server and client have a core each. PostgreSQL has the cores that are left; where none are, it shares the server's, so
+# that the client has its own for itself: the server's processor time is counted apart, how busy its core is together. Two sides
+# run in ABBA order, so that a machine that warms up or that others use favours neither. May be set: ROUNDS (12),
 # SECONDS_EACH (5), LINKS (1000000), SERVER_CORE (0), CLIENT_CORE (1), POSTGRES_CORES, PROOFLOAD, the binary
-# (target/release/proofload).
+# (target/release/proofload), BARS, a file to which each bar is added for `proofload check --bars`.
 set -euo pipefail
 
 what=${1:-}
-rounds=${ROUNDS:-6}
+asked=$what
+rounds=${ROUNDS:-12}
 seconds=${SECONDS_EACH:-5}
 links=${LINKS:-1000000}
 proofload=${PROOFLOAD:-target/release/proofload}
@@ -52,7 +53,7 @@ source "$here/bars.sh"
 redirects() {
     local url=sqlite:$directory/links.db
     if [ "${STORE:-postgres}" = postgres ]; then
-        start_postgres "$client_core"
+        start_postgres
         url=$(database redirects)
     fi
     start proofload --database-url "$url" --threads 1 --warm none
@@ -83,7 +84,7 @@ CONF
 }
 
 creates() {
-    start_postgres "$server_core,$client_core"
+    start_postgres
     start after --design after --database-url "$(database after)" --threads 1
     start before --design before --database-url "$(database before)" --threads 1
     abba "$here/create.lua" after before
@@ -93,7 +94,7 @@ creates() {
 
 # The design before is counted once, for comparison; the one that is judged three times.
 statements() {
-    start_postgres "$server_core,$client_core"
+    start_postgres
     local url design round
     for design in before after; do
         url=$(database "$design")
@@ -139,7 +140,7 @@ codes() {
 }
 
 warming() {
-    start_postgres "$server_core,$client_core"
+    start_postgres
     local url count round
     url=$(database warming)
     start maker --database-url "$url" --threads 1 --warm none

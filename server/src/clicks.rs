@@ -1,273 +1,165 @@
 //! Click counts: exact, kept by each thread, then added to the store in batches.
 
-use hashbrown::{DefaultHashBuilder, HashMap};
-use parking_lot::Mutex;
-use std::cmp::Ordering;
-use std::hash::BuildHasher;
+mod log;
+mod pending;
 
-use crate::cache::table::{Name, code_of};
+pub use log::ClickLog;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+use tokio::sync::Mutex;
+use tokio::task::yield_now;
+
+use crate::cache::table::code_of;
 use crate::codes::{Code, Codec, Key};
+use crate::shortener::Desk;
+use crate::store::{Store, StoreError};
+use pending::{Clicked, Pending};
 
-/// One thread's clicks since they were last gathered. Only that thread and the gatherer lock it.
-#[derive(Default)]
-pub struct ClickLog {
-    clicks: Mutex<Logged>,
+/// Brings the clicks of all threads to the store.
+pub struct Clicks {
+    store: Store,
+    codec: Codec,
+    desks: Vec<Arc<Desk>>,
+    pending: Mutex<Pending>,
+    rows: usize,
+    flushed: AtomicU64,
+    orphaned: AtomicU64,
+    lost: AtomicU64,
+    /// Links that had clicks left when they were last flushed.
+    waiting: AtomicUsize,
 }
 
-#[derive(Default)]
-struct Logged {
-    /// Generated codes as they came: the cheapest thing to do while a client waits.
-    raw: Vec<u64>,
-    /// The same, counted, when the raw ones grew too many.
-    counted: HashMap<u64, u64>,
-    custom: HashMap<Box<str>, u64>,
+/// The limits of counting.
+#[derive(Debug, Clone, Copy)]
+pub struct ClickLimits {
+    /// Links whose counts wait to be stored.
+    pub pending: usize,
+    /// Those whose counts are stored at a time, as long as not too many wait.
+    pub rows: usize,
 }
 
-/// Raw clicks before they are counted, 8 bytes each.
-const MOST_RAW: usize = 1 << 18;
-
-impl ClickLog {
-    #[inline]
-    pub fn click(&self, name: Name<'_>, code: &str) {
-        let mut clicks = self.clicks.lock();
-        match name.generated() {
-            Some(key) => clicks.click(key),
-            None => *clicks.custom.entry_ref(code).or_insert(0) += 1,
+impl Clicks {
+    pub fn new(store: Store, codec: Codec, desks: Vec<Arc<Desk>>, limits: ClickLimits) -> Self {
+        Self {
+            store,
+            codec,
+            desks,
+            pending: Mutex::new(Pending::new(limits.pending)),
+            rows: limits.rows,
+            flushed: AtomicU64::new(0),
+            orphaned: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            waiting: AtomicUsize::new(0),
         }
     }
 
-    /// Takes all clicks out.
-    pub fn take(&self) -> Taken {
-        let spare = Vec::with_capacity(self.clicks.lock().raw.len().max(1_024));
-        let mut clicks = self.clicks.lock();
-        let raw = std::mem::replace(&mut clicks.raw, spare);
-        let counted = std::mem::take(&mut clicks.counted);
-        Taken(Logged { raw, counted, custom: std::mem::take(&mut clicks.custom) })
-    }
-}
-
-/// One thread's clicks on their way to the pending ones.
-pub struct Taken(Logged);
-
-impl Logged {
-    fn click(&mut self, key: u64) {
-        if self.raw.len() >= MOST_RAW {
-            self.count_raw();
-        }
-        self.raw.push(key);
+    /// Stores all clicks. What cannot be stored stays for the next time. A batch whose statement timed out may have been
+    /// stored all the same, and is then counted twice: a click is never dropped for it. To be let finish: what is under
+    /// way when it is cut off is lost.
+    pub async fn flush(&self) -> Result<(), StoreError> {
+        self.flush_rows(usize::MAX).await
     }
 
-    fn count_raw(&mut self) {
-        self.raw.sort_unstable();
-        for same in self.raw.chunk_by(|a, b| a == b) {
-            *self.counted.entry(same[0]).or_insert(0) += same.len() as u64;
-        }
-        self.raw.clear();
-    }
-}
-
-/// Clicks that were gathered and not yet stored, in shares small enough to be looked through while requests wait.
-pub struct Pending {
-    shares: Vec<HashMap<Key, u64>>,
-    sharing: DefaultHashBuilder,
-    links: usize,
-    /// Links by the magnitude of their count: how many have one click, how many two or three, four to seven, and so on.
-    magnitudes: [usize; 64],
-    /// The most links; clicks of further ones are counted as lost.
-    most: usize,
-    lost: u64,
-}
-
-/// Which clicks are to be stored next: all those of links above a magnitude, and so many of that magnitude.
-pub struct Plan {
-    magnitude: u32,
-    of_it: usize,
-    share: usize,
-}
-
-impl Pending {
-    /// Clicks that are counted at a time.
-    const SHARE: usize = 4_096;
-    const SHARES: usize = 256;
-
-    /// Nothing yet, and never more than `most` links.
-    pub fn new(most: usize) -> Self {
-        let shares = (0..Self::SHARES).map(|_| HashMap::new()).collect();
-        let sharing = DefaultHashBuilder::default();
-        Self { shares, sharing, links: 0, magnitudes: [0; 64], most, lost: 0 }
+    /// Stores the clicks of as many links as are stored at a time, the most clicked first; otherwise as
+    /// [`Clicks::flush`].
+    pub async fn flush_due(&self) -> Result<(), StoreError> {
+        self.flush_rows(self.rows).await
     }
 
-    /// Counts a share of what was taken, in less than a millisecond, since requests wait meanwhile; says whether there is more.
-    pub fn gather(&mut self, taken: &mut Taken, codec: &Codec) -> bool {
-        let Logged { raw, counted, custom } = &mut taken.0;
-        let at = raw.len().saturating_sub(Self::SHARE);
-        raw[at..].sort_unstable();
-        for same in raw[at..].chunk_by(|a, b| a == b) {
-            self.add_generated(same[0], same.len() as u64, codec);
-        }
-        raw.truncate(at);
-        for (key, count) in counted.extract_if(|_, _| true).take(Self::SHARE) {
-            self.add_generated(key, count, codec);
-        }
-        for (code, count) in custom.extract_if(|_, _| true).take(Self::SHARE) {
-            self.add(Key::Custom(code), count);
-        }
-        !(raw.is_empty() && counted.is_empty() && custom.is_empty())
+    /// Clicks added to the store.
+    pub fn flushed(&self) -> u64 {
+        self.flushed.load(Relaxed)
     }
 
-    /// Plans to store the clicks of `budget` links, the most clicked first, to the nearest power of two. Where more than a
-    /// quarter of what may wait does, the rest goes as well: a budget is no reason to lose clicks.
-    pub fn plan(&self, budget: usize) -> Plan {
-        let mut left = budget.max(self.links.saturating_sub(self.most / 4));
-        for magnitude in (0..u64::BITS).rev() {
-            let links = self.magnitudes[magnitude as usize];
-            if links >= left {
-                return Plan { magnitude, of_it: left, share: 0 };
-            }
-            left -= links;
-        }
-        Plan { magnitude: 0, of_it: usize::MAX, share: 0 }
+    /// Clicks of links that were deleted before their clicks were stored.
+    pub fn orphaned(&self) -> u64 {
+        self.orphaned.load(Relaxed)
     }
 
-    /// Appends what is planned of the next share that has any clicks; says whether there was one.
-    pub fn take(&mut self, plan: &mut Plan, batch: &mut Vec<(Key, u64)>) -> bool {
-        let rest = &mut self.shares[plan.share..];
-        let Some(next) = rest.iter().position(|share| !share.is_empty()) else { return false };
-        plan.share += next + 1;
-        let before = batch.len();
-        batch.extend(rest[next].extract_if(|_, count| plan.wants(*count)));
-        self.links -= batch.len() - before;
-        for (_, count) in &batch[before..] {
-            self.magnitudes[magnitude(*count) as usize] -= 1;
-        }
-        true
+    /// Links whose clicks wait to be stored.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Relaxed)
     }
 
-    /// Puts back what could not be stored.
-    pub fn put_back(&mut self, batch: Vec<(Key, u64)>) {
-        batch.into_iter().for_each(|(key, count)| self.add(key, count));
-    }
-
+    /// Clicks for which there was no room.
     pub fn lost(&self) -> u64 {
-        self.lost
+        self.lost.load(Relaxed)
     }
 
-    /// How many links' clicks wait.
-    pub fn links(&self) -> usize {
-        self.links
-    }
-
-    fn add_generated(&mut self, key: u64, count: u64, codec: &Codec) {
-        if let Some(code) = Code::parse(&code_of(key)) {
-            self.add(Key::Generated(codec.decode(code)), count);
-        }
-    }
-
-    fn add(&mut self, key: Key, count: u64) {
-        let share = (self.sharing.hash_one(&key) >> 32) as usize % Self::SHARES;
-        if let Some(known) = self.shares[share].get_mut(&key) {
-            self.magnitudes[magnitude(*known) as usize] -= 1;
-            *known += count;
-            self.magnitudes[magnitude(*known) as usize] += 1;
-        } else if self.links < self.most {
-            self.shares[share].insert(key, count);
-            self.links += 1;
-            self.magnitudes[magnitude(count) as usize] += 1;
-        } else {
-            self.lost += count;
-        }
-    }
-}
-
-impl Plan {
-    fn wants(&mut self, count: u64) -> bool {
-        match magnitude(count).cmp(&self.magnitude) {
-            Ordering::Less => false,
-            Ordering::Equal if self.of_it == 0 => false,
-            Ordering::Equal => {
-                self.of_it -= 1;
-                true
+    async fn flush_rows(&self, rows: usize) -> Result<(), StoreError> {
+        let mut pending = self.pending.lock().await;
+        for desk in &self.desks {
+            let mut taken = desk.clicks.take();
+            while pending.gather(&mut taken) {
+                yield_now().await;
             }
-            Ordering::Greater => true,
+        }
+        self.lost.store(pending.lost(), Relaxed);
+        let stored = self.store_planned(&mut pending, rows).await;
+        self.waiting.store(pending.links(), Relaxed);
+        stored
+    }
+
+    async fn store_planned(&self, pending: &mut Pending, rows: usize) -> Result<(), StoreError> {
+        let (mut plan, mut batch) = (pending.plan(rows), Vec::new());
+        let at_once = self.store.clicks_at_once();
+        loop {
+            let more = pending.take(&mut plan, &mut batch);
+            while batch.len() >= at_once || (!more && !batch.is_empty()) {
+                let rest = batch.split_off(batch.len().min(at_once));
+                if let Err(error) = self.store_batch(pending, batch).await {
+                    pending.put_back(rest);
+                    return Err(error);
+                }
+                batch = rest;
+            }
+            if !more {
+                return Ok(());
+            }
+            yield_now().await;
         }
     }
-}
 
-fn magnitude(count: u64) -> u32 {
-    count.max(1).ilog2()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::codes::PUBLIC_DEFAULT_KEY;
-
-    fn take(pending: &mut Pending, budget: usize) -> Vec<(Key, u64)> {
-        let (mut plan, mut batch) = (pending.plan(budget), Vec::new());
-        while pending.take(&mut plan, &mut batch) {}
-        batch
-    }
-
-    #[test]
-    fn every_click_of_every_thread_is_counted_once() {
-        let codec = Codec::new(&PUBLIC_DEFAULT_KEY);
-        let logs = [ClickLog::default(), ClickLog::default()];
-        let codes: Vec<String> = (0..10).map(|id| codec.text(&Key::Generated(id))).collect();
-        for i in 0..MOST_RAW + 5 {
-            let code = &codes[i % 10];
-            logs[i % 2].click(Name::of(code), code);
+    /// Each kind is a statement of its own: what one of them stored is not put back when the other fails.
+    async fn store_batch(&self, pending: &mut Pending, batch: Vec<(Clicked, u64)>) -> Result<(), StoreError> {
+        let (generated, custom) =
+            batch.into_iter().partition(|(link, _)| matches!(link, Clicked::Generated(_)));
+        if let Err(error) = self.store_kind(pending, generated).await {
+            pending.put_back(custom);
+            return Err(error);
         }
-        logs[0].click(Name::of("my-code"), "my-code");
-        let mut pending = Pending::new(10_000);
-        for mut taken in logs.iter().map(ClickLog::take) {
-            while pending.gather(&mut taken, &codec) {}
+        self.store_kind(pending, custom).await
+    }
+
+    async fn store_kind(&self, pending: &mut Pending, clicks: Vec<(Clicked, u64)>) -> Result<(), StoreError> {
+        let counts = self.by_key(&clicks);
+        match self.store.add_clicks(&counts).await {
+            Ok(added) => {
+                let all: u64 = counts.iter().map(|(_, count)| count).sum();
+                self.flushed.fetch_add(added, Relaxed);
+                self.orphaned.fetch_add(all - added, Relaxed);
+                Ok(())
+            }
+            Err(error) => {
+                pending.put_back(clicks);
+                Err(error)
+            }
         }
-        let batch = take(&mut pending, usize::MAX);
-        assert_eq!(batch.len(), 11);
-        assert_eq!(batch.iter().map(|(_, count)| count).sum::<u64>(), MOST_RAW as u64 + 6);
-        assert!(batch.contains(&(Key::Custom("my-code".into()), 1)));
-        pending.put_back(batch);
-        assert_eq!(take(&mut pending, usize::MAX).len(), 11);
-        assert_eq!((pending.links(), pending.magnitudes), (0, [0; 64]));
     }
 
-    #[test]
-    fn a_budget_goes_to_the_most_clicked_and_the_rest_waits() {
-        let mut pending = Pending::new(100_000);
-        (0..10_000).for_each(|id| pending.add(Key::Generated(id), 1 + id % 10));
-        let hottest = take(&mut pending, 3_000);
-        assert_eq!(hottest.len(), 3_000);
-        // 8, 9 and 10 are of one magnitude.
-        assert!(hottest.iter().all(|&(_, count)| count >= 8));
-        pending.put_back(hottest);
-        let some = take(&mut pending, 3_500);
-        assert_eq!(some.iter().filter(|&&(_, count)| count >= 8).count(), 3_000);
-        assert_eq!(some.iter().filter(|&&(_, count)| (4..8).contains(&count)).count(), 500);
-        assert_eq!(take(&mut pending, 0), []);
-        let few = take(&mut pending, 6_400);
-        assert_eq!(few.len(), 6_400);
-        assert_eq!(take(&mut pending, 150).len(), 100, "all of them, where the budget is for more");
-        pending.put_back(few);
-        assert_eq!(take(&mut pending, usize::MAX).len(), 6_400);
-        assert_eq!(pending.links(), 0);
-    }
-
-    #[test]
-    fn a_budget_is_exceeded_before_clicks_are_lost() {
-        let mut pending = Pending::new(1_000);
-        (0..900).for_each(|id| pending.add(Key::Generated(id), 1));
-        assert_eq!(take(&mut pending, 10).len(), 650);
-        assert_eq!(take(&mut pending, 10).len(), 10);
-        assert_eq!((pending.links(), pending.lost()), (240, 0));
-    }
-
-    #[test]
-    fn what_does_not_fit_is_counted_as_lost() {
-        let mut pending = Pending::new(2);
-        [1, 2, 3, 1, 3].into_iter().for_each(|id| pending.add(Key::Generated(id), 5));
-        assert_eq!(pending.lost(), 10);
-        let mut kept = take(&mut pending, usize::MAX);
-        kept.sort_unstable_by_key(|&(_, count)| count);
-        assert_eq!(kept, [(Key::Generated(2), 5), (Key::Generated(1), 10)]);
+    fn by_key(&self, clicks: &[(Clicked, u64)]) -> Vec<(Key, u64)> {
+        let generated = |(link, _): &(Clicked, u64)| match link {
+            Clicked::Generated(key) => Code::parse(&code_of(*key)),
+            Clicked::Custom(_) => None,
+        };
+        let mut ids =
+            self.codec.decode_all(&clicks.iter().filter_map(generated).collect::<Vec<_>>()).into_iter();
+        let key = |link: &Clicked| match link {
+            Clicked::Generated(_) => Key::Generated(ids.next().expect("each such key is that of a code")),
+            Clicked::Custom(code) => Key::Custom(code.clone()),
+        };
+        clicks.iter().map(|(link, _)| link).map(key).zip(clicks.iter().map(|(_, count)| *count)).collect()
     }
 }

@@ -5,8 +5,9 @@ mod check;
 mod limits;
 
 pub use args::ServeArgs;
+pub(crate) use check::{at_database, check_database_url, check_keygen_url, check_redis_url};
 pub use limits::Limits;
-pub(crate) use limits::{SHORTEST_HEAD_LIMIT, check_timeouts, parse_bytes};
+pub(crate) use limits::{LONGEST_HEAD_LIMIT, SHORTEST_HEAD_LIMIT, check_ranges, check_timeouts, parse_bytes};
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -91,15 +92,18 @@ impl Config {
 
     /// What short links begin with, without a slash at the end.
     pub fn public_base(&self, bound: SocketAddr) -> String {
-        self.public_url.clone().unwrap_or_else(|| {
-            // Nobody can visit the unspecified address, so links name this machine's own instead.
-            let host = match bound.ip() {
-                IpAddr::V4(ip) if ip.is_unspecified() => "127.0.0.1".to_owned(),
-                IpAddr::V6(ip) if ip.is_unspecified() => "[::1]".to_owned(),
-                IpAddr::V4(ip) => ip.to_string(),
-                IpAddr::V6(ip) => format!("[{ip}]"),
-            };
-            format!("http://{host}:{}", bound.port())
-        })
+        self.public_url.clone().unwrap_or_else(|| own_base(bound))
     }
+}
+
+/// How a server that is bound to this address is reached from this machine.
+pub fn own_base(bound: SocketAddr) -> String {
+    // Nobody can visit the unspecified address, so links name this machine's own instead.
+    let host = match bound.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => "127.0.0.1".to_owned(),
+        IpAddr::V6(ip) if ip.is_unspecified() => "[::1]".to_owned(),
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    };
+    format!("http://{host}:{}", bound.port())
 }

@@ -7,10 +7,11 @@
 //!            on a task of its own:      ids and codes from the pool ◀── blocks ◀── leases: keygen,
 //!            custom   SELECT, INSERT               │                    (two at    or Redis + store,
 //!            checked  draw, SELECT, INSERT         ▼                    a time)    or store alone
-//!            keyed    claim, as above, note it  INSERT … ON CONFLICT DO NOTHING RETURNING id
-//!                        │                         │ committed         │ taken      │ connection lost
-//!                        ▼                         ▼                   ▼            ▼
-//!                     answer                    answer           next id, again   again; what is there is ours
+//!            keyed    claim, as above, note it  INSERT all
+//!                        │                         │ committed  │ some are taken    │ connection lost
+//!                        ▼                         ▼            ▼                   ▼
+//!                     answer                    answer      INSERT the free,      again; what is there is ours
+//!                                                           next ids for the rest
 //! ```
 
 mod make;
@@ -65,7 +66,7 @@ pub struct CreatorOptions {
     pub eager_rows: usize,
     /// The most rows in one statement.
     pub batch_rows: usize,
-    /// The most rows that wait; more are refused with [`CreateError::Busy`].
+    /// The most creates that wait, of whatever kind; more are refused with [`CreateError::Busy`].
     pub queue_rows: usize,
     /// The most insert statements under way at once.
     pub writers: usize,
@@ -76,7 +77,7 @@ pub struct CreatorOptions {
 }
 
 /// Whoever gives a create up at its deadline says why; its client waits so much longer for that.
-const LAST_WORD: Duration = Duration::from_millis(50);
+pub(crate) const LAST_WORD: Duration = Duration::from_millis(50);
 
 impl Default for CreatorOptions {
     fn default() -> CreatorOptions {
@@ -180,10 +181,10 @@ pub struct CreatorCounters {
     pub conflicts: u64,
     /// Generated codes that the primary key refused: with partitioned blocks this stays 0.
     pub violations: u64,
-    /// Insert statements for rows with generated codes, and those rows.
+    /// Insert statements, and their rows.
     pub batches: u64,
     pub rows: u64,
-    /// Creates refused because the queue was full.
+    /// Creates refused because too many waited.
     pub busy: u64,
     /// Rows that the database refused for what is in them.
     pub poisoned: u64,
@@ -249,7 +250,7 @@ impl Creator {
         let violations = inserts.violations.load(Relaxed);
         let (pool_served, pool_dry) = maker.pool.served_and_dry();
         CreatorCounters {
-            created: inserts.stored.load(Relaxed) + maker.counts.custom.load(Relaxed),
+            created: inserts.stored.load(Relaxed),
             replayed: maker.counts.replayed.load(Relaxed),
             conflicts: violations + maker.counts.conflicts.load(Relaxed),
             violations,
@@ -268,21 +269,26 @@ impl Creator {
     fn begin(&self, new: NewLink) -> Result<Begun, CreateError> {
         check(&new)?;
         let maker = &self.0;
+        let place = maker.inserter.place()?;
         let deadline = Instant::now() + maker.options.patience;
         if maker.takes_from_queue(&new) {
-            let answer = maker.inserter.submit(row(new, RowId::Next, deadline))?;
-            return Ok(Begun::Queued(answer, deadline));
+            return Ok(Begun::Queued(maker.inserter.submit(row(new, RowId::Next, deadline), Some(place))));
         }
         let (answer, receiver) = oneshot::channel();
         let this = maker.clone();
-        maker.handle.spawn(async move { answer.send(in_time(deadline, this.create(new, deadline)).await) });
+        maker.handle.spawn(async move {
+            let outcome = in_time(deadline, this.create(new, deadline)).await;
+            drop(place);
+            answer.send(outcome)
+        });
         Ok(Begun::Task(receiver))
     }
 }
 
 /// A create that is on its way.
 enum Begun {
-    Queued(oneshot::Receiver<Outcome>, Instant),
+    /// The inserter answers in time.
+    Queued(oneshot::Receiver<Outcome>),
     Task(oneshot::Receiver<Result<Created, CreateError>>),
 }
 
@@ -290,10 +296,7 @@ impl Begun {
     async fn finish(self) -> Result<Created, CreateError> {
         match self {
             Begun::Task(answer) => answer.await.unwrap_or_else(|_| Err(stopping())),
-            Begun::Queued(answer, deadline) => {
-                let inserted = async { answer.await.unwrap_or_else(|_| Err(stopping())) };
-                created(in_time(deadline, inserted).await?)
-            }
+            Begun::Queued(answer) => created(answer.await.unwrap_or_else(|_| Err(stopping()))?),
         }
     }
 }
@@ -302,8 +305,11 @@ async fn in_time<T>(
     deadline: Instant,
     work: impl Future<Output = Result<T, CreateError>>,
 ) -> Result<T, CreateError> {
-    let late = |_| Err(CreateError::Indeterminate("no answer in time".into()));
-    timeout_at(deadline + LAST_WORD, work).await.unwrap_or_else(late)
+    timeout_at(deadline + LAST_WORD, work).await.unwrap_or_else(|_| Err(late()))
+}
+
+pub(crate) fn late() -> CreateError {
+    CreateError::Indeterminate("no answer in time".into())
 }
 
 fn stopping() -> CreateError {

@@ -7,16 +7,18 @@ pub use pace::Pace;
 pub use write::{Inserted, Outcome};
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, oneshot};
-use tokio::time::Instant;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::{Instant, timeout_at};
 
 use crate::codes::Codec;
-use crate::creator::CreateError;
+use crate::creator::{CreateError, LAST_WORD, late};
 use crate::pool::Pool;
 use crate::store::{Store, StoreError};
 use pace::Next;
@@ -46,9 +48,12 @@ pub enum RowId {
 #[derive(Debug, Clone, Copy)]
 pub struct InserterOptions {
     pub pace: Pace,
-    /// The most rows that wait.
+    /// The most creates that wait, in the queue or on their own.
     pub queue_rows: usize,
 }
+
+/// A create's place among those that may wait; it is free again when this is dropped.
+pub type Place = OwnedSemaphorePermit;
 
 /// Counts of what the inserter did.
 #[derive(Debug, Default)]
@@ -62,7 +67,7 @@ pub struct InsertCounters {
     pub violations: AtomicU64,
     /// Rows that were refused for what is in them.
     pub poisoned: AtomicU64,
-    /// Rows refused because the queue was full.
+    /// Creates refused because too many waited.
     pub busy: AtomicU64,
 }
 
@@ -76,15 +81,25 @@ pub struct Inserter(Arc<Shared>);
 
 struct Shared {
     writer: write::Writer,
-    options: InserterOptions,
-    queue: Mutex<VecDeque<Pending>>,
+    pace: Pace,
+    places: Arc<Semaphore>,
+    state: Mutex<State>,
     /// Something changed that may let a statement start.
     changed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Pending>,
+    /// Statements under way, and when the last of them started.
+    under_way: usize,
+    last_start: Option<Instant>,
 }
 
 struct Pending {
     row: Row,
     answer: oneshot::Sender<Outcome>,
+    _place: Option<Place>,
 }
 
 impl Inserter {
@@ -98,30 +113,36 @@ impl Inserter {
     ) -> Inserter {
         let shared = Arc::new(Shared {
             writer: write::Writer::new(store, codec, pool),
-            options,
-            queue: Mutex::default(),
+            pace: options.pace,
+            places: Arc::new(Semaphore::new(options.queue_rows)),
+            state: Mutex::default(),
             changed: Notify::new(),
         });
         handle.spawn(dispatch(shared.clone()));
         Inserter(shared)
     }
 
-    /// Puts a row in the queue. The answer comes after its commit; dropping the receiver does not stop the row.
-    pub fn submit(&self, row: Row) -> Result<oneshot::Receiver<Outcome>, CreateError> {
+    /// Takes a place for a create that is to wait, if one is free.
+    pub fn place(&self) -> Result<Place, CreateError> {
+        self.0.places.clone().try_acquire_owned().map_err(|_| {
+            self.counters().busy.fetch_add(1, Relaxed);
+            CreateError::Busy
+        })
+    }
+
+    /// Puts a row in the queue, with its place unless its create holds that. The answer comes after its commit; dropping
+    /// the receiver does not stop the row.
+    pub fn submit(&self, row: Row, place: Option<Place>) -> oneshot::Receiver<Outcome> {
         let (answer, receiver) = oneshot::channel();
         let waiting = {
-            let mut queue = self.0.queue.lock();
-            if queue.len() >= self.0.options.queue_rows {
-                self.0.writer.counters.busy.fetch_add(1, Relaxed);
-                return Err(CreateError::Busy);
-            }
-            queue.push_back(Pending { row, answer });
+            let queue = &mut self.0.state.lock().queue;
+            queue.push_back(Pending { row, answer, _place: place });
             queue.len()
         };
-        if self.0.options.pace.matters(waiting) {
+        if self.0.pace.matters(waiting) {
             self.0.changed.notify_one();
         }
-        Ok(receiver)
+        receiver
     }
 
     /// Inserts one row by a statement of its own, at once.
@@ -141,7 +162,7 @@ impl Inserter {
 
     /// Rows waiting now.
     pub fn queued(&self) -> usize {
-        self.0.queue.lock().len()
+        self.0.state.lock().queue.len()
     }
 
     pub fn counters(&self) -> &InsertCounters {
@@ -151,43 +172,59 @@ impl Inserter {
 
 /// Starts statements as the pace allows. Ends with its runtime.
 async fn dispatch(shared: Arc<Shared>) {
-    let in_flight = Arc::new(AtomicU64::new(0));
-    let mut last_start: Option<Instant> = None;
     loop {
-        let waiting = shared.queue.lock().len();
-        let under_way = in_flight.load(Relaxed) as usize;
-        match shared.options.pace.next(waiting, under_way, last_start.map(|start| start.elapsed())) {
-            Next::Send => {
-                last_start = Some(Instant::now());
-                in_flight.fetch_add(1, Relaxed);
-                let (shared, in_flight) = (shared.clone(), in_flight.clone());
-                let batch = shared.next_batch();
-                tokio::spawn(async move {
-                    shared.write(batch).await;
-                    in_flight.fetch_sub(1, Relaxed);
-                    shared.changed.notify_one();
-                });
-            }
-            Next::After(pause) => {
-                let _ = tokio::time::timeout(pause, shared.changed.notified()).await;
-            }
-            Next::Wait => shared.changed.notified().await,
+        match shared.start_due() {
+            Some(pause) => drop(tokio::time::timeout(pause, shared.changed.notified()).await),
+            None => shared.changed.notified().await,
         }
     }
 }
 
 impl Shared {
-    fn next_batch(&self) -> Vec<Pending> {
-        let mut queue = self.queue.lock();
-        let rows = queue.len().min(self.options.pace.batch_rows);
-        queue.drain(..rows).collect()
+    /// Starts all statements that are due. Returns after how long the next one will be, if nothing changes before; none
+    /// where something has to.
+    fn start_due(self: &Arc<Self>) -> Option<Duration> {
+        let mut state = self.state.lock();
+        loop {
+            let since_last = state.last_start.map(|start| start.elapsed());
+            match self.pace.next(state.queue.len(), state.under_way, since_last) {
+                Next::Send => {
+                    state.under_way += 1;
+                    state.last_start = Some(Instant::now());
+                    let rows = state.queue.len().min(self.pace.batch_rows);
+                    tokio::spawn(self.clone().write(state.queue.drain(..rows).collect()));
+                }
+                Next::After(pause) => return Some(pause),
+                Next::Wait => return None,
+            }
+        }
     }
 
-    async fn write(&self, batch: Vec<Pending>) {
-        let (rows, answers): (Vec<_>, Vec<_>) =
-            batch.into_iter().map(|pending| (pending.row, pending.answer)).unzip();
-        let outcomes = self.writer.write_batch(rows).await;
-        for (answer, outcome) in answers.into_iter().zip(outcomes) {
+    /// Writes a batch and answers its rows. One that takes too long is told so in time, although others of its batch, which
+    /// may have come much later, are still waited for.
+    async fn write(self: Arc<Self>, batch: Vec<Pending>) {
+        let (rows, mut waiting): (Vec<_>, VecDeque<_>) = batch
+            .into_iter()
+            .map(|Pending { row, answer, .. }| {
+                let deadline = row.deadline;
+                (row, (deadline, answer))
+            })
+            .unzip();
+        let mut writing = pin!(self.writer.write_batch(rows));
+        let outcomes = loop {
+            let Some((deadline, _)) = waiting.front() else { break writing.await };
+            match timeout_at(*deadline + LAST_WORD, &mut writing).await {
+                Ok(outcomes) => break outcomes,
+                Err(_) => waiting.pop_front().map(|(_, answer)| answer.send(Err(late()))),
+            };
+        };
+        self.state.lock().under_way -= 1;
+        // Before these are answered: the database is not to stand idle meanwhile.
+        if self.start_due().is_some() {
+            self.changed.notify_one();
+        }
+        let told = outcomes.len() - waiting.len();
+        for ((_, answer), outcome) in waiting.into_iter().zip(outcomes.into_iter().skip(told)) {
             // A caller who hung up has no need of the answer; the row stands.
             let _ = answer.send(outcome);
         }

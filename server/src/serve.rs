@@ -13,13 +13,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::cache::redis::{RedisLevel, RedisLevelOptions};
 use crate::cache::table::Table;
 use crate::changes::{Changes, ChangesTask};
-use crate::config::{Config, ServeArgs};
+use crate::clicks::ClickLimits;
+use crate::config::{Config, ServeArgs, at_database, own_base};
 use crate::creator::Creator;
 use crate::health::Health;
 use crate::http::{Crew, Site, Worker};
 use crate::keygen::Leases;
 use crate::marks::HighMarks;
-use crate::shortener::{Bounds, Parts, Shortener};
+use crate::shortener::{Parts, Shortener};
 use crate::store::Store;
 use crate::target::Targets;
 use crate::warmer::Warmer;
@@ -32,10 +33,14 @@ pub fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let config = args.check()?;
     raise_file_limit();
     let listener = bind(config.listen)?;
-    if let Some(warning) = about_replicas(&config) {
-        eprintln!("proofload: {warning}");
-    }
-    run(config, listener, ended_by_signal(), |address| println!("listening on http://{address}"))
+    let warning = about_replicas(&config);
+    run(config, listener, ended_by_signal(), |address| {
+        // Once it serves: where it cannot, the reason stands alone.
+        if let Some(warning) = warning {
+            eprintln!("proofload: {warning}");
+        }
+        println!("listening on http://{address}");
+    })
 }
 
 /// What to know before a second replica is started; none where replicas hear of one another's changes.
@@ -98,7 +103,7 @@ async fn run_at_home(
 /// Connects to what the server needs, and warms the cache.
 async fn build(config: &Config, address: SocketAddr) -> anyhow::Result<Arc<Site>> {
     let store = Store::connect(&config.database_url, &config.limits.store_options()).await;
-    let store = store.context("--database-url")?;
+    let store = at_database(&config.database_url, store)?;
     let codec = config.codec();
     let leases = Leases::with_patience(
         store.clone(),
@@ -124,17 +129,14 @@ async fn build(config: &Config, address: SocketAddr) -> anyhow::Result<Arc<Site>
         codec,
         creator,
         table: Table::new(config.capacity),
-        targets: Targets::new(config.limits.url, &public_base),
+        targets: Targets::new(config.limits.url, &[&public_base, &own_base(address)]),
         public_base,
         store_timeout: config.limits.store_timeout(),
         changes,
         redis: redis.clone(),
         threads: config.threads,
-        bounds: Bounds {
-            unknown: config.limits.unknown,
-            pending_clicks: config.limits.pending_clicks,
-            click_rows: config.limits.click_rows,
-        },
+        unknown: config.limits.unknown,
+        clicks: ClickLimits { pending: config.limits.pending_clicks, rows: config.limits.click_rows },
         home,
     });
     if let Some(task) = changes_task {
@@ -263,7 +265,7 @@ async fn accept_until_empty(listener: &TcpListener, crew: &Crew) {
 /// Stores the last clicks. Creates were committed before they were answered, and all answers are given by now.
 async fn finish(config: &Config, shortener: &Shortener) -> anyhow::Result<()> {
     let limit = config.limits.drain_timeout();
-    match tokio::time::timeout(limit, shortener.flush_clicks()).await {
+    match tokio::time::timeout(limit, shortener.clicks.flush()).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => bail!("the last clicks could not be stored: {error}"),
         Err(_) => bail!("the last clicks could not be stored within {} ms", limit.as_millis()),
@@ -275,7 +277,7 @@ async fn flush_clicks(shortener: Arc<Shortener>) {
     loop {
         ticks.tick().await;
         // What could not be stored stays for the next time; /health shows why.
-        drop(shortener.flush_due_clicks().await);
+        drop(shortener.clicks.flush_due().await);
     }
 }
 
@@ -322,7 +324,7 @@ fn bind(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
 }
 
 /// Each connection takes a file descriptor, and the usual soft limit of 1,024 is below our own limits.
-fn raise_file_limit() {
+pub fn raise_file_limit() {
     // SAFETY: both calls only read or write the struct they are given.
     unsafe {
         let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

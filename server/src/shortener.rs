@@ -1,7 +1,6 @@
 //! The shortener's story: create, follow, change and delete links, on top of cache and store.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::runtime::Handle;
 use tokio::task::JoinError;
@@ -9,7 +8,7 @@ use tokio::task::JoinError;
 use crate::cache::redis::RedisLevel;
 use crate::cache::table::{Cached, Name, Table};
 use crate::changes::{Change, Changes};
-use crate::clicks::{ClickLog, Pending};
+use crate::clicks::{ClickLimits, ClickLog, Clicks};
 use crate::codes::{Codec, Key};
 use crate::creator::{CreateError, Created, Creator, NewLink};
 use crate::marks::HighMarks;
@@ -29,17 +28,6 @@ pub struct Desk {
     pub clicks: ClickLog,
 }
 
-/// What may be kept in memory besides the table.
-#[derive(Debug, Clone, Copy)]
-pub struct Bounds {
-    /// Codes that are remembered as unknown.
-    pub unknown: usize,
-    /// Clicked links whose counts wait to be stored.
-    pub pending_clicks: usize,
-    /// Those whose counts are stored at a time, as long as not too many wait.
-    pub click_rows: usize,
-}
-
 /// The parts that a [`Shortener`] is put together from.
 pub struct Parts {
     pub store: Store,
@@ -57,7 +45,9 @@ pub struct Parts {
     pub redis: Option<Arc<RedisLevel>>,
     /// How many threads answer HTTP.
     pub threads: usize,
-    pub bounds: Bounds,
+    /// Codes that are remembered as unknown.
+    pub unknown: usize,
+    pub clicks: ClickLimits,
     /// The runtime that the store's connections live on: all that touches the store runs there.
     pub home: Handle,
 }
@@ -68,19 +58,13 @@ pub struct Shortener {
     pub creator: Creator,
     pub targets: Targets,
     pub public_base: String,
+    pub clicks: Clicks,
     reader: Arc<Reader>,
     store_timeout: Duration,
     changes: Option<Changes>,
     redis: Option<Arc<RedisLevel>>,
     home: Handle,
     desks: Vec<Arc<Desk>>,
-    pending: tokio::sync::Mutex<Pending>,
-    clicks_flushed: AtomicU64,
-    clicks_orphaned: AtomicU64,
-    clicks_lost: AtomicU64,
-    /// Links whose clicks waited when they were last flushed.
-    clicks_waiting: AtomicUsize,
-    click_rows: usize,
 }
 
 impl Shortener {
@@ -91,10 +75,12 @@ impl Shortener {
             marks: parts.marks,
             redis: parts.redis.clone(),
             store_timeout: parts.store_timeout,
-            unknown: parts.bounds.unknown,
+            unknown: parts.unknown,
             home: parts.home.clone(),
         };
+        let desks: Vec<Arc<Desk>> = (0..parts.threads).map(|_| Arc::default()).collect();
         Arc::new(Self {
+            clicks: Clicks::new(parts.store.clone(), parts.codec.clone(), desks.clone(), parts.clicks),
             store: parts.store,
             codec: parts.codec,
             creator: parts.creator,
@@ -105,13 +91,7 @@ impl Shortener {
             changes: parts.changes,
             redis: parts.redis,
             home: parts.home,
-            desks: (0..parts.threads).map(|_| Arc::default()).collect(),
-            pending: tokio::sync::Mutex::new(Pending::new(parts.bounds.pending_clicks)),
-            clicks_flushed: AtomicU64::new(0),
-            clicks_orphaned: AtomicU64::new(0),
-            clicks_lost: AtomicU64::new(0),
-            clicks_waiting: AtomicUsize::new(0),
-            click_rows: parts.bounds.click_rows,
+            desks,
         })
     }
 
@@ -181,78 +161,6 @@ impl Shortener {
             .await
     }
 
-    /// Stores the clicks of all threads. What cannot be stored stays for the next time. A batch whose statement timed
-    /// out may have been stored all the same, and is then counted twice: a click is never dropped for it. To be let finish:
-    /// what is under way when it is cut off is lost.
-    pub async fn flush_clicks(&self) -> Result<(), StoreError> {
-        self.flush(usize::MAX).await
-    }
-
-    /// Stores the clicks of as many links as are stored at a time, the most clicked first; otherwise as
-    /// [`Shortener::flush_clicks`].
-    pub async fn flush_due_clicks(&self) -> Result<(), StoreError> {
-        self.flush(self.click_rows).await
-    }
-
-    async fn flush(&self, rows: usize) -> Result<(), StoreError> {
-        let mut pending = self.pending.lock().await;
-        for desk in &self.desks {
-            let mut taken = desk.clicks.take();
-            while pending.gather(&mut taken, &self.codec) {
-                tokio::task::yield_now().await;
-            }
-        }
-        self.clicks_lost.store(pending.lost(), Relaxed);
-        let stored = self.store_planned(&mut pending, rows).await;
-        self.clicks_waiting.store(pending.links(), Relaxed);
-        stored
-    }
-
-    async fn store_planned(&self, pending: &mut Pending, rows: usize) -> Result<(), StoreError> {
-        let (mut plan, mut batch) = (pending.plan(rows), Vec::new());
-        let at_once = self.store.clicks_at_once();
-        loop {
-            let more = pending.take(&mut plan, &mut batch);
-            while batch.len() >= at_once || (!more && !batch.is_empty()) {
-                let rest = batch.split_off(batch.len().min(at_once));
-                if let Err(error) = self.store_batch(pending, batch).await {
-                    pending.put_back(rest);
-                    return Err(error);
-                }
-                batch = rest;
-            }
-            if !more {
-                return Ok(());
-            }
-            tokio::task::yield_now().await;
-        }
-    }
-
-    /// Each kind is a statement of its own: what one of them stored is not put back when the other fails.
-    async fn store_batch(&self, pending: &mut Pending, batch: Vec<(Key, u64)>) -> Result<(), StoreError> {
-        let (generated, custom) = batch.into_iter().partition(|(key, _)| matches!(key, Key::Generated(_)));
-        if let Err(error) = self.store_clicks(pending, generated).await {
-            pending.put_back(custom);
-            return Err(error);
-        }
-        self.store_clicks(pending, custom).await
-    }
-
-    async fn store_clicks(&self, pending: &mut Pending, clicks: Vec<(Key, u64)>) -> Result<(), StoreError> {
-        match self.store.add_clicks(&clicks).await {
-            Ok(added) => {
-                let all: u64 = clicks.iter().map(|(_, count)| count).sum();
-                self.clicks_flushed.fetch_add(added, Relaxed);
-                self.clicks_orphaned.fetch_add(all - added, Relaxed);
-                Ok(())
-            }
-            Err(error) => {
-                pending.put_back(clicks);
-                Err(error)
-            }
-        }
-    }
-
     /// Empties this process's cache, and the level that it shares with other replicas.
     pub async fn empty_cache(&self) {
         if let Some(redis) = &self.redis {
@@ -274,24 +182,6 @@ impl Shortener {
     pub fn totals(&self) -> Totals {
         let tallies = self.desks.iter().map(|desk| &desk.tally);
         Totals::of(tallies.chain([self.reader.tally()]))
-    }
-
-    pub fn clicks_flushed(&self) -> u64 {
-        self.clicks_flushed.load(Relaxed)
-    }
-
-    /// Clicks of links that were deleted before their clicks were stored.
-    pub fn clicks_orphaned(&self) -> u64 {
-        self.clicks_orphaned.load(Relaxed)
-    }
-
-    /// Links whose clicks wait to be stored.
-    pub fn clicks_waiting(&self) -> usize {
-        self.clicks_waiting.load(Relaxed)
-    }
-
-    pub fn clicks_lost(&self) -> u64 {
-        self.clicks_lost.load(Relaxed)
     }
 
     /// Runs what touches the store on the store's own runtime. It goes on when the client hangs up.

@@ -71,6 +71,9 @@ pub enum StoreError {
     /// The connection failed or the statement timed out: whether it took effect is unknown.
     #[error("database unavailable: {0}")]
     Unavailable(String),
+    /// A row with this key is there already; the statement had no effect.
+    #[error("database has this key: {0}")]
+    Taken(String),
     /// The database refused a value in the statement, which had no effect.
     #[error("database refused a value: {0}")]
     BadRow(String),

@@ -6,8 +6,8 @@ use url::{Host, Url};
 #[derive(Debug, Clone)]
 pub struct Targets {
     longest: usize,
-    /// Our own public host and port: a link to it would lead back here.
-    own: Option<Place>,
+    /// Our own hosts and ports, the public one and where we listen: a link there would lead back here.
+    own: Vec<Place>,
 }
 
 /// Why a URL cannot be shortened.
@@ -28,9 +28,10 @@ pub enum TargetError {
 }
 
 impl Targets {
-    /// `public` is what our own short links begin with.
-    pub fn new(longest: usize, public: &str) -> Self {
-        Self { longest, own: Url::parse(public).ok().and_then(|url| Place::of(&url)) }
+    /// `own` are URLs that lead to ourselves.
+    pub fn new(longest: usize, own: &[&str]) -> Self {
+        let places = own.iter().filter_map(|own| Place::of(&Url::parse(own).ok()?));
+        Self { longest, own: places.collect() }
     }
 
     /// Checks a URL that is to be shortened. It is kept as it was given, but for characters beyond ASCII, which a
@@ -50,7 +51,7 @@ impl Targets {
         }
         let url = Url::parse(text).map_err(|error| TargetError::Malformed(error.to_string()))?;
         let place = Place::of(&url).ok_or(TargetError::Scheme)?;
-        if self.own.as_ref().is_some_and(|own| own.leads_back(&place)) {
+        if self.own.iter().any(|own| own.leads_back(&place)) {
             return Err(TargetError::Loop);
         }
         let kept = if text.is_ascii() { text.to_owned() } else { String::from(url) };
@@ -108,7 +109,7 @@ mod tests {
     use super::*;
 
     fn targets() -> Targets {
-        Targets::new(100, "https://sho.rt")
+        Targets::new(100, &["https://sho.rt", "http://127.0.0.1:8080"])
     }
 
     #[test]
@@ -117,7 +118,7 @@ mod tests {
             "https://example.com",
             "http://EXAMPLE.com:80/a/../b?q=%20|{}\"<>#f",
             "HTTPS://user:secret@example.com/",
-            "http://[::1]:8080/x",
+            "http://[::1]:8081/x",
             "https://sho.rt:8443/elsewhere",
             "https://sho.rt.example.com/",
         ] {
@@ -151,6 +152,7 @@ mod tests {
             ("http://SHO.RT.:443/abc", TargetError::Loop),
             ("https://x@sho.rt/", TargetError::Loop),
             ("http://sho.rt/abc", TargetError::Loop),
+            ("http://localhost:8080/abc", TargetError::Loop),
         ];
         for (url, error) in cases {
             assert_eq!(targets().check(url), Err(error), "{url:?}");
@@ -160,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_loop_is_seen_behind_other_spellings_of_our_address() {
-        let targets = Targets::new(100, "http://127.0.0.1:8080");
+        let targets = Targets::new(100, &["http://127.0.0.1:8080"]);
         for url in [
             "http://127.0.0.1:8080/",
             "http://2130706433:8080/x",

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use proofload_server::codes::{Codec, Key, PUBLIC_DEFAULT_KEY, Slot, split};
 use proofload_server::creator::{
-    CodeDesign, CreateError, Created, Creator, CreatorOptions, Idempotency, InsertDesign, NewLink,
+    CodeDesign, CreateError, Created, Creator, CreatorCounters, CreatorOptions, Idempotency, InsertDesign,
+    NewLink,
 };
 use proofload_server::inserter::{Inserter, InserterOptions, Pace, Row, RowId};
 use proofload_server::keygen::Leases;
@@ -134,6 +135,30 @@ async fn a_full_queue_refuses_and_stores_the_rest() {
 }
 
 #[tokio::test]
+async fn creates_of_every_kind_wait_in_places_of_the_same_number() {
+    for design in [CodeDesign::Checked, CodeDesign::Blocks] {
+        for insert in [InsertDesign::Single, InsertDesign::Coalesced] {
+            let (store, _directory) = sqlite().await;
+            let small = CreatorOptions { queue_rows: 10, ..options(design, insert) };
+            let creator = creator(&store, "rust", small);
+            let kinds = (0..90).map(|n| match n % 3 {
+                0 => link(n),
+                1 => NewLink { custom: Some(format!("my-code-{n}")), ..link(n) },
+                _ => {
+                    let idempotency = Some(Idempotency { key: format!("key-{n}"), fingerprint: 1 });
+                    NewLink { idempotency, ..link(n) }
+                }
+            });
+            let outcomes = creator.create_many(kinds.collect()).await;
+            assert!(outcomes[..10].iter().all(Result::is_ok), "{design:?} {insert:?}: {outcomes:?}");
+            assert!(outcomes[10..].iter().all(|outcome| matches!(outcome, Err(CreateError::Busy))));
+            assert_eq!(creator.counters().busy, 80);
+            assert!(creator.create(link(1)).await.is_ok(), "a place that was left is free again");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_hangs_up_does_not_stop_its_create() {
     let (store, _directory) = sqlite().await;
     for insert in [InsertDesign::Coalesced, InsertDesign::Single] {
@@ -180,6 +205,8 @@ async fn custom_codes_are_checked_and_taken_once() {
     let outcomes = many.join_all().await;
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
     assert!(outcomes.iter().all(|o| matches!(o, Ok(_) | Err(CreateError::Taken))));
+    let (counters, sent) = (creator.counters(), store.statements().of(Kind::Insert).attempts);
+    assert_eq!((counters.created, counters.batches, counters.rows), (1, sent, sent));
     assert!(matches!(creator.create(custom("abcdefgh")).await, Err(CreateError::Custom(_))));
     assert!(matches!(creator.create(custom("metrics")).await, Err(CreateError::Custom(_))));
     let nul = NewLink { url: "https://example.com/\0".into(), ..NewLink::default() };
@@ -208,6 +235,13 @@ async fn a_repeated_request_makes_one_link() {
         assert!(again.replayed && codes.contains(&again.code));
         assert!(matches!(creator.create(keyed(2)).await, Err(CreateError::IdempotencyMismatch)));
         assert_eq!(creator.counters().created, 1);
+        let drawn = |counters: CreatorCounters| counters.pool_served + counters.pool_dry;
+        let before = (drawn(creator.counters()), store.statements().of(Kind::Uniqueness).attempts);
+        for _ in 0..10 {
+            assert!(creator.create(keyed(1)).await.unwrap().replayed);
+        }
+        let after = (drawn(creator.counters()), store.statements().of(Kind::Uniqueness).attempts);
+        assert_eq!(before, after, "what is told again draws no code");
     }
     assert_eq!(store.count().await.unwrap(), 2);
 }
@@ -302,7 +336,7 @@ async fn one_poisoned_row_fails_alone() {
         let url = format!("https://example.com/{n}{}", if n == 37 { "\0" } else { "" });
         let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
         let row = Row { url, created: 1, expires: None, clicks: 0, id: RowId::Next, deadline };
-        answers.push(inserter.submit(row).unwrap());
+        answers.push(inserter.submit(row, None));
     }
     for (n, answer) in answers.into_iter().enumerate() {
         assert_eq!(answer.await.unwrap().is_ok(), n != 37, "row {n}");

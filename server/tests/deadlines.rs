@@ -12,7 +12,7 @@ use proofload_server::creator::{
     CodeDesign, CreateError, Creator, CreatorOptions, Idempotency, InsertDesign, NewLink,
 };
 use proofload_server::keygen::Leases;
-use proofload_server::store::{Kind, Store};
+use proofload_server::store::{Kind, Store, StoreOptions};
 use support::{Postgres, connect, sqlite};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -20,6 +20,8 @@ use tokio::task::JoinSet;
 /// Longer than any test.
 const LONG: Duration = Duration::from_secs(3_600);
 const SHORT: Duration = Duration::from_millis(300);
+/// Whoever has not been given up by now is not going to be.
+const HANG: Duration = Duration::from_secs(60);
 
 const DESIGNS: [(CodeDesign, InsertDesign); 2] =
     [(CodeDesign::Checked, InsertDesign::Single), (CodeDesign::Blocks, InsertDesign::Coalesced)];
@@ -28,6 +30,12 @@ fn creator(store: &Store, (codes, insert): (CodeDesign, InsertDesign), patience:
     let leases = Leases::new(store.clone(), "rust".parse().unwrap(), None, None).unwrap();
     let options = CreatorOptions { codes, insert, patience, ..CreatorOptions::default() };
     Creator::start(store.clone(), Codec::new(&PUBLIC_DEFAULT_KEY), leases, options, &Handle::current())
+}
+
+/// A store whose own limits end nothing: what ends is ended by the deadline of its create.
+async fn patient_store(url: &str) -> Store {
+    let options = StoreOptions { acquire_timeout: LONG, statement_timeout: LONG, ..StoreOptions::default() };
+    Store::connect(url, &options).await.expect("a store")
 }
 
 /// One link of each kind: plain, with a code of its own, and one that may be asked for again.
@@ -63,7 +71,8 @@ async fn each_in_its_time(store: &Store, fail: impl AsyncFnOnce(), mend: impl As
     let [plain, ..] = links("waits");
     let mut waiting = create_all(&patient, [plain]);
     for creator in &hasty {
-        let all = create_all(creator, links("hasty")).join_all().await;
+        let all = create_all(creator, links("hasty")).join_all();
+        let all = tokio::time::timeout(HANG, all).await.expect("they are given up in their time");
         let is_told = |outcome: &Result<(), CreateError>| {
             matches!(outcome, Err(CreateError::Store(_) | CreateError::Indeterminate(_)))
         };
@@ -72,7 +81,7 @@ async fn each_in_its_time(store: &Store, fail: impl AsyncFnOnce(), mend: impl As
     let waited = waiting.try_join_next();
     assert!(waited.is_none(), "it has an hour: {waited:?}");
     mend().await;
-    let waited = waiting.join_all().await;
+    let waited = tokio::time::timeout(HANG, waiting.join_all()).await.expect("it is made in the end");
     assert!(waited[0].is_ok(), "it was tried until it worked: {waited:?}");
 }
 
@@ -90,7 +99,7 @@ fn mute(port: u16) -> TcpListener {
 #[tokio::test]
 async fn while_the_database_is_away() {
     let postgres = Postgres::start().await;
-    let store = connect(&postgres.database("away").await).await;
+    let store = patient_store(&postgres.database("away").await).await;
     let postgres = tokio::sync::Mutex::new(postgres);
     each_in_its_time(
         &store,
@@ -103,14 +112,14 @@ async fn while_the_database_is_away() {
 #[tokio::test]
 async fn while_the_database_stands_still() {
     let postgres = Postgres::start().await;
-    let store = connect(&postgres.database("still").await).await;
+    let store = patient_store(&postgres.database("still").await).await;
     each_in_its_time(&store, async || postgres.freeze(), async || postgres.thaw()).await;
 }
 
 #[tokio::test]
 async fn while_the_database_takes_connections_and_says_nothing() {
     let postgres = Postgres::start().await;
-    let store = connect(&postgres.database("mute").await).await;
+    let store = patient_store(&postgres.database("mute").await).await;
     let (postgres, muted) = (tokio::sync::Mutex::new(postgres), std::cell::Cell::new(None));
     let fail = async || {
         let mut postgres = postgres.lock().await;

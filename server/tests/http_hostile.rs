@@ -10,6 +10,7 @@ const LINK: &str = r#"{"url":"https://example.com/"}"#;
 fn urls_that_must_not_be_shortened() {
     let app = App::start(&["--public-url", "https://sho.rt"]);
     let long = format!("https://example.com/{}", "x".repeat(3_000));
+    let ourselves = format!("http://localhost:{}/abcdefgh", app.address.port());
     for url in [
         "javascript:alert(1)",
         "data:text/html,x",
@@ -18,13 +19,14 @@ fn urls_that_must_not_be_shortened() {
         "https://example.com/\r\nSet-Cookie: a=b",
         "https://example.com/\0",
         "https://sho.rt/abcdefgh",
+        &ourselves,
         "https://",
         &long,
     ] {
         let body = serde_json::json!({ "url": url }).to_string();
         app.post("/api/links", &body).is_problem(422);
     }
-    assert_eq!(app.metric("shortener_creates_total{result=\"rejected\"}"), 9.0);
+    assert_eq!(app.metric("shortener_creates_total{result=\"rejected\"}"), 10.0);
     assert_eq!(app.metric("shortener_statements_total{kind=\"insert\"}"), 0.0);
 }
 
@@ -132,6 +134,30 @@ fn bodies_that_never_come() {
     let mut liar = app.connect();
     liar.send("POST /api/links HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000000000\r\n\r\n{}");
     liar.reply().unwrap().is_problem(413);
+}
+
+#[test]
+fn bodies_on_their_way_share_their_memory() {
+    let flags = ["--max-body", "1M", "--max-body-memory", "1M", "--body-timeout-ms", "60000"];
+    let app = App::start(&flags);
+    let begun = || {
+        let mut client = app.connect();
+        client.send("POST /api/links/bulk HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n");
+        client.send(&" ".repeat(900_000));
+        client
+    };
+    let hoarder = begun();
+    while app.metric("shortener_body_bytes") < 900_000.0 {}
+    for _ in 0..3 {
+        assert_eq!(begun().reply().unwrap().is_problem(503).header("retry-after"), Some("1"));
+    }
+    assert!(app.metric("shortener_body_bytes") <= f64::from(1 << 20));
+    assert_eq!(app.create("https://example.com/").len(), 8, "what comes with its head takes no room");
+    drop(hoarder);
+    while app.metric("shortener_body_bytes") > 0.0 {}
+    let mut whole = begun();
+    whole.send(&" ".repeat(100_000));
+    whole.reply().unwrap().is_problem(400);
 }
 
 #[test]

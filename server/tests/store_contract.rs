@@ -61,13 +61,21 @@ fn numbered(ids: impl IntoIterator<Item = u64>) -> Vec<NewRow> {
     ids.into_iter().map(|id| row(id, &format!("https://example.com/{id}"))).collect()
 }
 
+async fn insert_all(store: &Store, rows: &[NewRow]) -> Result<(), StoreError> {
+    store.insert_all(&rows.iter().collect::<Vec<_>>()).await
+}
+
+async fn insert_free(store: &Store, rows: &[NewRow]) -> Result<HashSet<u64>, StoreError> {
+    Ok(store.insert_free(&rows.iter().collect::<Vec<_>>()).await?.into_iter().collect())
+}
+
 async fn what_is_inserted_is_found(store: Store) {
     let text = "https://example.com/ü?q=\"quoted\"&x='y'\\n{[1,2]}";
     let rows = [
         NewRow { id: 7, url: text.into(), created: 5, expires: Some(9), clicks: 3 },
         row(u64::from(u32::MAX) * 3, "https://example.com/b"),
     ];
-    assert_eq!(store.insert_many(&rows).await.unwrap().len(), 2);
+    insert_all(&store, &rows).await.unwrap();
     let found = store.find(&Key::Generated(7)).await.unwrap().unwrap();
     let expected = Link { key: Key::Generated(7), url: text.into(), created: 5, expires: Some(9), clicks: 3 };
     assert_eq!(found, expected);
@@ -88,15 +96,18 @@ async fn what_is_inserted_is_found(store: Store) {
 }
 
 async fn a_taken_id_is_left_out_of_a_batch(store: Store) {
-    store.insert_many(&numbered([3, 5])).await.unwrap();
-    let stored: HashSet<u64> =
-        store.insert_many(&numbered([2, 3, 4, 5, 6])).await.unwrap().into_iter().collect();
-    assert_eq!(stored, HashSet::from([2, 4, 6]));
+    insert_all(&store, &numbered([3, 5])).await.unwrap();
+    let batch = numbered([2, 3, 4, 5, 6]);
+    assert!(matches!(insert_all(&store, &batch).await, Err(StoreError::Taken(_))));
+    assert_eq!(store.count().await.unwrap(), 2, "all or none");
+    assert_eq!(insert_free(&store, &batch).await.unwrap(), HashSet::from([2, 4, 6]));
     assert!(!store.insert(&row(3, "https://example.com/other")).await.unwrap());
     assert_eq!(store.find(&Key::Generated(3)).await.unwrap().unwrap().url, "https://example.com/3");
-    assert_eq!(store.insert_many(&[]).await.unwrap(), Vec::<u64>::new());
-    let thousand = store.insert_many(&numbered(1_000..2_000)).await.unwrap();
-    assert_eq!(thousand.len(), 1_000);
+    insert_all(&store, &[]).await.unwrap();
+    assert_eq!(insert_free(&store, &[]).await.unwrap(), HashSet::new());
+    insert_all(&store, &numbered(1_000..2_000)).await.unwrap();
+    assert_eq!(insert_free(&store, &numbered(1_500..2_500)).await.unwrap().len(), 500);
+    assert_eq!(store.count().await.unwrap(), 1_505);
 }
 
 async fn one_bad_row_refuses_its_whole_batch_and_nothing_else(store: Store) {
@@ -106,10 +117,11 @@ async fn one_bad_row_refuses_its_whole_batch_and_nothing_else(store: Store) {
     }
     let mut rows = numbered(1..10);
     rows[4].url = "https://example.com/\0".into();
-    assert!(matches!(store.insert_many(&rows).await, Err(StoreError::BadRow(_))));
+    assert!(matches!(insert_all(&store, &rows).await, Err(StoreError::BadRow(_))));
+    assert!(matches!(insert_free(&store, &rows).await, Err(StoreError::BadRow(_))));
     assert_eq!(store.count().await.unwrap(), 0);
-    assert_eq!(store.statements().of(Kind::Insert).failures, 1);
-    assert_eq!(store.insert_many(&numbered(1..10)).await.unwrap().len(), 9);
+    assert_eq!(store.statements().of(Kind::Insert).failures, 2);
+    insert_all(&store, &numbered(1..10)).await.unwrap();
 }
 
 async fn links_change_and_go(store: Store) {
@@ -134,7 +146,7 @@ async fn links_change_and_go(store: Store) {
 }
 
 async fn clicks_add_up(store: Store) {
-    store.insert_many(&numbered([1, 2])).await.unwrap();
+    insert_all(&store, &numbered([1, 2])).await.unwrap();
     store.insert_custom("my-code", "https://example.com/", 5, None, 10).await.unwrap();
     let custom = Key::Custom("my-code".into());
     for _ in 0..3 {
@@ -161,7 +173,7 @@ async fn the_hottest_come_first(store: Store) {
         row.clicks = clicks;
     }
     rows[3].expires = Some(past);
-    store.insert_many(&rows).await.unwrap();
+    insert_all(&store, &rows).await.unwrap();
     store.insert_custom("warm-one", "https://example.com/", 5, None, 7).await.unwrap();
     store.insert_custom("cold-one", "https://example.com/", 5, None, 0).await.unwrap();
     let hottest = async |limit| {
@@ -189,7 +201,7 @@ async fn the_hottest_come_first(store: Store) {
 
 async fn random_links_are_links(store: Store) {
     assert_eq!(store.random(10).await.unwrap(), vec![]);
-    store.insert_many(&numbered((0..500).map(|n| n * 256))).await.unwrap();
+    insert_all(&store, &numbered((0..500).map(|n| n * 256))).await.unwrap();
     let links = store.random(100).await.unwrap();
     assert!(links.len() > 60 && links.len() <= 100, "{}", links.len());
     let ids: HashSet<&Key> = links.iter().map(|link| &link.key).collect();
@@ -247,15 +259,15 @@ async fn a_used_up_slot_says_so(store: Store) {
 async fn claims_are_kept(store: Store) {
     let claim = Claim { fingerprint: u64::MAX, key: Key::Generated(5) };
     let other = Claim { fingerprint: 2, key: Key::Custom("my-code".into()) };
-    assert_eq!(store.claim("a", &claim).await.unwrap(), Claimed::New);
-    assert_eq!(store.claim("a", &other).await.unwrap(), Claimed::Open(claim.clone()));
-    assert_eq!(store.claim("b", &other).await.unwrap(), Claimed::New);
+    assert_eq!(store.claim("a", &claim).await.unwrap(), None);
+    assert_eq!(store.claim("a", &other).await.unwrap(), Some(Claimed::Open(claim.clone())));
+    assert_eq!(store.claim("b", &other).await.unwrap(), None);
     assert_eq!(store.claimed("b").await.unwrap(), Some(Claimed::Open(other.clone())));
     store.claim_made("b", 77).await.unwrap();
     store.unclaim("b").await.unwrap();
-    assert_eq!(store.claim("b", &claim).await.unwrap(), Claimed::Made(other.clone(), 77));
+    assert_eq!(store.claim("b", &claim).await.unwrap(), Some(Claimed::Made(other.clone(), 77)));
     store.unclaim("a").await.unwrap();
-    assert_eq!(store.claim("a", &other).await.unwrap(), Claimed::New);
+    assert_eq!(store.claim("a", &other).await.unwrap(), None);
     assert_eq!(store.forget_claims(unix_now() + 1).await.unwrap(), 2);
     assert_eq!(store.claimed("a").await.unwrap(), None);
 }
@@ -280,7 +292,7 @@ async fn statements_are_counted_exactly(store: Store) {
     let counts = || store.statements();
     let schema = counts();
     assert_eq!(schema.attempts(), schema.of(Kind::Schema).attempts);
-    store.insert_many(&numbered(1..100)).await.unwrap();
+    insert_all(&store, &numbered(1..100)).await.unwrap();
     store.insert(&row(200, "https://example.com/")).await.unwrap();
     store.is_taken(&Key::Generated(1)).await.unwrap();
     store.find(&Key::Generated(1)).await.unwrap();

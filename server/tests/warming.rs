@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proofload_server::cache::table::{Cached, Capacity, Name, Table};
+use proofload_server::clicks::ClickLimits;
 use proofload_server::codes::{Codec, Key, PUBLIC_DEFAULT_KEY};
 use proofload_server::creator::{Creator, CreatorOptions};
 use proofload_server::keygen::Leases;
 use proofload_server::marks::HighMarks;
-use proofload_server::shortener::{Bounds, Parts, Shortener, now};
+use proofload_server::shortener::{Parts, Shortener, now};
 use proofload_server::store::{NewRow, Patch, Store};
 use proofload_server::target::Targets;
 use support::sqlite;
@@ -29,13 +30,14 @@ fn shortener(store: &Store) -> Arc<Shortener> {
         store: store.clone(),
         codec,
         table: Table::new(Capacity::Entries(2 * LINKS as usize)),
-        targets: Targets::new(2_048, "http://localhost"),
+        targets: Targets::new(2_048, &["http://localhost"]),
         public_base: "http://localhost".into(),
         store_timeout: Duration::from_secs(10),
         changes: None,
         redis: None,
         threads: 1,
-        bounds: Bounds { unknown: 1_000, pending_clicks: 1_000, click_rows: 1_000 },
+        unknown: 1_000,
+        clicks: ClickLimits { pending: 1_000, rows: 1_000 },
         home,
     })
 }
@@ -44,7 +46,8 @@ fn shortener(store: &Store) -> Arc<Shortener> {
 async fn fill(store: &Store) {
     let url = |id| format!("https://example.com/{id}");
     let row = |id| NewRow { id, url: url(id), created: 1, expires: None, clicks: LINKS - id };
-    store.insert_many(&(0..LINKS).map(row).collect::<Vec<_>>()).await.unwrap();
+    let rows: Vec<_> = (0..LINKS).map(row).collect();
+    store.insert_all(&rows.iter().collect::<Vec<_>>()).await.unwrap();
 }
 
 fn cached(shortener: &Shortener, id: u64) -> Option<String> {

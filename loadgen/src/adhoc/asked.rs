@@ -53,7 +53,7 @@ pub fn drive(args: &AdhocArgs, target: Target) -> Result<Drive> {
     let connections = args.connections as usize;
     let load = match spec(args)? {
         None => Load::Closed { connections, think: Duration::ZERO },
-        Some(spec) => open(&spec, args)?,
+        Some(spec) => open(&spec, args, 0)?,
     };
     let mut drive = Drive::new(target, load, duration(args));
     drive.warm_up = args.warm_up;
@@ -63,13 +63,29 @@ pub fn drive(args: &AdhocArgs, target: Target) -> Result<Drive> {
     Ok(drive)
 }
 
-/// Arrivals by a schedule.
+/// One line for each name: those of one name are a list (RFC 9110, 5.3), and cookies one of their own kind (RFC 6265, 5.4).
+fn joined(headers: Vec<(String, String)>) -> BTreeMap<String, String> {
+    let mut all: BTreeMap<String, String> = BTreeMap::new();
+    for (name, value) in headers {
+        let known = all.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(&name));
+        match known {
+            Some((_, before)) => {
+                *before += if name.eq_ignore_ascii_case("cookie") { "; " } else { ", " };
+                *before += &value;
+            }
+            None => drop(all.insert(name, value)),
+        }
+    }
+    all
+}
+
+/// Arrivals by a schedule. Of several with different numbers none repeats another's.
 ///
 /// # Errors
 /// When its rate is none.
-pub fn open(spec: &ScheduleSpec, args: &AdhocArgs) -> Result<Load> {
+pub fn open(spec: &ScheduleSpec, args: &AdhocArgs, number: u64) -> Result<Load> {
     let schedule = Schedule::resolve(spec, None).context("--rate")?;
-    let seed = args.load_seed;
+    let seed = args.load_seed.wrapping_add(number);
     let arrivals: Source<Duration> = Arc::new(move || Box::new(schedule.arrivals(seed)));
     Ok(Load::Open { arrivals, connections: args.connections as usize })
 }
@@ -153,7 +169,7 @@ pub fn template(args: &AdhocArgs, path: String) -> Result<HttpTemplate> {
     Ok(HttpTemplate {
         method: args.method.clone().unwrap_or_else(|| usual.to_owned()),
         path,
-        headers: args.header.iter().map(header).collect::<Result<_>>()?,
+        headers: joined(args.header.iter().map(header).collect::<Result<Vec<_>>>()?),
         body,
         status: args.expect_status,
         ..HttpTemplate::default()
@@ -195,6 +211,7 @@ pub fn scenario(
             version: if args.http2 { HttpVersion::Http2 } else { HttpVersion::Http1 },
             ca_file: args.cacert.as_ref().map(|path| path.display().to_string()),
             any_certificate: args.insecure,
+            timeout_s: Some(args.timeout.as_secs_f64()),
         },
         values: BTreeMap::new(),
     }
@@ -203,12 +220,30 @@ pub fn scenario(
 /// What else decided the numbers, and a scenario does not say.
 pub fn settings(args: &AdhocArgs) -> BTreeMap<String, String> {
     let cores = args.generator_cores.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
-    let mut settings = BTreeMap::from([
-        ("time-out".to_owned(), format!("{:?}", args.timeout)),
-        ("generator cores".to_owned(), if cores.is_empty() { "one, not bound".to_owned() } else { cores }),
-    ]);
+    let mut settings = BTreeMap::from([(
+        "generator cores".to_owned(),
+        if cores.is_empty() { "one, not bound".to_owned() } else { cores },
+    )]);
     if let Some(requests) = args.requests {
         settings.insert("requests at most".to_owned(), requests.to_string());
     }
     settings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_of_one_name_are_one_list() {
+        let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let asked = vec![
+            header("Cookie", "a=1"),
+            header("accept", "x"),
+            header("cookie", "b=2"),
+            header("Accept", "y"),
+        ];
+        let found: Vec<_> = joined(asked).into_iter().collect();
+        assert_eq!(found, [header("Cookie", "a=1; b=2"), header("accept", "x, y")]);
+    }
 }

@@ -19,7 +19,7 @@ pub use args::{AdhocArgs, duration};
 use crate::connect::{Target, presentable};
 use crate::drive::{Drive, capacity, drive};
 use crate::exchange::{Templates, Values, authorized};
-use crate::live::Live;
+use crate::live::{Live, grouped};
 use crate::selftest;
 use crate::summary::Summary;
 use crate::{interrupt, knee};
@@ -28,16 +28,16 @@ use crate::{interrupt, knee};
 pub const PROBE_SLICES: u32 = 50;
 
 /// Loads the URL, prints what came of it and returns the exit code: 0, 4 where the measurement cannot be
-/// trusted, or 1 where nothing was answered rightly. `stop` ends the load early. What was measured goes into `kept` where
-/// someone wants a report of it.
+/// trusted, or 1 where nothing was answered rightly. `stop` ends the load early. What was measured is first given to `keep`:
+/// who reads what is printed may be gone.
 ///
 /// # Errors
-/// When the URL is none, does not resolve or cannot be reached.
+/// When the URL is none, does not resolve or cannot be reached, or what was measured cannot be kept.
 pub fn run(
     args: &AdhocArgs,
     json: bool,
     stop: Arc<AtomicBool>,
-    kept: Option<&mut Vec<Measurement>>,
+    keep: impl FnOnce(Vec<Measurement>) -> Result<()>,
 ) -> Result<u8> {
     let url = args.url.as_deref().context("no URL was given")?;
     let (target, path) = Target::of_url(url, &asked::manner(args)?)?;
@@ -47,7 +47,7 @@ pub fn run(
     let mut spec = asked::drive(args, target)?;
     spec.stop = stop;
     if let Some(slo) = args.slo {
-        return knee_of(args, slo, &spec, &exchange, &template, json, kept);
+        return knee_of(args, slo, &spec, &exchange, &template, json, keep);
     }
     let planned = asked::planned(args, &spec);
     let live = Live::start(planned);
@@ -58,12 +58,10 @@ pub fn run(
     let model = if spec.load.is_open() { Model::Open } else { Model::Closed };
     let mut summary = Summary::of_url(&presentable(url), args.connections, model, &recording);
     summary.generator_error = selftest::last_known();
+    let scenario = asked::scenario("url".to_owned(), args, asked::spec(args)?, &template, spec.slice);
+    let settings = asked::settings(args);
+    keep(vec![Measurement { settings, ..knee::measurement(&scenario, recording) }])?;
     show(&summary, json)?;
-    if let Some(kept) = kept {
-        let scenario = asked::scenario("url".to_owned(), args, asked::spec(args)?, &template, spec.slice);
-        let settings = asked::settings(args);
-        kept.push(Measurement { settings, ..knee::measurement(&scenario, recording) });
-    }
     Ok(summary.exit_code())
 }
 
@@ -88,29 +86,34 @@ fn knee_of(
     exchange: &Arc<Templates>,
     template: &HttpTemplate,
     json: bool,
-    mut kept: Option<&mut Vec<Measurement>>,
+    keep: impl FnOnce(Vec<Measurement>) -> Result<()>,
 ) -> Result<u8> {
     const CALIBRATION: Duration = Duration::from_secs(2);
     let calibration = Drive { measurement: CALIBRATION.min(spec.measurement), ..spec.clone() };
     let capacity = capacity(&calibration, exchange.clone(), asked::requests(args))?;
     // Fine slices: they are what the confidence rests on.
     let slice = (spec.measurement / PROBE_SLICES).max(Duration::from_millis(20));
-    let mut probes = 0;
+    let mut probes = Vec::new();
     let probe = |rate: f64| {
         let schedule = asked::poisson(rate);
-        let open = Drive { load: asked::open(&schedule, args)?, slice, ..spec.clone() };
-        let recording = drive(&open, exchange.clone(), asked::requests(args), &mut |_| ())?;
-        probes += 1;
-        let scenario = asked::scenario(format!("knee/url/{probes}"), args, Some(schedule), template, slice);
+        let open = Drive { load: asked::open(&schedule, args, probes.len() as u64)?, slice, ..spec.clone() };
+        let planned = spec.warm_up + spec.measurement;
+        let live = Live::start(planned);
+        live.phase(&format!("{} arrivals a second", grouped(rate)), planned);
+        let recording =
+            drive(&open, exchange.clone(), asked::requests(args), &mut |boundary| live.show(boundary));
+        live.finish();
+        let recording = recording?;
+        let name = format!("knee/url/{}", probes.len() + 1);
+        let scenario = asked::scenario(name, args, Some(schedule), template, slice);
         let mut measurement =
             Measurement { settings: asked::settings(args), ..knee::measurement(&scenario, recording) };
         measurement.settings.insert("objective".to_owned(), slo.to_string());
-        if let Some(kept) = &mut kept {
-            kept.push(measurement.clone());
-        }
+        probes.push(measurement.clone());
         Ok(measurement)
     };
     let found = knee::find(slo, capacity, probe, |probe| eprintln!("{}", knee::line(probe)))?;
+    keep(probes)?;
     show(&found, json)?;
     Ok(if interrupt::requested() { 4 } else { found.exit_code() })
 }

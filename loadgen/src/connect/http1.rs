@@ -20,14 +20,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::chunks::Chunks;
 use super::stamps::Stamps;
-use crate::exchange::{Answer, Exchange, Failure, Headers, Judgement, Operation};
+use crate::exchange::{Answer, Exchange, Failure, Headers, Judgement, KEPT_BODY, Operation};
 
 /// Most bytes of a head; a longer one is garbage.
 const LONGEST_HEAD: usize = 64 * 1024;
 /// Most headers of an answer.
 const MOST_HEADERS: usize = 100;
-/// Most of a body that is kept to be checked.
-const KEPT_BODY: usize = 1 << 20;
 /// Room for what arrives at once.
 const ROOM: usize = 8 * 1024;
 
@@ -84,7 +82,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Http1<S> {
         exchange.write(operation, &mut self.request);
         self.reusable = false;
         self.filled = 0;
-        self.write(&over).await?;
+        let whole = self.write(&over).await?;
+        let judged = self.answer(exchange, operation, &over).await;
+        self.reusable &= whole;
+        judged
+    }
+
+    async fn answer(
+        &mut self,
+        exchange: &dyn Exchange,
+        operation: Operation,
+        over: &impl Fn() -> Option<Failure>,
+    ) -> Result<Judgement, Failure> {
         let without_body = self.request.starts_with(b"HEAD ");
         loop {
             let mut headers = [const { MaybeUninit::uninit() }; MOST_HEADERS];
@@ -104,13 +113,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Http1<S> {
                             Answer { status: head.status, headers: Headers::Lines(lines), body: rest };
                         return Ok(exchange.check(operation, &answer));
                     }
-                    self.read_body(head, &over).await?;
+                    self.read_body(head, over).await?;
                     return self.check(head, exchange, operation);
                 }
                 None if self.filled >= LONGEST_HEAD => return Err(Failure::Garbage),
                 None => {}
             }
-            if self.read(&over).await? == 0 {
+            if self.read(over).await? == 0 {
                 return Err(Failure::Cut);
             }
         }
@@ -125,26 +134,42 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Http1<S> {
         Ok(exchange.check(operation, &answer))
     }
 
-    async fn write(&mut self, over: &impl Fn() -> Option<Failure>) -> Result<(), Failure> {
-        let Self { stream, stamps, request, .. } = self;
+    /// Whether all of the request was sent: a target may answer, and read no more, before it has all of a large one.
+    async fn write(&mut self, over: &impl Fn() -> Option<Failure>) -> Result<bool, Failure> {
         let mut written = 0;
-        stamps.sent.set(stamps.clock.now());
-        while written < request.len() {
-            written +=
-                poll_fn(|context| match Pin::new(&mut *stream).poll_write(context, &request[written..]) {
-                    Poll::Ready(Ok(0)) => Poll::Ready(Err(Failure::Reset)),
-                    Poll::Ready(result) => Poll::Ready(result.map_err(|error| Failure::of_io(&error))),
-                    Poll::Pending => over().map_or(Poll::Pending, |failure| Poll::Ready(Err(failure))),
-                })
-                .await?;
+        self.stamps.sent.set(self.stamps.clock.now());
+        while written < self.request.len() {
+            let more = poll_fn(|context| {
+                let stream = Pin::new(&mut self.stream);
+                let failure = match stream.poll_write(context, &self.request[written..]) {
+                    Poll::Ready(Ok(0)) => Some(Failure::Reset),
+                    Poll::Ready(Ok(more)) => return Poll::Ready(Ok(more)),
+                    Poll::Ready(Err(error)) => Some(Failure::of_io(&error)),
+                    Poll::Pending => None,
+                };
+                match (self.poll_read(context), failure.or_else(over)) {
+                    (Poll::Ready(Ok(1..)), _) => Poll::Ready(Ok(0)),
+                    (_, Some(failure)) => Poll::Ready(Err(failure)),
+                    (Poll::Ready(Ok(0)), None) => Poll::Ready(Err(Failure::Cut)),
+                    (Poll::Ready(Err(failure)), None) => Poll::Ready(Err(failure)),
+                    (Poll::Pending, None) => Poll::Pending,
+                }
+            });
+            match more.await? {
+                0 => break,
+                more => written += more,
+            }
         }
-        poll_fn(|context| match Pin::new(&mut *stream).poll_flush(context) {
-            Poll::Ready(result) => Poll::Ready(result.map_err(|error| Failure::of_io(&error))),
-            Poll::Pending => over().map_or(Poll::Pending, |failure| Poll::Ready(Err(failure))),
-        })
-        .await?;
-        stamps.written.set(stamps.clock.now());
-        Ok(())
+        let whole = written == self.request.len();
+        if whole {
+            poll_fn(|context| match Pin::new(&mut self.stream).poll_flush(context) {
+                Poll::Ready(result) => Poll::Ready(result.map_err(|error| Failure::of_io(&error))),
+                Poll::Pending => over().map_or(Poll::Pending, |failure| Poll::Ready(Err(failure))),
+            })
+            .await?;
+        }
+        self.stamps.written.set(self.stamps.clock.now());
+        Ok(whole)
     }
 
     /// Reads what there is; how many bytes. None: the target has ended the connection.

@@ -17,10 +17,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::stamps::Stamps;
-use crate::exchange::{Answer, Exchange, Failure, Headers, Judgement, Operation};
-
-/// Most of a body that is kept to be checked.
-const KEPT_BODY: usize = 1 << 20;
+use crate::exchange::{Answer, Exchange, Failure, Headers, Judgement, KEPT_BODY, Operation};
 
 /// One connection, and what drives it: whoever waits on it must also turn it. That spares a task, and a wake-up,
 /// a request.
@@ -50,7 +47,8 @@ impl Http2 {
 
     /// Whether it takes another request; false once it does not any more.
     pub fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<bool> {
-        if !self.turn(context) {
+        self.turn(context);
+        if self.driver.is_none() {
             return Poll::Ready(false);
         }
         self.sender.poll_ready(context).map(|ready| ready.is_ok())
@@ -75,23 +73,26 @@ impl Http2 {
 
     /// HTTP/2 names scheme and authority in the request's URI, not in a header.
     fn addressed(&self, mut request: Request<Full<Bytes>>) -> Request<Full<Bytes>> {
+        let asked = request.headers_mut().remove(HOST);
+        let other = asked.filter(|host| host != self.authority.as_str());
+        let other = other.and_then(|host| Authority::try_from(host.as_bytes()).ok());
         let mut parts = Parts::default();
         parts.scheme = Some(self.scheme.clone());
-        parts.authority = Some(self.authority.clone());
+        parts.authority = Some(other.unwrap_or_else(|| self.authority.clone()));
         parts.path_and_query = request.uri().path_and_query().cloned();
         *request.uri_mut() = Uri::from_parts(parts).expect("all three parts are there");
         *request.version_mut() = Version::HTTP_2;
-        request.headers_mut().remove(HOST);
         request
     }
 
-    /// Moves bytes. False once the connection is over.
-    fn turn(&mut self, context: &mut Context<'_>) -> bool {
-        let Some(driver) = &mut self.driver else { return false };
-        if driver.as_mut().poll(context).is_ready() {
+    /// Moves bytes. That the connection takes no more requests says nothing of the one under way, which a server that goes
+    /// away in good order still answers; where it does not, hyper says so.
+    fn turn(&mut self, context: &mut Context<'_>) {
+        if let Some(driver) = &mut self.driver
+            && driver.as_mut().poll(context).is_ready()
+        {
             self.driver = None;
         }
-        self.driver.is_some()
     }
 
     async fn wait(
@@ -101,12 +102,10 @@ impl Http2 {
     ) -> Result<Response<Incoming>, Failure> {
         let mut answering = pin!(answering);
         poll_fn(|context| {
-            let stands = self.turn(context);
+            self.turn(context);
             match answering.as_mut().poll(context) {
                 Poll::Ready(result) => Poll::Ready(result.map_err(|error| Failure::of_hyper(&error))),
-                Poll::Pending => {
-                    ended(stands, over).map_or(Poll::Pending, |failure| Poll::Ready(Err(failure)))
-                }
+                Poll::Pending => over().map_or(Poll::Pending, |failure| Poll::Ready(Err(failure))),
             }
         })
         .await
@@ -120,14 +119,12 @@ impl Http2 {
         let mut kept = Vec::new();
         while !body.is_end_stream() {
             let next = poll_fn(|context: &mut Context<'_>| {
-                let stands = self.turn(context);
+                self.turn(context);
                 match Pin::new(&mut body).poll_frame(context) {
                     Poll::Ready(frame) => {
                         Poll::Ready(frame.transpose().map_err(|error| Failure::of_hyper(&error)))
                     }
-                    Poll::Pending => {
-                        ended(stands, over).map_or(Poll::Pending, |failure| Poll::Ready(Err(failure)))
-                    }
+                    Poll::Pending => over().map_or(Poll::Pending, |failure| Poll::Ready(Err(failure))),
                 }
             });
             let Some(frame) = next.await? else { break };
@@ -138,10 +135,6 @@ impl Http2 {
         }
         Ok(kept)
     }
-}
-
-fn ended(stands: bool, over: &impl Fn() -> Option<Failure>) -> Option<Failure> {
-    over().or_else(|| (!stands).then_some(Failure::Cut))
 }
 
 /// Runs what HTTP/2 does beside a request on the worker's own thread.

@@ -4,10 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio_rustls::TlsConnector;
 
@@ -28,11 +30,21 @@ impl Tls {
         let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
             .map_err(|error| problem(&error))?;
-        let builder = match &manner.roots {
-            _ if manner.insecure => {
-                builder.dangerous().with_custom_certificate_verifier(Arc::new(TrustsAnyone(provider)))
+        let trusts = match &manner.roots {
+            _ if manner.insecure => Some(Trusts::Anyone),
+            Some(pem) => {
+                let roots =
+                    WebPkiServerVerifier::builder_with_provider(Arc::new(roots(pem)?), provider.clone());
+                let usual = roots.build().map_err(|error| problem(&error))?;
+                Some(Trusts::These { usual, own: certificates(pem)? })
             }
-            Some(pem) => builder.with_root_certificates(roots(pem)?),
+            None => None,
+        };
+        let builder = match trusts {
+            Some(trusts) => {
+                let verifier = Arc::new(Verifier { provider, trusts });
+                builder.dangerous().with_custom_certificate_verifier(verifier)
+            }
             None => builder.with_platform_verifier().map_err(|error| problem(&error))?,
         };
         let mut config = builder.with_no_client_auth();
@@ -50,10 +62,14 @@ impl fmt::Debug for Tls {
     }
 }
 
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TargetError> {
+    let read = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>();
+    read.map_err(|error| TargetError::Roots(error.to_string()))
+}
+
 fn roots(pem: &[u8]) -> Result<RootCertStore, TargetError> {
     let mut store = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate.map_err(|error| TargetError::Roots(error.to_string()))?;
+    for certificate in certificates(pem)? {
         store.add(certificate).map_err(|error| TargetError::Roots(error.to_string()))?;
     }
     if store.is_empty() {
@@ -62,20 +78,40 @@ fn roots(pem: &[u8]) -> Result<RootCertStore, TargetError> {
     Ok(store)
 }
 
-/// Accepts any certificate, as asked for on the command line; signatures must still be right.
+/// Whose certificates are accepted where the system's own trust is not asked; signatures must be right whoever it is.
 #[derive(Debug)]
-struct TrustsAnyone(Arc<CryptoProvider>);
+struct Verifier {
+    provider: Arc<CryptoProvider>,
+    trusts: Trusts,
+}
 
-impl ServerCertVerifier for TrustsAnyone {
+#[derive(Debug)]
+enum Trusts {
+    /// As asked for on the command line.
+    Anyone,
+    /// Authorities, and a certificate that is itself among those to trust: the usual self-signed one says that it is an
+    /// authority, and no authority is a server to webpki.
+    These { usual: Arc<WebPkiServerVerifier>, own: Vec<CertificateDer<'static>> },
+}
+
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
+        let Trusts::These { usual, own } = &self.trusts else { return Ok(ServerCertVerified::assertion()) };
+        match usual.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            // Asked only after its dates were found right.
+            Err(error) if is_authority_as_server(&error) && own.iter().any(|own| own == end_entity) => {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            verified => verified,
+        }
     }
 
     fn verify_tls12_signature(
@@ -84,7 +120,8 @@ impl ServerCertVerifier for TrustsAnyone {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
     }
 
     fn verify_tls13_signature(
@@ -93,10 +130,17 @@ impl ServerCertVerifier for TrustsAnyone {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
+}
+
+/// webpki's own error, which rustls hands on as it is.
+fn is_authority_as_server(error: &rustls::Error) -> bool {
+    matches!(error, rustls::Error::InvalidCertificate(CertificateError::Other(other))
+        if format!("{other:?}").contains("CaUsedAsEndEntity"))
 }

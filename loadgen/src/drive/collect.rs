@@ -12,7 +12,7 @@ use super::recording::Recording;
 use super::slices::Slices;
 use super::trust::{self, Symptoms};
 use super::worker::WorkerResult;
-use super::{Drive, DriveError};
+use super::{Drive, DriveError, Mutation};
 use crate::cores;
 use crate::exchange::Failure;
 use crate::record::{Counts, Timeline, Times, WorkerSlice, add, histogram};
@@ -146,15 +146,22 @@ impl Collector {
             created.add(result.created)?;
             deleted.add(result.deleted)?;
             indeterminate.add(result.indeterminate)?;
-            samples.extend(result.samples);
+            samples.extend(
+                result.samples.into_iter().filter(|sample| !samples.contains(sample)).collect::<Vec<_>>(),
+            );
             ended_early = ended_early.or(result.ended_early);
             next_operation = next_operation.max(result.next_operation);
         }
         let symptoms = Symptoms::of(drive, &self.totals, &times, &self.slices);
         let invalid_latency = trust::reasons(&symptoms);
+        let latency = match drive.mutation {
+            Mutation::AveragePercentiles => averaged(&self.slices),
+            _ => self.totals.latency,
+        };
         Ok(Recording {
+            scheduled_s: self.slices.duration_s().min(drive.measurement.as_secs_f64()),
             slices: self.slices,
-            times: named(times, self.totals.latency, &self.kinds, drive.load.is_open()),
+            times: named(times, latency, &self.kinds, drive.load.is_open()),
             before_measurement: self.before,
             created,
             deleted,
@@ -188,6 +195,11 @@ fn counters(counts: &Counts, kinds: &[String]) -> BTreeMap<String, u64> {
     if counts.send_delay_ns > 0 {
         counters.insert("client.send_delay_us".to_owned(), counts.send_delay_ns / 1_000);
     }
+    if counts.arrivals > 0 {
+        counters.insert("client.arrivals".to_owned(), counts.arrivals);
+        counters.insert("client.lag_us".to_owned(), counts.lag_ns / 1_000);
+        counters.insert("client.queued".to_owned(), counts.queued);
+    }
     for failure in Failure::ALL.into_iter().filter(|failure| *failure != Failure::Timeout) {
         let count = counts.failed[failure as usize];
         if count > 0 {
@@ -201,6 +213,17 @@ fn counters(counts: &Counts, kinds: &[String]) -> BTreeMap<String, u64> {
         counters.insert(format!("client.status/{status}"), *count);
     }
     counters
+}
+
+/// What nobody should do, for [`Mutation::AveragePercentiles`].
+fn averaged(slices: &Slices) -> Histogram<u64> {
+    const QUANTILES: u64 = 1_000;
+    let mut averaged = histogram();
+    for n in 1..=QUANTILES {
+        let of_slice = |slice: Slice| slice.latency.unpack().0.value_at_quantile(n as f64 / QUANTILES as f64);
+        averaged.saturating_record(slices.iter().map(of_slice).sum::<u64>() / slices.len() as u64);
+    }
+    averaged
 }
 
 fn named(

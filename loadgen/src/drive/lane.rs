@@ -103,7 +103,7 @@ impl Lane {
         let due = arrival.due;
         let sample =
             Sample { kind, due, ready: 0, sent: 0, written: 0, first: 0, done: now, outcome, status: 0 };
-        self.shared.surprise(|| format!("{:?}: no connection was free in time", arrival.operation));
+        self.surprise(arrival.operation, &"no connection was free in time");
         self.shared.recorder.borrow_mut().record(&sample, 0);
     }
 
@@ -140,17 +140,26 @@ impl Lane {
             }
             Ok(Judgement::Wrong(how)) => {
                 self.indeterminate(operation);
-                shared.surprise(|| format!("{operation:?}: {how}"));
+                self.surprise(operation, &how);
                 Outcome::Wrong
             }
             Err(failure) => {
                 if self.connection.as_ref().is_some_and(|connection| connection.stamps.sent.get() > 0) {
                     self.indeterminate(operation);
                 }
-                shared.surprise(|| format!("{operation:?}: {failure}"));
+                self.surprise(operation, &failure);
                 Outcome::Failed(failure)
             }
         }
+    }
+
+    fn surprise(&self, operation: Operation, how: &dyn std::fmt::Display) {
+        let exchange = &self.shared.exchange;
+        let row = match operation {
+            Operation::Http { row, .. } => format!(", row {row}"),
+            _ => String::new(),
+        };
+        self.shared.surprise(&exchange.kinds()[exchange.kind(operation)], &row, how);
     }
 
     fn indeterminate(&self, operation: Operation) {
@@ -193,7 +202,7 @@ impl Lane {
         let dialled = self.dial().await;
         let connection = dialled.map_err(|error| {
             self.refusals += 1;
-            shared.surprise(|| format!("no connection: {}", error.detail));
+            shared.surprise("no connection", "", &error.detail);
             error.failure
         })?;
         self.refusals = 0;

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use proofload_scenarios::scenario::HttpOptions;
+
 use super::DriveError;
 use crate::connect::Target;
 
@@ -70,6 +72,8 @@ pub enum Mutation {
     CorrectTwice,
     /// Arrivals that find no connection vanish without a count.
     ForgetOverflow,
+    /// Percentiles of the whole are averages of those of its slices.
+    AveragePercentiles,
 }
 
 impl Drive {
@@ -81,7 +85,7 @@ impl Drive {
             measurement,
             slice: Duration::from_secs(1),
             cores: Vec::new(),
-            timeout: Duration::from_secs(5),
+            timeout: Duration::from_secs_f64(HttpOptions::TIMEOUT_S),
             waiting: 65_536,
             patience: Duration::from_secs(3),
             stop: Arc::default(),

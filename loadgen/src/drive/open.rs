@@ -64,6 +64,7 @@ impl OpenFeed {
             state.wake();
             return true;
         }
+        shared.recorder.borrow_mut().queued();
         let mut waiting = self.waiting.borrow_mut();
         let room = waiting.len() < self.bound;
         if room {

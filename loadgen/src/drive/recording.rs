@@ -12,6 +12,8 @@ use crate::spool::Spools;
 pub struct Recording {
     /// The slices of the measurement. The last one lasts until the last answer.
     pub slices: Slices,
+    /// How long arrivals came, in seconds: without the wait for the last answers.
+    pub scheduled_s: f64,
     /// The measurement's merged times by name, as `reports::run::Series` names them.
     pub times: BTreeMap<String, Distribution>,
     /// What was counted in the warm-up.

@@ -30,6 +30,46 @@ pub struct Symptoms {
     pub waited: f64,
     pub stolen: f64,
     pub busy: f64,
+    pub worst: Worst,
+}
+
+/// When each symptom was at its worst, where there are several slices: the second at which that slice began.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Worst {
+    pub dropped: Option<f64>,
+    pub lag: Option<f64>,
+    pub waited: Option<f64>,
+    pub stolen: Option<f64>,
+}
+
+impl Worst {
+    fn of(slices: &Slices) -> Self {
+        if slices.len() < 2 {
+            return Self::default();
+        }
+        let mut most = [(0.0, None); 4];
+        for slice in slices.iter() {
+            let count = |name: &str| slice.counters.get(name).copied().unwrap_or(0) as f64;
+            let found = [
+                count("client.dropped"),
+                count("client.lag_us") / count("client.arrivals").max(1.0),
+                count("cpu.generator_wait_us") / slice.duration_s.max(1e-9),
+                count("machine.steal_us") / slice.counted_s("machine.steal_us").max(1e-9),
+            ];
+            for (most, found) in most.iter_mut().zip(found) {
+                if found > most.0 {
+                    *most = (found, Some(slice.start_s));
+                }
+            }
+        }
+        let [dropped, lag, waited, stolen] = most.map(|(_, start_s)| start_s);
+        Self { dropped, lag, waited, stolen }
+    }
+}
+
+/// `, most of all from 12.5 s`.
+fn told(worst: Option<f64>) -> String {
+    worst.map_or_else(String::new, |start_s| format!(", most of all from {start_s:.1} s"))
 }
 
 impl Symptoms {
@@ -53,6 +93,7 @@ impl Symptoms {
             waited: counts.generator_wait_us as f64 / (us * workers),
             stolen: stolen as f64 / (us * cores),
             busy: counts.generator_cpu_us as f64 / (us * workers),
+            worst: Worst::of(slices),
         }
     }
 }
@@ -62,23 +103,25 @@ pub fn reasons(symptoms: &Symptoms) -> Vec<String> {
     let mut reasons = Vec::new();
     if symptoms.open && symptoms.dropped > 0 {
         reasons.push(format!(
-            "{} arrivals found no connection within the bound and were dropped: their latency is unknown",
-            symptoms.dropped
+            "{} arrivals found no connection within the bound and were dropped: their latency is unknown{}",
+            symptoms.dropped,
+            told(symptoms.worst.dropped)
         ));
     }
     for Lateness { name, lag, latency, harmless } in symptoms.lag.iter().filter(|_| symptoms.open) {
         if lag > harmless && *lag > latency * OWN_SHARE {
             reasons.push(format!(
-                "the generator noticed arrivals late: {name} {lag:.0} µs of a response {name} of {latency:.0} µs"
+                "the generator noticed arrivals late: {name} {lag:.0} µs of a response {name} of {latency:.0} µs{}",
+                told(symptoms.worst.lag)
             ));
         }
     }
-    for (share, limit, what) in [
-        (symptoms.waited, WAITED_SHARE, "the generator waited for its core"),
-        (symptoms.stolen, WAITED_SHARE, "the hypervisor took the cores away"),
+    for (share, worst, what) in [
+        (symptoms.waited, symptoms.worst.waited, "the generator waited for its core"),
+        (symptoms.stolen, symptoms.worst.stolen, "the hypervisor took the cores away"),
     ] {
-        if share > limit {
-            reasons.push(format!("{what} {:.1} % of the time", share * 100.0));
+        if share > WAITED_SHARE {
+            reasons.push(format!("{what} {:.1} % of the time{}", share * 100.0, told(worst)));
         }
     }
     if !symptoms.open && symptoms.busy > BUSY_SHARE {
@@ -96,6 +139,8 @@ fn quantile_us(histogram: &Histogram<u64>, q: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use proofload_reports::run::Slice;
+
     use super::*;
 
     fn late(lag: f64, latency: f64) -> Vec<Lateness> {
@@ -103,7 +148,16 @@ mod tests {
     }
 
     fn healthy() -> Symptoms {
-        Symptoms { open: true, dropped: 0, lag: late(20.0, 150.0), waited: 0.0, stolen: 0.0, busy: 1.0 }
+        let worst = Worst::default();
+        Symptoms {
+            open: true,
+            dropped: 0,
+            lag: late(20.0, 150.0),
+            waited: 0.0,
+            stolen: 0.0,
+            busy: 1.0,
+            worst,
+        }
     }
 
     #[test]
@@ -120,6 +174,22 @@ mod tests {
         assert!(reasons(&Symptoms { stolen: 0.2, ..healthy() })[0].contains("hypervisor"));
         let busy = Symptoms { open: false, busy: 0.99, ..healthy() };
         assert!(reasons(&busy)[0].contains("own queue"));
+    }
+
+    #[test]
+    fn a_reason_says_when_it_was_worst() {
+        let mut slices = Slices::new().unwrap();
+        for (index, us) in [10, 70, 40].into_iter().enumerate() {
+            let counters = [("machine.steal_us", us), ("client.dropped", 100 - us)];
+            let counters = counters.map(|(name, count)| (name.to_owned(), count)).into();
+            let start_s = index as f64 * 0.5;
+            slices.push(&Slice { start_s, duration_s: 0.5, counters, ..Slice::default() }).unwrap();
+        }
+        let worst = Worst::of(&slices);
+        assert_eq!(worst, Worst { dropped: Some(0.0), stolen: Some(0.5), ..Worst::default() });
+        let found = reasons(&Symptoms { dropped: 180, stolen: 0.2, worst, ..healthy() });
+        assert!(found[0].ends_with("unknown, most of all from 0.0 s"), "{found:?}");
+        assert!(found[1].ends_with("20.0 % of the time, most of all from 0.5 s"), "{found:?}");
     }
 
     #[test]

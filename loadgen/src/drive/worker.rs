@@ -94,12 +94,16 @@ impl LaneState {
 }
 
 impl Shared {
-    /// Keeps the first few surprises in words.
-    pub fn surprise(&self, text: impl FnOnce() -> String) {
+    /// Keeps the first few surprises in words: of what many have in common, one, and which it was.
+    pub fn surprise(&self, what: &str, which: &str, how: &dyn std::fmt::Display) {
         const KEPT: usize = 8;
         let mut samples = self.samples.borrow_mut();
-        if samples.len() < KEPT {
-            samples.push(text());
+        if samples.len() == KEPT {
+            return;
+        }
+        let how = format!(": {how}");
+        if !samples.iter().any(|sample| sample.starts_with(what) && sample.ends_with(&how)) {
+            samples.push(format!("{what}{which}{how}"));
         }
     }
 }
@@ -142,38 +146,33 @@ impl Worker {
         all / self.workers + usize::from(self.index < all % self.workers)
     }
 
-    /// One connection a lane. Some may fail, so long as one succeeds: the lane tries again. Those that a slow target does
-    /// not give in time are made when they are needed.
+    /// One connection a lane. Some may fail, so long as the first succeeds: the lane tries again. Those that a slow target
+    /// does not give in time are made when they are needed.
     async fn connect(&self) -> Result<Vec<Option<Connection>>, DialError> {
         /// What a connection takes of a target that is well.
         const EACH: u64 = 10_000_000;
         let lanes = self.share_of_connections();
         let until = self.clock.now() + nanoseconds(self.drive.timeout) + lanes as u64 * EACH;
-        let mut connections = Vec::new();
-        for index in 0..lanes {
-            match self.dial(index).await {
-                Ok(connection) => connections.push(Some(connection)),
-                Err(error) if connections.is_empty() => return Err(error),
-                Err(error) if error.failure == Failure::Timeout => break,
-                Err(_) => connections.push(None),
-            }
-            if self.clock.now() >= until || stopped(&self.drive) {
-                break;
-            }
-        }
-        connections.resize_with(lanes, || None);
-        Ok(connections)
-    }
-
-    async fn dial(&self, index: usize) -> Result<Connection, DialError> {
-        const LOOK: Duration = Duration::from_millis(20);
-        let target = self.drive.target.of_connection(index);
-        let mut dialled = pin!(dial_within(self.drive.timeout, &target, self.clock));
+        let first = dial(&self.drive, 0, self.clock).await?;
+        let at_once = dials_at_once(first.took);
+        let mut connections: Vec<Option<Connection>> = (0..lanes).map(|_| None).collect();
+        connections[0] = Some(first);
+        let mut dials = JoinSet::new();
+        let mut left = 1..lanes;
         loop {
-            match tokio::time::timeout(LOOK, dialled.as_mut()).await {
-                Ok(result) => return result,
-                Err(_) if stopped(&self.drive) => return Err(DialError::ended(Failure::Unfinished)),
-                Err(_) => {}
+            while dials.len() < at_once
+                && let Some(index) = left.next()
+            {
+                let (drive, clock) = (self.drive.clone(), self.clock);
+                dials.spawn_local(async move { (index, dial(&drive, index, clock).await) });
+            }
+            let Some(dialled) = dials.join_next().await else { return Ok(connections) };
+            let (index, dialled) =
+                dialled.expect("dials are never cancelled, and their panics are the worker's");
+            let silent = dialled.as_ref().is_err_and(|error| error.failure == Failure::Timeout);
+            connections[index] = dialled.ok();
+            if silent || self.clock.now() >= until || stopped(&self.drive) {
+                return Ok(connections);
             }
         }
     }
@@ -254,6 +253,27 @@ impl Worker {
     }
 }
 
+/// One after the other where a connection takes no time: side by side, on one thread, each would be charged with the others'
+/// work. Where it takes long that is the way there and back, which all may spend together.
+fn dials_at_once(took: u64) -> usize {
+    const SHORT: u64 = 2_000_000;
+    (took / SHORT).clamp(1, 64) as usize
+}
+
+/// A connection for the lane of that number.
+async fn dial(drive: &Drive, index: usize, clock: Clock) -> Result<Connection, DialError> {
+    const LOOK: Duration = Duration::from_millis(20);
+    let target = drive.target.of_connection(index);
+    let mut dialled = pin!(dial_within(drive.timeout, &target, clock));
+    loop {
+        match tokio::time::timeout(LOOK, dialled.as_mut()).await {
+            Ok(result) => return result,
+            Err(_) if stopped(drive) => return Err(DialError::ended(Failure::Unfinished)),
+            Err(_) => {}
+        }
+    }
+}
+
 /// Looks after the time: slices that end without an answer, requests that are overdue, a caller that wants to
 /// stop, a target that died. Ends only if the drive must.
 async fn watch(shared: Rc<Shared>, halt: Arc<AtomicBool>) {
@@ -268,7 +288,7 @@ async fn watch(shared: Rc<Shared>, halt: Arc<AtomicBool>) {
             "stopped before its time".to_owned()
         } else if halt.load(Ordering::Relaxed) {
             "another worker found the target dead".to_owned()
-        } else if let Some(reason) = shared.recorder.borrow().death(now, patience) {
+        } else if let Some(reason) = shared.recorder.borrow().death(patience) {
             reason
         } else {
             continue;

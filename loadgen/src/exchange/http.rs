@@ -12,7 +12,7 @@ use proofload_scenarios::scenario::{Action, HttpTemplate, Step};
 
 use super::text::Text;
 use super::values::{ValueError, Values};
-use super::{Answer, Exchange, Judgement, Operation, wire};
+use super::{Answer, Exchange, Judgement, KEPT_BODY, Operation, wire};
 use crate::connect::Target;
 
 /// Why a template cannot be used.
@@ -268,7 +268,11 @@ impl Exchange for Templates {
         }
         match &template.answer_contains {
             Some(part) if !contains(answer.body, part.as_bytes()) => {
-                Judgement::Wrong(format!("the body does not contain {part:?}"))
+                let where_looked = match answer.body.len() < KEPT_BODY {
+                    true => "the body does",
+                    false => "the body's first MiB, which alone is looked at, does",
+                };
+                Judgement::Wrong(format!("{where_looked} not contain {part:?}"))
             }
             _ => Judgement::Right,
         }

@@ -40,11 +40,14 @@ pub trait Exchange: Send + Sync {
     fn check(&self, operation: Operation, answer: &Answer<'_>) -> Judgement;
 }
 
+/// The most of a body that is kept to be checked; all of it is read, or the connection could not be used again.
+pub const KEPT_BODY: usize = 1 << 20;
+
 /// An answer, read to its last byte.
 pub struct Answer<'a> {
     pub status: StatusCode,
     pub headers: Headers<'a>,
-    /// The body's first megabyte.
+    /// As much of the body as is kept: `KEPT_BODY`.
     pub body: &'a [u8],
 }
 

@@ -166,7 +166,12 @@ impl Table {
     /// The first line names the columns; fields may be quoted, but not span lines.
     fn parse(text: &str, file: &str) -> Result<Self, ValueError> {
         let file = || file.to_owned();
-        let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+        // Spreadsheets put a byte order mark before the first column's name.
+        let mut lines = text
+            .trim_start_matches('\u{feff}')
+            .lines()
+            .enumerate()
+            .filter(|(_, line)| !line.trim().is_empty());
         let mut read = || {
             let (index, line) = lines.next()?;
             let line_number = index + 1;
@@ -249,8 +254,9 @@ mod tests {
 
     #[test]
     fn a_table_is_read_and_begun_again() {
-        let table = Table::parse("id,name\n7,\"x, \"\"y\"\"\"\n\n8, b \n", "f").unwrap();
+        let table = Table::parse("\u{feff}id,name\n7,\"x, \"\"y\"\"\"\n\n8, b \n", "f").unwrap();
         assert_eq!((table.cell(0, 3), table.cell(1, 2), table.rows()), ("8", "x, \"y\"", 2));
+        assert_eq!(table.column("v", "f", "id"), Ok(0), "a byte order mark is no part of a name");
     }
 
     #[test]

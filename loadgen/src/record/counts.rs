@@ -13,6 +13,8 @@ pub struct Counts {
     pub created: u64,
     pub wrong: u64,
     pub dropped: u64,
+    /// Arrivals of an open run that found all connections busy, and waited for one or were dropped.
+    pub queued: u64,
     /// By `Failure::ALL`.
     pub failed: [u64; Failure::ALL.len()],
     pub connects: u64,
@@ -26,6 +28,9 @@ pub struct Counts {
     pub generator_wait_us: u64,
     /// Sum of `sent − due` of the requests that the slice's latencies hold, in an open run.
     pub send_delay_ns: u64,
+    /// Arrivals of an open run, and the sum of how late the pacer noticed them: its own error, whatever the server does.
+    pub arrivals: u64,
+    pub lag_ns: u64,
 }
 
 impl Counts {
@@ -39,11 +44,14 @@ impl Counts {
         self.created += other.created;
         self.wrong += other.wrong;
         self.dropped += other.dropped;
+        self.queued += other.queued;
         self.connects += other.connects;
         self.bytes += other.bytes;
         self.generator_cpu_us += other.generator_cpu_us;
         self.generator_wait_us += other.generator_wait_us;
         self.send_delay_ns += other.send_delay_ns;
+        self.arrivals += other.arrivals;
+        self.lag_ns += other.lag_ns;
         self.ok_by_kind.resize(self.ok_by_kind.len().max(other.ok_by_kind.len()), 0);
         self.statuses.resize(STATUSES, 0);
         add_each(&mut self.failed, &other.failed);

@@ -57,3 +57,21 @@ impl Times {
 pub fn add(to: &mut Histogram<u64>, from: &Histogram<u64>) {
     to.add(from).expect("all histograms have the same bounds");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two workers, one of them with all the slow answers: what they have in common is what one would have recorded.
+    #[test]
+    fn merging_is_exact() {
+        let (mut fast, mut slow, mut both) = (histogram(), histogram(), histogram());
+        for time in 1..=10_000_u64 {
+            let (worker, time) = if time <= 9_800 { (&mut fast, time) } else { (&mut slow, time * 100) };
+            worker.record(time).unwrap();
+            both.record(time).unwrap();
+        }
+        add(&mut fast, &slow);
+        assert_eq!(fast, both);
+    }
+}

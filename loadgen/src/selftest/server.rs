@@ -1,6 +1,7 @@
 //! A test server whose true answering times are known beforehand.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -55,14 +56,15 @@ struct State {
     /// When the queue will be empty.
     free_at: Cell<Option<Instant>>,
     served: Cell<u64>,
-    /// Requests whose turn to be answered has come.
-    called: Cell<usize>,
+    /// Those who wait for a stall to end, in the order they came.
+    stalled: RefCell<VecDeque<oneshot::Sender<()>>>,
     log: Log,
     over: RefCell<Option<oneshot::Sender<()>>>,
 }
 
 impl TestServer {
-    /// Listens on a free loopback port. With `core`, the server runs there alone.
+    /// Listens on a free loopback port. With `core`, the server runs there alone and never sleeps: how long a sleeping one takes
+    /// to wake up would be in its stamps.
     ///
     /// # Errors
     /// When no port can be had.
@@ -81,7 +83,15 @@ impl TestServer {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let _ = up_in.send(());
             if let Ok(runtime) = runtime {
-                LocalSet::new().block_on(&runtime, serve(listener, behaviour, seen, stopped));
+                let tasks = LocalSet::new();
+                if core.is_some() {
+                    tasks.spawn_local(async {
+                        loop {
+                            yield_now().await;
+                        }
+                    });
+                }
+                tasks.block_on(&runtime, serve(listener, behaviour, seen, stopped));
             }
         })?;
         let _ = up.recv();
@@ -121,7 +131,7 @@ async fn serve(
         first: Cell::new(None),
         free_at: Cell::new(None),
         served: Cell::new(0),
-        called: Cell::new(0),
+        stalled: RefCell::default(),
         log,
         over: RefCell::new(Some(over)),
     });
@@ -153,13 +163,10 @@ async fn attend(mut stream: TcpStream, state: Rc<State>) {
         buffer.clear();
         let arrived = Instant::now();
         let turn = state.arrive(arrived);
-        reach(state.answer_at(arrived, turn)).await;
-        if matches!(state.behaviour, Behaviour::Stalls { .. }) {
-            // Who came first is answered first: the truth is reckoned so, and the tasks wake in any order.
-            while state.called.get() < turn {
-                yield_now().await;
-            }
-            state.called.set(turn + 1);
+        let due = state.answer_at(arrived, turn);
+        match state.behaviour {
+            Behaviour::Stalls { .. } => state.stall_until(due).await,
+            _ => reach(due).await,
         }
         let bytes = match &state.behaviour {
             Behaviour::Says(bytes) => bytes,
@@ -193,6 +200,24 @@ impl State {
 
     fn answered(&self, turn: usize) {
         self.log.lock().expect("no thread panics while it holds this")[turn].1 = Instant::now();
+    }
+
+    /// Who came first is answered first: the truth is reckoned so. The first to be stalled wakes all others at the end; would
+    /// each look at the clock, the drain would take as long as that many looks.
+    async fn stall_until(&self, due: Instant) {
+        let (call, called) = oneshot::channel();
+        let is_first = {
+            let mut stalled = self.stalled.borrow_mut();
+            stalled.push_back(call);
+            stalled.len() == 1
+        };
+        if is_first {
+            reach(due).await;
+            for call in self.stalled.take() {
+                let _ = call.send(());
+            }
+        }
+        let _ = called.await;
     }
 
     fn answer_at(&self, arrived: Instant, turn: usize) -> Instant {

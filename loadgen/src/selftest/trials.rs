@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use proofload_reports::statistics::exponential::anderson_darling;
 use proofload_scenarios::schedule::{Rate, Schedule};
 use serde::Serialize;
 
@@ -101,6 +102,7 @@ impl Bench {
         }
     }
 
+    /// One at a time: each wants its core for itself.
     fn server(&self, behaviour: Behaviour) -> Result<TestServer> {
         TestServer::start(behaviour, self.server).context("no local port for a test server")
     }
@@ -151,15 +153,28 @@ pub fn arrivals(bench: &Bench, lasting: Duration) -> Result<Vec<Finding>> {
     let mut even = gaps(&server.arrivals());
     let p50 = truth::quantile(&mut even, 0.5) * 1e6;
     let p99 = truth::quantile(&mut even, 0.99) * 1e6;
+    drop(server);
     let server = bench.server(Behaviour::Prompt)?;
     let poisson = bench.record(&server, open(Schedule::Poisson(rate(1_000.0)), 16), lasting)?;
-    let misfit = truth::exponential_misfit(&mut gaps(&server.arrivals()));
+    let misfit = median_misfit(&gaps(&server.arrivals()));
     let findings = vec![
         Finding::near(TRIAL, "even gaps, p50", "µs", 1_000.0, p50, 0.01),
         Finding::near(TRIAL, "even gaps, p99", "µs", 1_000.0, p99, 0.05),
-        Finding::at_most(TRIAL, "Poisson gaps, Anderson–Darling", "", 1.959, misfit),
+        Finding::at_most(TRIAL, "Poisson gaps, Anderson–Darling of a thousand", "", 1.341, misfit),
     ];
     Ok(doubt(findings, &[constant, poisson]))
+}
+
+/// The median misfit of a thousand gaps each. With more at once the test tells a schedule from this very seed's sample of it,
+/// and the few milliseconds in which a machine stands still from any schedule; those are seen in the send delay. A pacer that
+/// is always wrong is wrong in each thousand. Of thousands that are exponential, one in twenty exceeds 1.341.
+fn median_misfit(gaps: &[f64]) -> f64 {
+    const GAPS: usize = 1_000;
+    let parts = gaps.chunks(GAPS).filter(|part| part.len() == GAPS || gaps.len() < GAPS);
+    // None where two came at one instant, which is as bad as can be.
+    let misfit = |part| anderson_darling(part).map_or(f64::INFINITY, |fit| fit.statistic);
+    let mut misfits: Vec<f64> = parts.map(misfit).collect();
+    truth::quantile(&mut misfits, 0.5)
 }
 
 fn gaps(arrivals: &[Instant]) -> Vec<f64> {
@@ -210,7 +225,7 @@ pub fn stall_over(
     let closed = Load::Closed { connections: 64, think: Duration::ZERO };
     let (spec, exchange) = bench.drive(&prompt, closed, Duration::from_millis(300));
     let busy = RATE / capacity(&spec, exchange, visits())?;
-
+    drop(prompt);
     let server = bench.server(Behaviour::Stalls { every, lasting })?;
     let (schedule, lasts) = (Schedule::Constant(rate(RATE)), every * periods);
     let due: Vec<Duration> = schedule.arrivals(SEED).take_while(|offset| *offset < lasts).collect();
@@ -245,6 +260,7 @@ pub fn queue(bench: &Bench, lasting: Duration) -> Result<Vec<Finding>> {
     let prompt = bench.server(Behaviour::Prompt)?;
     let unqueued = bench.record(&prompt, open(schedule.clone(), 256), lasting.min(Duration::from_secs(1)))?;
     let way_us = quantile_us(&unqueued, "response", 0.5);
+    drop(prompt);
     let server = bench.server(Behaviour::Queue { times: Arc::new(times.clone()) })?;
     let recording = bench.record(&server, open(schedule, 256), lasting)?;
     let mut responses = truth::queue_responses(&offsets, &times);
@@ -315,4 +331,23 @@ pub fn starved(bench: &Bench, lasting: Duration) -> Result<Vec<Finding>> {
         passed: noticed,
         doubt: None,
     }])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gaps_of(schedule: Schedule) -> Vec<f64> {
+        let due: Vec<Duration> = schedule.arrivals(SEED).take(10_001).collect();
+        due.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect()
+    }
+
+    #[test]
+    fn a_timer_that_is_a_millisecond_wide_is_no_poisson() {
+        let gaps = gaps_of(Schedule::Poisson(rate(1_000.0)));
+        assert!(median_misfit(&gaps) < 1.0);
+        let coarse: Vec<f64> = gaps.iter().map(|gap| (gap * 1e3).ceil() / 1e3).collect();
+        assert!(median_misfit(&coarse) > 10.0);
+        assert!(median_misfit(&gaps_of(Schedule::Constant(rate(1_000.0)))) > 100.0);
+    }
 }

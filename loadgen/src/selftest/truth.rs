@@ -43,22 +43,6 @@ pub fn quantile(values: &mut [f64], q: f64) -> f64 {
     values.get(rank - 1).copied().unwrap_or(0.0)
 }
 
-/// Anderson and Darling's statistic for gaps that should be exponential, their mean being estimated (Stephens'
-/// correction). Above 1.959 the gaps are exponential with less than 1 % probability.
-pub fn exponential_misfit(gaps: &mut [f64]) -> f64 {
-    gaps.sort_unstable_by(f64::total_cmp);
-    let n = gaps.len() as f64;
-    let mean = gaps.iter().sum::<f64>() / n;
-    let below = |gap: f64| (1.0 - (-gap / mean).exp()).clamp(1e-12, 1.0 - 1e-12);
-    let sum: f64 = (0..gaps.len())
-        .map(|i| {
-            let (low, high) = (below(gaps[i]), below(gaps[gaps.len() - 1 - i]));
-            (2.0 * i as f64 + 1.0) * (low.ln() + (1.0 - high).ln())
-        })
-        .sum();
-    (-n - sum / n) * (1.0 + 0.6 / n)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,14 +67,6 @@ mod tests {
         // They came 10, 11 and 9 ms after they were due: the third was quickest, so the schedule is taken to begin at 9 ms.
         let responses = served_responses(&[ms(0), ms(10), ms(20)], &served, ms(1));
         assert_eq!(responses, [0.003, 0.012, 0.003]);
-    }
-
-    #[test]
-    fn even_gaps_are_not_exponential_and_exponential_ones_are() {
-        let mut exponential: Vec<f64> = (1..1_000).map(|n| -(1.0 - n as f64 / 1_000.0).ln()).collect();
-        assert!(exponential_misfit(&mut exponential) < 1.0);
-        let mut even: Vec<f64> = (0..1_000).map(|n| 1.0 + f64::from(n % 7) * 0.01).collect();
-        assert!(exponential_misfit(&mut even) > 100.0);
     }
 
     #[test]

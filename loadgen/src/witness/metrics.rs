@@ -1,19 +1,22 @@
 //! Counters that a target publishes itself, in Prometheus's text format.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};
-use hyper::header::{ACCEPT, HOST};
-use hyper::{Request, StatusCode, Uri};
+use hyper::header::{ACCEPT, AUTHORIZATION, HOST};
+use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use proofload_reports::run;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use super::{Continued, Counters, Reading, Witness};
+use crate::connect::{Manner, Target, TargetError};
 
 /// How long one reading may take.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -27,59 +30,98 @@ const KEYGENS: &str = "keygen_";
 ///
 /// The reference server's `shortener_lookups_total{level="process"}` becomes `server.lookups_process`;
 /// any other counter keeps its name: `target.http_requests_total{code="200"}`. Seconds become whole
-/// microseconds: `server.cpu_us`. Gauges are no counts and left out.
+/// microseconds: `server.cpu_us`. Gauges are no counts and left out; what has no type is a counter if its name says so.
+///
+/// A counter that a page shows no more is missing from the reading: to go on with what it last was would count nothing from
+/// then on. Only a process that began anew, as the fall of another of its counters tells, may not have it yet.
 #[derive(Debug)]
 pub struct Metrics {
     name: String,
     /// What is left out of the names.
     prefix: &'static str,
-    urls: Vec<String>,
-    counts: BTreeMap<(usize, String), Continued>,
+    /// Whom to ask, and for what path.
+    pages: Vec<(Target, String)>,
+    /// By page.
+    counts: Vec<BTreeMap<String, Shown>>,
+}
+
+/// A counter of one page.
+#[derive(Debug, Default)]
+struct Shown {
+    count: Continued,
+    /// Whether the page shows it no more.
+    gone: bool,
 }
 
 impl Metrics {
     /// The reference server's own counters, `server.*`, from the `/metrics` of each base URL.
-    pub fn of_server(bases: &[String]) -> Self {
-        let urls = bases.iter().map(|base| format!("{}/metrics", base.trim_end_matches('/'))).collect();
-        Self { name: "server".to_owned(), prefix: OURS, urls, counts: BTreeMap::new() }
+    ///
+    /// # Errors
+    /// Of this and of the others: where a URL leads nowhere.
+    pub fn of_server(bases: &[String]) -> Result<Self, TargetError> {
+        Self::new("server", OURS, bases, &Manner::default())
     }
 
     /// Keygen's own counters, `keygen.*`, from the `/metrics` of its base URL.
-    pub fn of_keygen(base: &str) -> Self {
-        let urls = vec![format!("{base}/metrics")];
-        Self { name: "keygen".to_owned(), prefix: KEYGENS, urls, counts: BTreeMap::new() }
+    pub fn of_keygen(base: &str) -> Result<Self, TargetError> {
+        Self::new("keygen", KEYGENS, &[base.to_owned()], &Manner::default())
     }
 
-    /// Any target's counters, `target.*`, from the URL of its metrics.
-    pub fn of_target(url: &str) -> Self {
-        let urls = vec![url.to_owned()];
-        Self { name: "target".to_owned(), prefix: OURS, urls, counts: BTreeMap::new() }
+    /// Any target's counters, `target.*`, from the `/metrics` of its base URL, asked for as everything else there: with the
+    /// same password, and the same trust in its certificate.
+    pub fn of_target(base: &str, manner: &Manner) -> Result<Self, TargetError> {
+        Self::new("target", OURS, &[base.to_owned()], &Manner { http2: false, ..manner.clone() })
+    }
+
+    fn new(name: &str, prefix: &'static str, bases: &[String], manner: &Manner) -> Result<Self, TargetError> {
+        let page = |base: &String| Target::of_url(&format!("{}/metrics", base.trim_end_matches('/')), manner);
+        let pages = bases.iter().map(page).collect::<Result<Vec<_>, _>>()?;
+        let counts = pages.iter().map(|_| BTreeMap::new()).collect();
+        Ok(Self { name: name.to_owned(), prefix, pages, counts })
     }
 
     async fn read_all(&mut self) -> Result<Counters> {
         // At once: one after the other, those of many processes would be of different moments.
         let mut reading = JoinSet::new();
-        for (process, url) in self.urls.iter().cloned().enumerate() {
+        for (process, (target, path)) in self.pages.iter().cloned().enumerate() {
             reading.spawn(async move {
-                let text = tokio::time::timeout(WITHIN, fetch(&url))
+                let url = || format!("{}{path}", target.base());
+                let text = tokio::time::timeout(WITHIN, fetch(&target, &path))
                     .await
-                    .with_context(|| format!("{url} did not answer within {WITHIN:?}"))?
-                    .with_context(|| format!("cannot read the metrics at {url}"))?;
+                    .with_context(|| format!("{} did not answer within {WITHIN:?}", url()))?
+                    .with_context(|| format!("cannot read the metrics at {}", url()))?;
                 Ok::<_, anyhow::Error>((process, text))
             });
         }
         for read in reading.join_all().await {
             let (process, text) = read?;
-            for (metric, value) in parse(&text, self.prefix) {
-                let counter = format!("{}.{metric}", self.name);
-                self.counts.entry((process, counter)).or_default().advance(value);
-            }
+            advance(&mut self.counts[process], parse(&text, self.prefix).collect());
         }
         let mut counters = Counters::new();
-        for ((_, counter), count) in &self.counts {
-            *counters.entry(counter.clone()).or_default() += count.total();
+        for (metric, shown) in self.counts.iter().flatten() {
+            *counters.entry(format!("{}.{metric}", self.name)).or_default() += shown.count.total();
+        }
+        for (metric, _) in self.counts.iter().flatten().filter(|(_, shown)| shown.gone) {
+            counters.remove(&format!("{}.{metric}", self.name));
         }
         Ok(counters)
+    }
+}
+
+/// Takes in what a page shows now.
+fn advance(counts: &mut BTreeMap<String, Shown>, now: Counters) {
+    let fell = |(metric, value): (&String, &u64)| counts.get(metric).is_some_and(|it| *value < it.count.last);
+    let anew = now.iter().any(fell);
+    for (_, shown) in counts.iter_mut().filter(|(metric, _)| !now.contains_key(*metric)) {
+        shown.gone = !anew;
+        if anew {
+            shown.count.advance(0);
+        }
+    }
+    for (metric, value) in now {
+        let shown = counts.entry(metric).or_default();
+        shown.count.advance(value);
+        shown.gone = false;
     }
 }
 
@@ -100,16 +142,26 @@ impl Witness for Metrics {
     }
 }
 
-async fn fetch(url: &str) -> Result<String> {
-    let uri: Uri = url.parse().context("it is no URL")?;
-    ensure!(uri.scheme_str() == Some("http"), "metrics are read over http:// only");
-    let host = uri.host().context("it names no host")?.trim_matches(['[', ']']);
-    let stream = TcpStream::connect((host, uri.port_u16().unwrap_or(80))).await?;
+async fn fetch(target: &Target, path: &str) -> Result<String> {
+    let addrs: Vec<SocketAddr> = target.addrs().collect();
+    let stream = TcpStream::connect(&addrs[..]).await?;
+    match &target.tls {
+        None => ask(stream, target, path).await,
+        Some(tls) => ask(tls.connector.connect(tls.name.clone(), stream).await?, target, path).await,
+    }
+}
+
+async fn ask<S>(stream: S, target: &Target, path: &str) -> Result<String>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let request = Request::get(uri.path_and_query().map_or("/", |path| path.as_str()))
-        .header(HOST, uri.authority().map_or("", |authority| authority.as_str()))
-        .header(ACCEPT, "text/plain;version=0.0.4")
-        .body(Empty::<Bytes>::new())?;
+    let mut request =
+        Request::get(path).header(HOST, &target.host).header(ACCEPT, "text/plain;version=0.0.4");
+    if let Some(authorization) = &target.authorization {
+        request = request.header(AUTHORIZATION, authorization);
+    }
+    let request = request.body(Empty::<Bytes>::new())?;
     let answer = async {
         let response = sender.send_request(request).await?;
         ensure!(response.status() == StatusCode::OK, "it answered {}", response.status());
@@ -130,15 +182,17 @@ async fn fetch(url: &str) -> Result<String> {
 
 /// The counters of an exposition, with our names for them.
 fn parse<'a>(text: &'a str, prefix: &'a str) -> impl Iterator<Item = (String, u64)> + 'a {
-    let mut counts = BTreeSet::new();
+    let (mut counts, mut declared) = (BTreeSet::new(), BTreeSet::new());
     text.lines().filter_map(move |line| {
         if let Some(declaration) = line.strip_prefix("# TYPE ") {
+            declared.extend(declaration.split(' ').next());
             counts.extend(declared_counts(declaration));
             return None;
         }
         let (series, value) = split_sample(line)?;
         let metric = series.split('{').next()?;
-        if !counts.contains(metric) {
+        let untyped = !declared.contains(metric) && metric.ends_with("_total");
+        if !counts.contains(metric) && !untyped {
             return None;
         }
         let value: f64 = value.parse().ok().filter(|value: &f64| value.is_finite() && *value >= 0.0)?;
@@ -147,11 +201,13 @@ fn parse<'a>(text: &'a str, prefix: &'a str) -> impl Iterator<Item = (String, u6
 }
 
 /// The series of a declared metric that only ever grow.
-fn declared_counts(declaration: &str) -> Option<String> {
-    match declaration.split_once(' ')? {
-        (metric, "counter") => Some(metric.to_owned()),
-        (metric, "histogram" | "summary") => Some(format!("{metric}_count")),
-        _ => None,
+fn declared_counts(declaration: &str) -> Vec<String> {
+    let parts = |metric: &str, parts: &[&str]| parts.iter().map(|part| format!("{metric}_{part}")).collect();
+    match declaration.split_once(' ') {
+        Some((metric, "counter")) => vec![metric.to_owned()],
+        Some((metric, "histogram")) => parts(metric, &["bucket", "count", "sum"]),
+        Some((metric, "summary")) => parts(metric, &["count", "sum"]),
+        _ => Vec::new(),
     }
 }
 
@@ -165,7 +221,7 @@ fn split_sample(line: &str) -> Option<(&str, &str)> {
 }
 
 fn named(prefix: &str, metric: &str, labels: &str, value: f64) -> (String, u64) {
-    let seconds = metric.strip_suffix("_seconds_total");
+    let seconds = metric.strip_suffix("_seconds_total").or_else(|| metric.strip_suffix("_seconds_sum"));
     let value = if seconds.is_some() { value * 1e6 } else { value };
     let ours = seconds.or_else(|| metric.strip_suffix("_total")).unwrap_or(metric).strip_prefix(prefix);
     let mut name = match (ours, seconds) {
@@ -230,7 +286,35 @@ wait_seconds_sum 0.5
     fn others_keep_theirs_and_gauges_are_left_out() {
         assert_eq!(parsed()["http_requests_total{path=\"/a b\",code=\"200\"}"], 3);
         assert_eq!(parsed()["wait_seconds_count"], 9);
-        assert_eq!(parsed().len(), 5);
+        assert_eq!(parsed()["wait_seconds_bucket{le=\"+Inf\"}"], 9);
+        assert_eq!(parsed()["wait_seconds_sum_us"], 500_000);
+        assert_eq!(parsed().len(), 7);
+    }
+
+    #[test]
+    fn what_has_no_type_is_a_counter_if_its_name_says_so() {
+        let text = "reads_total 4\nqueue_length 7\n# TYPE lies_total gauge\nlies_total 3\n";
+        let parsed: Counters = parse(text, OURS).collect();
+        assert_eq!(parsed, Counters::from([("reads_total".to_owned(), 4)]));
+    }
+
+    #[test]
+    fn a_counter_that_vanishes_is_missing_and_not_still() {
+        let mut counts = BTreeMap::new();
+        let mut read = |shown: &[(&str, u64)]| {
+            let now = shown.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
+            advance(&mut counts, now);
+            let there = counts.iter().filter(|(_, shown)| !shown.gone);
+            there.map(|(name, shown)| (name.clone(), shown.count.total())).collect::<Vec<_>>()
+        };
+        let are = |shown: &[(&str, u64)]| {
+            shown.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect::<Vec<_>>()
+        };
+        assert_eq!(read(&[("a", 5), ("b", 2)]), are(&[("a", 5), ("b", 2)]));
+        assert_eq!(read(&[("a", 6)]), are(&[("a", 6)]), "`b` is gone");
+        assert_eq!(read(&[("a", 7), ("b", 4)]), are(&[("a", 7), ("b", 4)]));
+        assert_eq!(read(&[("a", 1)]), are(&[("a", 8), ("b", 4)]), "begun anew, with no `b` so far");
+        assert_eq!(read(&[("a", 2), ("b", 1)]), are(&[("a", 9), ("b", 5)]));
     }
 
     async fn answer_in_turn(answers: Vec<String>) -> String {
@@ -256,7 +340,7 @@ wait_seconds_sum 0.5
     async fn processes_are_summed_and_a_restart_is_bridged() {
         let a = answer_in_turn(vec![ok(10), ok(3)]).await;
         let b = answer_in_turn(vec![ok(1), ok(2)]).await;
-        let mut metrics = Metrics::of_server(&[a, b]);
+        let mut metrics = Metrics::of_server(&[a, b]).unwrap();
         assert_eq!(metrics.read().await.unwrap()["server.x"], 11);
         assert_eq!(metrics.read().await.unwrap()["server.x"], 15);
         assert!(metrics.read().await.is_err(), "no one listens any more");
@@ -269,7 +353,7 @@ wait_seconds_sum 0.5
             "not http\r\n\r\n".to_owned(),
         ])
         .await;
-        let mut metrics = Metrics::of_server(&[base]);
+        let mut metrics = Metrics::of_server(&[base]).unwrap();
         assert!(format!("{:#}", metrics.read().await.unwrap_err()).contains("500"));
         assert!(metrics.read().await.is_err());
     }

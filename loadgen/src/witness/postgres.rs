@@ -13,20 +13,29 @@ use super::{Continued, Counters, Reading, Witness};
 /// How long one reading may take.
 const WITHIN: Duration = Duration::from_secs(5);
 
-/// Each reading bears this mark, so that it can be told from what is being counted.
+/// Each reading bears this mark, so that it can be told from what is being counted. What begins with `WITH` and changes rows is
+/// no select, however it ends.
 const READING: &str = "SELECT /* proofload reads its witness */
   coalesce(sum(calls), 0)::bigint AS statements,
   coalesce(sum(rows), 0)::bigint AS rows,
-  coalesce(sum(calls) FILTER (WHERE query ILIKE 'select%' OR query ILIKE 'with%'), 0)::bigint AS selects,
-  coalesce(sum(calls) FILTER (WHERE query ILIKE 'insert%'), 0)::bigint AS inserts,
-  coalesce(sum(calls) FILTER (WHERE query ILIKE 'update%'), 0)::bigint AS updates,
-  coalesce(sum(calls) FILTER (WHERE query ILIKE 'delete%'), 0)::bigint AS deletes,
+  coalesce(sum(calls) FILTER (WHERE kind = 'select'), 0)::bigint AS selects,
+  coalesce(sum(calls) FILTER (WHERE kind = 'insert'), 0)::bigint AS inserts,
+  coalesce(sum(calls) FILTER (WHERE kind = 'update'), 0)::bigint AS updates,
+  coalesce(sum(calls) FILTER (WHERE kind = 'delete'), 0)::bigint AS deletes,
   (SELECT dealloc FROM pg_stat_statements_info) AS evicted,
   (SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = $1) AS transactions,
   (SELECT xact_rollback FROM pg_stat_database WHERE datname = $1) AS rolled_back,
   (SELECT tup_inserted FROM pg_stat_database WHERE datname = $1) AS rows_inserted
-FROM pg_stat_statements AS s JOIN pg_database AS d ON d.oid = s.dbid
-WHERE d.datname = $1 AND s.query NOT LIKE '%proofload reads its witness%'";
+FROM (
+  SELECT calls, rows, CASE
+    WHEN query ~* '^(insert\\M|with\\M.*\\minsert into\\M)' THEN 'insert'
+    WHEN query ~* '^(update\\M|with\\M.*\\mupdate\\M)' THEN 'update'
+    WHEN query ~* '^(delete\\M|with\\M.*\\mdelete from\\M)' THEN 'delete'
+    WHEN query ~* '^(select|with)\\M' THEN 'select'
+  END AS kind
+  FROM pg_stat_statements AS s JOIN pg_database AS d ON d.oid = s.dbid
+  WHERE d.datname = $1 AND s.query NOT LIKE '%proofload reads its witness%'
+) AS statement";
 
 /// The columns of a reading, each a counter `postgres.<column>`.
 const COLUMNS: [&str; 10] = [

@@ -7,9 +7,11 @@ mod designs;
 #[path = "../planted/mod.rs"]
 mod planted;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{PoisonError, RwLock};
 
 use designs::*;
 use planted::plant;
@@ -28,7 +30,44 @@ fn with_checks(id: &str, titles: &[&str]) -> String {
     [head.to_owned()].into_iter().chain(kept).collect()
 }
 
+/// How often a claim is checked whose samples something else on the machine spoils.
+const ATTEMPTS: usize = 4;
+
+/// Where other tests take the generator's core its latencies are invalid, and where they come and go the slices scatter:
+/// then nothing is said, which is no answer.
+fn is_spoilt(check: &Value) -> bool {
+    let reasons = check["reasons"].to_string();
+    ["the generator", "effective samples do not suffice"].iter().any(|noise| reasons.contains(noise))
+}
+
+/// The checks of all claims, as the command judges them, each with the id of its claim.
+fn checks(command: &mut Command) -> Vec<(String, Value)> {
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let verdicts: Vec<Value> =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"));
+    let of_claim = |verdict: &Value| {
+        let id = verdict["claim"]["id"].as_str().unwrap().to_owned();
+        let checks = verdict["checks"].as_array().unwrap().clone();
+        checks.into_iter().map(move |check| (id.clone(), check))
+    };
+    verdicts.iter().flat_map(of_claim).collect()
+}
+
+/// Held alone by who judges times: what runs beside would take the cores.
+static CORES: RwLock<()> = RwLock::new(());
+
 fn turns_red(broken: &Broken) {
+    let _beside_others = CORES.read().unwrap_or_else(PoisonError::into_inner);
+    is_caught(broken);
+}
+
+fn turns_red_alone(broken: &Broken) {
+    let _alone = CORES.write().unwrap_or_else(PoisonError::into_inner);
+    is_caught(broken);
+}
+
+fn is_caught(broken: &Broken) {
     let directory = TempDir::new().unwrap();
     let catalogue = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/catalogue");
     for (scenario, edits) in broken.edits {
@@ -41,7 +80,7 @@ fn turns_red(broken: &Broken) {
         fs::write(directory.path().join(file), text).unwrap();
     }
     let mut command = Command::new(env!("CARGO_BIN_EXE_proofload"));
-    command.arg("check").args(["--backends", "spawn", "--json", "--out", "report"]);
+    command.arg("check").args(["--backends", "spawn", "--json"]);
     for (id, titles) in broken.red {
         fs::write(directory.path().join(format!("{id}-claim.toml")), with_checks(id, titles)).unwrap();
         command.arg(format!("./{id}-claim.toml"));
@@ -49,27 +88,21 @@ fn turns_red(broken: &Broken) {
     if let Some(fault) = broken.server {
         command.arg("--server").arg(plant(directory.path(), fault));
     }
-    let output = command.current_dir(directory.path()).env("TMPDIR", directory.path()).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    let verdicts: Vec<Value> =
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"));
-    let checks = verdicts.iter().flat_map(|verdict| verdict["checks"].as_array().unwrap());
-    let passed: Vec<String> = checks
-        .filter(|check| check["verdict"] != broken.verdict)
-        .map(|check| format!("{}: {} ({})", check["check"]["title"], check["verdict"], check["reasons"]))
+    command.current_dir(directory.path()).env("TMPDIR", directory.path());
+    let mut found = checks(&mut command);
+    for _ in 1..ATTEMPTS {
+        if found.iter().any(|(_, check)| is_spoilt(check)) {
+            found = checks(&mut command);
+        }
+    }
+    let passed: Vec<String> = found
+        .iter()
+        .filter(|(_, check)| check["verdict"] != broken.verdict)
+        .map(|(_, check)| format!("{}: {} ({})", check["check"]["title"], check["verdict"], check["reasons"]))
         .collect();
     assert!(passed.is_empty(), "{}: not caught by {passed:#?}", broken.what);
     let titles: usize = broken.red.iter().map(|(_, titles)| titles.len()).sum();
-    let seen: std::collections::BTreeSet<String> = verdicts
-        .iter()
-        .flat_map(|verdict| {
-            verdict["checks"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(move |check| format!("{} {}", verdict["claim"]["id"], check["check"]["title"]))
-        })
-        .collect();
+    let seen: BTreeSet<_> = found.iter().map(|(id, check)| (id, check["check"]["title"].as_str())).collect();
     assert_eq!(seen.len(), titles, "{}: a title is of no check", broken.what);
 }
 
@@ -129,6 +162,26 @@ fn contract_broken() {
 #[test]
 fn keygen_needed() {
     turns_red(&KEYGEN_NEEDED);
+}
+
+#[test]
+fn keygen_waited_for() {
+    turns_red_alone(&KEYGEN_WAITED_FOR);
+}
+
+#[test]
+fn stands_still() {
+    turns_red_alone(&STANDS_STILL);
+}
+
+#[test]
+fn collisions_hidden() {
+    turns_red(&COLLISIONS_HIDDEN);
+}
+
+#[test]
+fn commits_later() {
+    turns_red(&COMMITS_LATER);
 }
 
 #[test]

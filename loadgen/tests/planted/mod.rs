@@ -9,8 +9,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use proofload::services::Child;
 
@@ -33,6 +34,14 @@ pub enum Fault {
     WarmsForEver,
     /// Refuses creates while keygen is away.
     NeedsKeygen,
+    /// Takes a while over each create while keygen is away.
+    WaitsForKeygen,
+    /// Stands still for most of a second when keygen goes away.
+    StandsStill,
+    /// Tells of no collision.
+    HidesCollisions,
+    /// Has its database acknowledge what is not on disk yet.
+    CommitsLater,
     /// Hands out the code of its first create again and again.
     IssuesTwice,
     /// Acknowledges links under codes that it has not stored.
@@ -43,11 +52,15 @@ pub enum Fault {
     RenamesClicks,
 }
 
-const ALL: [Fault; 8] = [
+const ALL: [Fault; 12] = [
     Fault::TellsTenth,
     Fault::TellsHits,
     Fault::WarmsForEver,
     Fault::NeedsKeygen,
+    Fault::WaitsForKeygen,
+    Fault::StandsStill,
+    Fault::HidesCollisions,
+    Fault::CommitsLater,
     Fault::IssuesTwice,
     Fault::Forgets,
     Fault::AlwaysWell,
@@ -77,6 +90,10 @@ pub fn serve() {
     let place = after("--listen", &words).expect("it is told where to listen");
     let address = std::mem::replace(&mut words[place], "127.0.0.1:0".to_owned());
     let keygen = after("--keygen-url", &words).map(|place| words[place].clone());
+    if let Some(place) = after("--database-url", &words).filter(|_| fault == Fault::CommitsLater) {
+        let separator = if words[place].contains('?') { '&' } else { '?' };
+        words[place] += &format!("{separator}options[synchronous_commit]=off");
+    }
     let mut command = Command::new(env!("CARGO_BIN_EXE_proofload"));
     command.args(&words);
     let (_honest, behind) =
@@ -90,6 +107,7 @@ pub fn serve() {
         first_code: Mutex::default(),
         well: Mutex::default(),
         looks: AtomicU64::new(0),
+        stood_still: OnceLock::new(),
     });
     let listener = TcpListener::bind(&address).unwrap();
     // A line of its own, whatever the test's harness has begun.
@@ -108,6 +126,7 @@ struct Planted {
     first_code: Mutex<Option<Vec<u8>>>,
     well: Mutex<Option<Message>>,
     looks: AtomicU64,
+    stood_still: OnceLock<Instant>,
 }
 
 /// A request or an answer: its head, ended by an empty line, and its body.
@@ -167,6 +186,15 @@ impl Planted {
                 .write(&mut client)?;
                 continue;
             }
+            if self.fault == Fault::WaitsForKeygen && request.is("POST /api/links ") && self.lacks_keygen() {
+                // Not all for as long, or clients that wait would come in waves, with nothing to be timed between them.
+                let nth = self.creates.fetch_add(1, Relaxed);
+                thread::sleep(Duration::from_millis(150 + nth * 37 % 150));
+            }
+            if self.fault == Fault::StandsStill && (self.stood_still.get().is_some() || self.lacks_keygen()) {
+                const STILL: Duration = Duration::from_millis(700);
+                thread::sleep(STILL.saturating_sub(self.stood_still.get_or_init(Instant::now).elapsed()));
+            }
             request.write(&mut server)?;
             let answer = Message::read(&mut answers, request.is("HEAD "))?;
             self.bent(&request, answer).write(&mut client)?;
@@ -180,7 +208,9 @@ impl Planted {
 
     fn bent(&self, request: &Message, answer: Message) -> Message {
         match self.fault {
-            Fault::TellsTenth | Fault::TellsHits | Fault::WarmsForEver if request.is("GET /metrics") => {
+            Fault::TellsTenth | Fault::TellsHits | Fault::WarmsForEver | Fault::HidesCollisions
+                if request.is("GET /metrics") =>
+            {
                 let text = String::from_utf8_lossy(&answer.body);
                 answer.with(self.bent_metrics(&text).into_bytes())
             }
@@ -220,6 +250,13 @@ impl Planted {
                             .any(|end| series.ends_with(end)) =>
                     {
                         (value / 10.0).floor()
+                    }
+                    Fault::HidesCollisions
+                        if ["shortener_unique_violations_total", "shortener_create_retries_total"]
+                            .iter()
+                            .any(|name| series.starts_with(name)) =>
+                    {
+                        0.0
                     }
                     Fault::WarmsForEver if series == "shortener_warmings_total" => value + look as f64,
                     _ => value,

@@ -1,6 +1,7 @@
 //! Whether the numbers of a run can be: a file that was changed and sealed again may hold any.
 
-use crate::run::{Measurement, Run, Series};
+use crate::distribution::{Distribution, LONGEST_NS};
+use crate::run::{Measurement, Run, Series, Slice};
 
 /// Longer than any run: thirty years, in seconds.
 const LONGEST_S: f64 = 1e9;
@@ -34,8 +35,24 @@ fn of_measurement(measurement: &Measurement) -> Option<String> {
 }
 
 fn of_series(series: &Series) -> Option<String> {
-    let times = |it: &crate::run::Slice| [("start_s", it.start_s), ("duration_s", it.duration_s)];
-    series.slices.iter().flat_map(times).find_map(|(name, value)| time(name, value))
+    let times = |it: &Slice| [("start_s", it.start_s), ("duration_s", it.duration_s)];
+    let of_slices = series.slices.iter().flat_map(times).find_map(|(name, value)| time(name, value));
+    let no_length = |it: &&Slice| it.duration_s == 0.0;
+    of_slices
+        .or_else(|| series.slices.iter().find(no_length).map(|_| "a slice has no length".to_owned()))
+        .or_else(|| series.slices.iter().find_map(|it| latency(&it.latency.unpack())))
+        .or_else(|| series.times.iter().find_map(|(name, it)| distribution(name, it)))
+}
+
+/// No answer takes no time at all.
+fn latency(times: &Distribution) -> Option<String> {
+    let none = times.count() > 0 && times.0.max() == 0;
+    distribution("latency", times).or_else(|| none.then(|| "a slice's latencies are all 0".to_owned()))
+}
+
+fn distribution(name: &str, times: &Distribution) -> Option<String> {
+    (times.0.max() > times.0.highest_equivalent(LONGEST_NS))
+        .then(|| format!("{name} holds a time of more than an hour, which none can be"))
 }
 
 fn too_many(run: &Run) -> Option<String> {

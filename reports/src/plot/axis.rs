@@ -54,6 +54,13 @@ impl Axis {
         axis
     }
 
+    /// Parts of a whole, of which there is no more than all: beyond the last tick is room for words alone.
+    pub fn share_with_room(label: &str, high: f64) -> Axis {
+        let mut axis = Axis::linear(label, Reading::Percent, 0.0, high.min(1.0));
+        axis.high *= 1.25;
+        axis
+    }
+
     /// Seconds stand on no other axis.
     pub fn is_time(&self) -> bool {
         self.reading == Reading::Seconds

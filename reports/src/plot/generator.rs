@@ -12,10 +12,17 @@ use crate::plot::sheet::Ink;
 use crate::plot::time::{Course, cores, draw};
 use crate::plot::{Plot, Table};
 use crate::render::rates;
-use crate::run::{GeneratorError, Series};
+use crate::run::{GeneratorError, Series, Slice};
 
 /// The sum of how late each request was sent, in microseconds.
 const LATENESS: &str = "client.send_delay_us";
+
+/// The sum of how late each arrival was noticed, in microseconds, and the arrivals.
+const LAG: &str = "client.lag_us";
+const ARRIVALS: &str = "client.arrivals";
+const STEAL: &str = "machine.steal_us";
+/// Cores that the host takes away at least where that is shaded.
+const SHADED: f64 = 0.01;
 
 /// Points of a curve to each nine: what is compared here differs by powers of ten.
 const POINTS_A_NINE: u32 = 8;
@@ -25,7 +32,7 @@ pub fn load(series: &Series) -> Option<Plot> {
     let courses: Vec<Course> = [
         ("generator", inks::GENERATOR, "cpu.generator_us"),
         ("waiting for its core", inks::BETWEEN, "cpu.generator_wait_us"),
-        ("steal", inks::FAILED, "machine.steal_us"),
+        ("steal", inks::FAILED, STEAL),
     ]
     .into_iter()
     .filter(|(.., counter)| is_measured(series, counter))
@@ -85,6 +92,54 @@ pub fn error(series: &Series, known: Option<&GeneratorError>) -> Option<Plot> {
     })
 }
 
+/// The generator's lag slice by slice, the mean, which a single stall moves; where the host took the cores away is shaded.
+pub fn lag(series: &Series) -> Option<Plot> {
+    let times = filled(series, lag::NAME)?;
+    let course = Course {
+        name: "lag".to_owned(),
+        look: inks::GENERATOR.look(),
+        slices: &series.slices,
+        value: Box::new(|slice| (rates::count(slice, LAG) as f64, rates::count(slice, ARRIVALS) as f64)),
+    };
+    if !is_measured(series, LAG) {
+        return None;
+    }
+    let steal = cores(STEAL.to_owned());
+    let stolen: Vec<&Slice> = series
+        .slices
+        .iter()
+        .filter(|slice| {
+            let (cores, seconds) = steal(slice);
+            cores > SHADED * seconds
+        })
+        .collect();
+    let shaded = match (is_measured(series, STEAL), stolen.len()) {
+        (false, _) => String::new(),
+        (true, 0) => " In no slice did the host take more than 0.01 cores away.".to_owned(),
+        (true, n) => format!(" Shaded: {n} slices in which the host took more than 0.01 cores away (steal)."),
+    };
+    let caption = format!(
+        "How late the generator noticed that requests were due, on average of each slice. Of all: {} at the median, {} at \
+         p99, {} at most. Response times contain it.{shaded}",
+        at(times, 0.5),
+        at(times, 0.99),
+        at(times, 1.0)
+    );
+    let mut plot = draw(
+        "lag",
+        "The generator's own error over time",
+        "mean lag",
+        Reading::Microseconds,
+        &[course],
+        caption,
+    );
+    let (low, high) = (plot.chart.y.low, plot.chart.y.high);
+    let look = inks::FAILED.look().faint(0.25);
+    let boxes = stolen.iter().map(|it| (it.start_s, low, it.start_s + it.duration_s, high, look)).collect();
+    plot.chart.layers.insert(0, Layer::Boxes { boxes });
+    Some(plot)
+}
+
 /// How late requests were sent, slice by slice: the mean, which a single stall moves.
 pub fn lateness(series: &Series) -> Option<Plot> {
     let times = filled(series, "send-delay")?;
@@ -95,7 +150,7 @@ pub fn lateness(series: &Series) -> Option<Plot> {
         name: "send delay".to_owned(),
         look: inks::BETWEEN.look(),
         slices: &series.slices,
-        value: Box::new(|slice| rates::count(slice, LATENESS) as f64 / slice.latency.count().max(1) as f64),
+        value: Box::new(|slice| (rates::count(slice, LATENESS) as f64, slice.latency.count() as f64)),
     };
     let caption = format!(
         "From when a request was due to when it was sent, on average of each slice: the wait for a free connection, \

@@ -5,8 +5,11 @@ mod curve;
 mod envelope;
 mod knee;
 
+use statrs::distribution::{ContinuousCDF, StudentsT};
+
 use crate::plot::{Plot, slug};
 use crate::run::{Measurement, Run, Series};
+use crate::statistics::ratio;
 
 /// One point of a group: the last part of its name, and its measurement.
 struct Point<'a> {
@@ -18,9 +21,14 @@ struct Point<'a> {
 pub fn plots(run: &Run) -> Vec<Plot> {
     let mut plots = Vec::new();
     for (kind, draw) in KINDS {
-        for (group, points) in groups(run, kind) {
+        let groups = groups(run, kind);
+        let many = groups.len() > 1;
+        for (group, points) in groups {
             let mut drawn = draw(&points);
             for plot in &mut drawn {
+                if many {
+                    plot.title = format!("{}, {group}", plot.title);
+                }
                 plot.id = slug(&format!("{kind}-{group}-{}", plot.id));
             }
             plots.append(&mut drawn);
@@ -60,13 +68,6 @@ fn groups<'a>(run: &'a Run, kind: &str) -> Vec<(&'a str, Vec<Point<'a>>)> {
     groups
 }
 
-/// Statements that the database saw for each acknowledged create, by the best witness there is.
-fn statements_per_create(series: &Series) -> Option<f64> {
-    let pairs = statements_and_creates(series);
-    let sum = |of: fn(&(f64, f64)) -> f64| pairs.iter().map(of).sum::<f64>();
-    (sum(|it| it.1) > 0.0).then(|| sum(|it| it.0) / sum(|it| it.1))
-}
-
 /// Statements and creates slice by slice; none where no witness counted any statement.
 fn statements_and_creates(series: &Series) -> Vec<(f64, f64)> {
     let counts = |name: &str| -> Vec<f64> {
@@ -75,6 +76,23 @@ fn statements_and_creates(series: &Series) -> Vec<(f64, f64)> {
     };
     let seen = STATEMENTS.into_iter().map(counts).find(|counts| counts.iter().any(|count| *count > 0.0));
     seen.unwrap_or_default().into_iter().zip(counts("client.created")).collect()
+}
+
+/// Blocks of slices that an interval is made from, and the fewest that make one.
+const BLOCKS: usize = 20;
+const FEWEST_BLOCKS: usize = 8;
+
+/// The 95 % interval of a ratio of sums over slices. Neighbours share their fate, so blocks of them are the samples; none
+/// where they are too few.
+fn interval_of_sums(slices: &[(f64, f64)]) -> Option<(f64, f64)> {
+    let sum = |part: &[(f64, f64)]| part.iter().fold((0.0, 0.0), |sums, it| (sums.0 + it.0, sums.1 + it.1));
+    let blocks: Vec<(f64, f64)> = slices.chunks(slices.len().div_ceil(BLOCKS).max(1)).map(sum).collect();
+    if blocks.len() < FEWEST_BLOCKS {
+        return None;
+    }
+    let t = StudentsT::new(0.0, 1.0, blocks.len() as f64 - 1.0).ok()?.inverse_cdf(0.975);
+    let (value, error) = ratio::of_sums(&blocks)?;
+    Some(((value - t * error).max(0.0), value + t * error))
 }
 
 /// Independent counts first.

@@ -6,11 +6,11 @@ use crate::plot::axis::{Axis, Reading};
 use crate::plot::chart::Chart;
 use crate::plot::layer::{Cell, Counts, Layer, push_joined};
 use crate::plot::sheet::Ink;
-use crate::plot::{MOST_ROWS, Plot, Table};
+use crate::plot::{Plot, Table, seconds, stride};
 use crate::run::{Measurement, Model, Series, Slice};
 
 /// Most columns (stretches of time) and rows (ranges of latency) of the map.
-const COLUMNS: usize = 60;
+const COLUMNS: usize = 48;
 const ROWS: usize = 26;
 
 /// Drawn where there are slices enough to show a change.
@@ -110,11 +110,14 @@ impl Grid {
     }
 
     fn table(&self) -> Table {
-        let mut table = Table::new(["second", "p50", "p99", "longest"]);
-        let stride = self.columns.len().div_ceil(MOST_ROWS).max(1);
-        for column in self.columns.iter().step_by(stride) {
-            let times = [column.p50_us, column.p99_us, column.max_us].map(figure::time_us);
-            table.rows.push([format!("{:.1}", column.start_s)].into_iter().chain(times).collect());
+        let stride = stride(self.columns.len());
+        let worst = |name: &str| if stride == 1 { name.to_owned() } else { format!("highest {name}") };
+        let mut table = Table::new([seconds(stride), worst("p50"), worst("p99"), "longest".to_owned()]);
+        for columns in self.columns.chunks(stride) {
+            let highest = |of: fn(&Column) -> f64| columns.iter().map(of).fold(0.0, f64::max);
+            let times = [highest(|it| it.p50_us), highest(|it| it.p99_us), highest(|it| it.max_us)];
+            let times = times.map(figure::time_us);
+            table.rows.push([format!("{:.1}", columns[0].start_s)].into_iter().chain(times).collect());
         }
         table
     }

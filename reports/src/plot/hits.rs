@@ -1,5 +1,6 @@
 //! Hit rate over time, by the level that answered.
 
+use crate::ceiling;
 use crate::figure;
 use crate::plot::axis::{Axis, Reading};
 use crate::plot::chart::Chart;
@@ -7,7 +8,7 @@ use crate::plot::inks;
 use crate::plot::layer::Layer;
 use crate::plot::sheet::Ink;
 use crate::plot::time::over_time;
-use crate::plot::{MOST_ROWS, Plot, Table};
+use crate::plot::{Plot, Table, seconds, stride};
 use crate::run::{Measurement, Series, Slice};
 
 /// Counters of look-ups begin so; what follows names the level that answered.
@@ -34,6 +35,7 @@ pub fn plot(measurement: &Measurement, series: &Series) -> Option<Plot> {
             line(&name, [inks::SERVER, inks::BETWEEN][upto - 1], series, &levels[..upto])
         })
         .collect();
+    layers.splice(0..0, by_chance(measurement, series, end));
     layers.extend(measurement.ceiling.map(|value| Layer::Level { name: "ceiling".to_owned(), value }));
     let chart = Chart::new(
         Axis::time(end),
@@ -69,12 +71,24 @@ fn line(name: &str, ink: Ink, series: &Series, levels: &[&str]) -> Layer {
     over_time(name, ink.look(), answered.map(|slice| (slice, share(slice, levels))))
 }
 
+/// Where the ceiling lets the hit rate of a slice lie, by chance alone.
+fn by_chance(measurement: &Measurement, series: &Series, end: f64) -> Option<Layer> {
+    let mut counts: Vec<u64> = series.slices.iter().map(lookups).filter(|count| *count > 0).collect();
+    counts.sort_unstable();
+    let spread = ceiling::spread(measurement, *counts.get(counts.len() / 2)? as f64)?;
+    let ceiling = measurement.ceiling?;
+    let (low, high) = ((ceiling - spread).max(0.0), (ceiling + spread).min(1.0));
+    let outline = vec![(0.0, low), (end, low), (end, high), (0.0, high)];
+    Some(Layer::Area { look: Ink::Limit.look().faint(0.12), outline })
+}
+
 /// The axis begins at a round number below all that is drawn: a hit rate of 99 % needs the room.
 fn lowest(layers: &[Layer]) -> f64 {
     let values = layers.iter().flat_map(|layer| match layer {
         Layer::Line { points, .. } => points.iter().map(|(_, y)| *y).collect(),
         Layer::Steps { steps, .. } => steps.iter().map(|step| step.y).collect(),
         Layer::Level { value, .. } => vec![*value],
+        Layer::Area { outline, .. } => outline.iter().map(|(_, y)| *y).collect(),
         _ => Vec::new(),
     });
     let low = values.fold(1.0, f64::min);
@@ -107,27 +121,31 @@ fn label(level: &str) -> &str {
 
 fn caption(measurement: &Measurement, series: &Series) -> String {
     let rate = rate(series).unwrap_or(0.0) * 100.0;
-    match measurement.ceiling {
-        Some(ceiling) => format!(
-            "{rate:.2} % in all. The dashed line is the ceiling, {:.2} %: no cache of that size could do better on this workload.",
-            ceiling * 100.0
-        ),
-        None => format!("{rate:.2} % in all."),
-    }
+    let Some(ceiling) = measurement.ceiling else { return format!("{rate:.2} % in all.") };
+    let all: u64 = series.slices.iter().map(lookups).sum();
+    let by_chance = match ceiling::told(measurement, all as f64) {
+        Some(told) => format!(" It is {told}; the band around it is that of a single slice."),
+        None => String::new(),
+    };
+    format!(
+        "{rate:.2} % in all. The dashed line is the ceiling, {:.2} %: the most that a cache of that size can expect on this \
+         workload.{by_chance}",
+        ceiling * 100.0
+    )
 }
 
 fn table(series: &Series, levels: &[&str]) -> Table {
-    let mut table = Table::new(["second", "look-ups"]);
+    let stride = stride(series.slices.len());
+    let mut table = Table::new([seconds(stride), "look-ups".to_owned()]);
     table.head.extend(levels.iter().map(|level| label(level).to_owned()));
-    let stride = series.slices.len().div_ceil(MOST_ROWS).max(1);
-    for slice in series.slices.iter().step_by(stride) {
-        let shares = levels.iter().map(|level| format!("{:.2} %", share(slice, &[level]) * 100.0));
-        table.rows.push(
-            [format!("{:.1}", slice.start_s), figure::count(lookups(slice))]
-                .into_iter()
-                .chain(shares)
-                .collect(),
-        );
+    for slices in series.slices.chunks(stride) {
+        let all: u64 = slices.iter().map(lookups).sum();
+        let shares = levels.iter().map(|level| {
+            let hits: f64 = slices.iter().map(|slice| share(slice, &[level]) * lookups(slice) as f64).sum();
+            format!("{:.2} %", hits / (all as f64).max(1.0) * 100.0)
+        });
+        let row = [format!("{:.1}", slices[0].start_s), figure::count(all)];
+        table.rows.push(row.into_iter().chain(shares).collect());
     }
     table
 }

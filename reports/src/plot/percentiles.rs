@@ -23,8 +23,17 @@ const FEWEST_BLOCKS: usize = 8;
 
 /// Response and service time of a single series; of several series, what each is judged by.
 pub fn plot(measurement: &Measurement) -> Option<Plot> {
-    let curves = curves(measurement);
-    let caption = caption(measurement, curves.first()?);
+    drawn_of(measurement, &measurement.series)
+}
+
+/// Response and service time of one of several series.
+pub fn of_variant(measurement: &Measurement, series: &Series) -> Option<Plot> {
+    drawn_of(measurement, std::slice::from_ref(series))
+}
+
+fn drawn_of(measurement: &Measurement, all: &[Series]) -> Option<Plot> {
+    let curves = curves(measurement.model, all);
+    let caption = caption(measurement.model, all.len(), curves.first()?);
     drawn("Latency by percentile".to_owned(), caption, &curves)
 }
 
@@ -107,23 +116,23 @@ struct Curve<'a> {
     slices: Option<&'a [Slice]>,
 }
 
-fn curves(measurement: &Measurement) -> Vec<Curve<'_>> {
-    let wanted: &[&str] = match (measurement.model, measurement.series.len()) {
+fn curves(model: Model, all: &[Series]) -> Vec<Curve<'_>> {
+    let wanted: &[&str] = match (model, all.len()) {
         (Model::Open, 1) => &["response", "service"],
         (Model::Open, _) => &["response"],
         _ => &["service"],
     };
     let mut curves = Vec::new();
-    for series in &measurement.series {
+    for series in all {
         for name in wanted {
             let Some(times) = series.times.get(*name).filter(|times| times.count() > 0) else { continue };
-            let ink = match measurement.series.len() {
+            let ink = match all.len() {
                 1 if *name == "service" => inks::SERVICE,
                 1 => inks::SERVER,
                 _ => inks::of_variant(curves.len()),
             };
             curves.push(Curve {
-                name: label(measurement, series, name),
+                name: if all.len() > 1 { series.variant.clone() } else { (*name).to_owned() },
                 ink,
                 series,
                 times,
@@ -138,10 +147,6 @@ fn curves(measurement: &Measurement) -> Vec<Curve<'_>> {
 /// The first kind of times is the one that the slices hold.
 fn band_of<'a>(name: &str, wanted: &[&str], series: &'a Series) -> Option<&'a [Slice]> {
     (name == wanted[0]).then_some(series.slices.as_slice())
-}
-
-fn label(measurement: &Measurement, series: &Series, name: &str) -> String {
-    if measurement.series.len() > 1 { series.variant.clone() } else { name.to_owned() }
 }
 
 /// Quantiles among the recorded times alone, so many points to each nine.
@@ -218,10 +223,10 @@ fn longer_than(times: &Distribution, ascending_us: &[f64]) -> Vec<f64> {
     above
 }
 
-fn caption(measurement: &Measurement, first: &Curve) -> String {
+fn caption(model: Model, variants: usize, first: &Curve) -> String {
     let at =
         |q| rates::quantile_of_all(first.times, first.lost, q).map_or("never".to_owned(), figure::time_us);
-    let lost = not_in_the_curve(measurement.model, first);
+    let lost = not_in_the_curve(model, first);
     let longest = first.times.quantile_us(1.0).map_or("–".to_owned(), figure::time_us);
     let figures = format!(
         "{}: half within {}, 99 % within {}, the longest {longest}.{lost}",
@@ -229,7 +234,7 @@ fn caption(measurement: &Measurement, first: &Curve) -> String {
         at(0.5),
         at(0.99)
     );
-    match (measurement.model, measurement.series.len()) {
+    match (model, variants) {
         (Model::Open, 1) => format!(
             "{figures} Response time counts from when a request was due, service time from when it was sent; \
              the gap between the curves is waiting. The band is a 95 % interval."

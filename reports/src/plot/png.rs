@@ -6,7 +6,7 @@ use flate2::write::ZlibEncoder;
 use flate2::{Compression, Crc};
 
 use crate::plot::canvas::{Canvas, Mask, Point, Rgb, typeset};
-use crate::plot::sheet::{Across, HEADROOM, Ink, Look, Shape, Sheet, TENTHS};
+use crate::plot::sheet::{Across, HEADROOM, Ink, Look, Shape, Sheet, TENTHS, title_size};
 
 /// Pixels of the file for each pixel of the sheet.
 const SCALE: f32 = 2.0;
@@ -15,7 +15,7 @@ const SCALE: f32 = 2.0;
 pub fn standalone(sheet: &Sheet, title: &str) -> Vec<u8> {
     let (width, height) = (pixels(sheet.width), pixels(sheet.height + HEADROOM));
     let mut page = Page { canvas: Canvas::new(width, height, colour("card")) };
-    page.title(title);
+    page.title(title, title_size(title, sheet.width) * SCALE);
     for shape in &sheet.shapes {
         page.draw(shape);
     }
@@ -72,9 +72,9 @@ impl Page {
     }
 
     /// Bold, by laying it twice: the one face that comes with us is plain.
-    fn title(&mut self, title: &str) {
+    fn title(&mut self, title: &str, size: f32) {
         for shift in [0.0, 0.35 * SCALE] {
-            let mask = self.words(title, (2.0 * SCALE + shift, 19.0 * SCALE), 15.0 * SCALE, Across::Start);
+            let mask = self.words(title, (2.0 * SCALE + shift, 19.0 * SCALE), size, Across::Start);
             self.canvas.lay(&mask, ink(Ink::Strong), 1.0);
         }
     }

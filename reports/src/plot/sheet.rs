@@ -17,6 +17,14 @@ pub const TENTHS: i32 = 10;
 /// Room for the title above a plot that stands alone.
 pub const HEADROOM: i32 = 28 * TENTHS;
 
+/// How many pixels high such a title is written: smaller where it would not fit, by the width of a letter on average.
+pub fn title_size(title: &str, width: i32) -> f32 {
+    const SIZE: f32 = 15.0;
+    const LETTER: f32 = 0.6;
+    let room = (width / TENTHS - 4) as f32;
+    SIZE.min(room / (title.chars().count().max(1) as f32 * LETTER))
+}
+
 /// The role of a shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ink {

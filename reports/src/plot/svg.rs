@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::plot::axis::{Axis, Scale};
 use crate::plot::chart::{Chart, TEXT};
 use crate::plot::layer::Counts;
-use crate::plot::sheet::{Across, HEADROOM, Ink, Look, Part, Shape, Sheet, TENTHS};
+use crate::plot::sheet::{Across, HEADROOM, Ink, Look, Part, Shape, Sheet, TENTHS, title_size};
 
 /// An element for a page whose style sheet gives the classes their colours.
 ///
@@ -34,7 +34,7 @@ pub fn standalone(sheet: &Sheet, chart: &Chart, title: &str, alternative: &str) 
     let mut out = String::new();
     let _ = write!(
         out,
-        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {} {}" width="{}" height="{}" role="img" font-family="system-ui, sans-serif" font-size="{}"><title>{}</title><style>{}</style><rect width="100%" height="100%" style="fill:var(--card)"/><text class="ink fill" x="2" y="19" font-size="15" font-weight="600">{}</text><g transform="translate(0 {})">"#,
+        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {} {}" width="{}" height="{}" role="img" font-family="system-ui, sans-serif" font-size="{}"><title>{}</title><style>{}</style><rect width="100%" height="100%" style="fill:var(--card)"/><text class="ink fill" x="2" y="19" font-size="{:.1}" font-weight="600">{}</text><g transform="translate(0 {})">"#,
         px(width),
         px(height),
         px(width),
@@ -42,6 +42,7 @@ pub fn standalone(sheet: &Sheet, chart: &Chart, title: &str, alternative: &str) 
         px(TEXT),
         escaped(alternative),
         include_str!("../../templates/plot.css"),
+        title_size(title, width),
         escaped(title),
         px(HEADROOM),
     );
@@ -110,11 +111,11 @@ fn head(shape: &Shape, chart: &Chart) -> String {
 
 fn outline(shapes: &[Shape]) -> String {
     let mut out = String::new();
-    // Where a rectangle ended: the next is told by its distance.
+    // Where the last one ended: the next is told by its distance.
     let mut pen = None;
     for shape in shapes {
         match shape {
-            Shape::Line { points, .. } => out.push_str(&path(points)),
+            Shape::Line { points, .. } => open(points, &mut pen, &mut out),
             Shape::Area { points, .. } => closed(points, &mut pen, &mut out),
             Shape::Dot { .. } | Shape::Text { .. } => {}
         }
@@ -145,37 +146,58 @@ fn line(look: Look, width: i32, chart: &Chart) -> String {
     out
 }
 
+/// A line, by its distance from the last one; level and upright strokes in few letters.
+fn open(points: &[(i32, i32)], pen: &mut Option<(i32, i32)>, out: &mut String) {
+    let [first, rest @ ..] = points else { return };
+    start(*first, pen, out);
+    match rest {
+        [last] if last.1 == first.1 => out.push_str(&format!("h{}", px(last.0 - first.0))),
+        [last] if last.0 == first.0 => out.push_str(&format!("v{}", px(last.1 - first.1))),
+        _ => steps(points, out),
+    }
+    *pen = points.last().copied();
+}
+
 /// The outline of an area; that of a rectangle in few letters, and by its distance from the last one.
 fn closed(points: &[(i32, i32)], pen: &mut Option<(i32, i32)>, out: &mut String) {
+    let Some(&first) = points.first() else { return };
+    start(first, pen, out);
     match points {
         [(left, top), (right, a), (b, bottom), (c, d)] if (a, b, c, d) == (top, right, left, bottom) => {
             let (width, height) = (right - left, bottom - top);
-            let _ = match pen.replace((*left, *top)) {
-                Some((x, y)) => write!(out, "m{} {}", px(left - x), px(top - y)),
-                None => write!(out, "M{} {}", px(*left), px(*top)),
-            };
             let _ = write!(out, "h{}v{}h{}z", px(width), px(height), px(-width));
         }
         _ => {
-            *pen = None;
-            let _ = write!(out, "{}Z", path(points));
+            steps(points, out);
+            out.push('z');
         }
+    }
+    // To close an outline leads back to where it began.
+    *pen = Some(first);
+}
+
+/// Moves to a point.
+fn start((x, y): (i32, i32), pen: &Option<(i32, i32)>, out: &mut String) {
+    out.push_str(&match pen {
+        Some((from_x, from_y)) => format!("m{}", pair(x - from_x, y - from_y)),
+        None => format!("M{}", pair(x, y)),
+    });
+}
+
+/// Relative steps from the first point: half the bytes.
+fn steps(points: &[(i32, i32)], out: &mut String) {
+    for (index, ends) in points.windows(2).enumerate() {
+        let step = pair(ends[1].0 - ends[0].0, ends[1].1 - ends[0].1);
+        let apart = if index > 0 && !step.starts_with('-') { " " } else { "" };
+        out.push_str(if index == 0 { "l" } else { apart });
+        out.push_str(&step);
     }
 }
 
-/// Absolute move, then relative steps: half the bytes. Steps in one direction are joined.
-fn path(points: &[(i32, i32)]) -> String {
-    let mut out = String::new();
-    let Some(&(x, y)) = points.first() else { return out };
-    let _ = write!(out, "M{} {}", px(x), px(y));
-    if points.len() > 1 {
-        out.push('l');
-    }
-    for (index, pair) in points.windows(2).enumerate() {
-        let (dx, dy) = (pair[1].0 - pair[0].0, pair[1].1 - pair[0].1);
-        let _ = write!(out, "{}{} {}", if index > 0 { " " } else { "" }, px(dx), px(dy));
-    }
-    out
+/// Two numbers; a minus sign keeps them apart as well as a space does.
+fn pair(x: i32, y: i32) -> String {
+    let y = px(y);
+    format!("{}{}{y}", px(x), if y.starts_with('-') { "" } else { " " })
 }
 
 /// Tenths as pixels, without a needless `.0`.

@@ -8,7 +8,7 @@ use crate::plot::chart::Chart;
 use crate::plot::inks;
 use crate::plot::layer::{Layer, Step};
 use crate::plot::sheet::{Ink, Look};
-use crate::plot::{MOST_ROWS, Plot, Table};
+use crate::plot::{Plot, Table, seconds, stride};
 use crate::render::rates;
 use crate::run::{Measurement, Model, Series, Slice};
 use crate::tally::Tally;
@@ -18,32 +18,46 @@ pub struct Course<'a> {
     pub name: String,
     pub look: Look,
     pub slices: &'a [Slice],
-    pub value: Box<dyn Fn(&Slice) -> f64 + 'a>,
+    pub value: Of<'a>,
 }
 
-/// Offered, achieved and dropped per second. Of several variants, what each achieved.
-pub fn rates(measurement: &Measurement) -> Option<Plot> {
-    let one = measurement.series.len() == 1;
-    let mut courses = Vec::new();
-    for (index, series) in measurement.series.iter().enumerate() {
-        let name = if one { "achieved" } else { &series.variant };
-        let ink = if one { inks::SERVER } else { inks::of_variant(index) };
-        courses.push(per_second(name, ink.look(), series, |slice| rates::count(slice, "client.ok")));
-        // On top, and dashed: what was achieved shows through it.
-        if one && measurement.model == Model::Open {
-            courses.push(per_second("offered", inks::OFFERED.look().dashed(), series, planned));
-        }
-        for (name, ink, of) in LOSSES {
-            if one && series.slices.iter().any(|slice| of(slice) > 0) {
-                courses.push(per_second(name, ink.look(), series, of));
-            }
+/// What a slice counted, and what that is divided by: seconds, requests.
+pub type Of<'a> = Box<dyn Fn(&Slice) -> (f64, f64) + 'a>;
+
+/// What each of several variants achieved per second, one over the other; [`rates`] tells the rest of each.
+pub fn achieved(measurement: &Measurement) -> Option<Plot> {
+    let all = &measurement.series;
+    let tally = Tally::of(all.iter().flat_map(|it| &it.slices));
+    (all.len() > 1 && tally.offered() > 0).then(|| {
+        let courses: Vec<Course> = (all.iter().enumerate())
+            .map(|(index, it)| per_second(&it.variant, inks::of_variant(index).look(), it, achieved_in))
+            .collect();
+        draw_rates("Achieved, variant by variant", &courses, &tally)
+    })
+}
+
+/// Offered, achieved, dropped and failed per second.
+pub fn rates(measurement: &Measurement, series: &Series) -> Option<Plot> {
+    let mut courses = vec![per_second("achieved", inks::SERVER.look(), series, achieved_in)];
+    // On top, and dashed: what was achieved shows through it.
+    if measurement.model == Model::Open {
+        courses.push(per_second("offered", inks::OFFERED.look().dashed(), series, planned));
+    }
+    for (name, ink, of) in LOSSES {
+        if series.slices.iter().any(|slice| of(slice) > 0) {
+            courses.push(per_second(name, ink.look(), series, of));
         }
     }
-    let tally = Tally::of(measurement.series.iter().flat_map(|it| &it.slices));
-    (tally.offered() > 0).then(|| {
-        let caption = rates_caption(&tally);
-        draw("rates", "Offered, achieved, dropped", "requests per second", Reading::Number, &courses, caption)
-    })
+    let tally = Tally::of(&series.slices);
+    (tally.offered() > 0).then(|| draw_rates("Offered, achieved, dropped", &courses, &tally))
+}
+
+fn draw_rates(title: &str, courses: &[Course], tally: &Tally) -> Plot {
+    draw("rates", title, "requests per second", Reading::Number, courses, rates_caption(tally))
+}
+
+fn achieved_in(slice: &Slice) -> u64 {
+    rates::count(slice, "client.ok")
 }
 
 /// What is lost is told apart: never sent, or answered wrongly or not at all.
@@ -62,18 +76,19 @@ fn planned(slice: &Slice) -> u64 {
 /// Most lines that a reader tells apart.
 const MOST_LINES: usize = 6;
 
-/// Processor time of each process, in cores: of all variants in one plot where the lines are few.
+/// Processor time of each process, in cores: of all of several variants in one plot where the lines are few.
 pub fn cpu(measurement: &Measurement) -> Option<Plot> {
     let lines: usize = measurement.series.iter().map(|series| processes(series).len()).sum();
-    (lines <= MOST_LINES || measurement.series.len() == 1).then(|| cpu_of(&measurement.series)).flatten()
+    (lines <= MOST_LINES).then(|| drawn_cpu(&measurement.series)).flatten()
 }
 
-/// The processor time of a variant by itself, where [`cpu`] would hold too many lines.
-pub fn cpu_alone(measurement: &Measurement, series: &Series) -> Option<Plot> {
-    cpu(measurement).is_none().then(|| cpu_of(std::slice::from_ref(series))).flatten()
+/// The processor time of one variant: of the only one, or where [`cpu`] would hold too many lines.
+pub fn cpu_of(measurement: &Measurement, series: &Series) -> Option<Plot> {
+    let joined = measurement.series.len() > 1 && cpu(measurement).is_some();
+    (!joined).then(|| drawn_cpu(std::slice::from_ref(series))).flatten()
 }
 
-fn cpu_of(all: &[Series]) -> Option<Plot> {
+fn drawn_cpu(all: &[Series]) -> Option<Plot> {
     let mut courses = Vec::new();
     for series in all {
         for process in processes(series) {
@@ -88,9 +103,10 @@ fn cpu_of(all: &[Series]) -> Option<Plot> {
         }
     }
     let caption =
-        courses.iter().map(|course| format!("{} {:.2} cores", course.name, mean(course))).collect::<Vec<_>>();
+        courses.iter().map(|course| format!("{} {} cores", course.name, figure::significant(mean(course))));
     (!courses.is_empty()).then(|| {
-        let caption = format!("On average: {}. One core is fully busy at 1.", caption.join(", "));
+        let caption =
+            format!("On average: {}. One core is fully busy at 1.", caption.collect::<Vec<_>>().join(", "));
         draw("cpu", "Processor time of each process", "cores", Reading::Number, &courses, caption)
     })
 }
@@ -122,10 +138,15 @@ pub fn draw(
     }
 }
 
-/// Of each slice that lasted.
+/// Of each slice that has something to divide by.
 fn values<'a>(course: &'a Course) -> impl Iterator<Item = (&'a Slice, f64)> + 'a {
-    let whole = course.slices.iter().filter(|slice| slice.duration_s > 0.0);
-    whole.map(|slice| (slice, (course.value)(slice)))
+    course.slices.iter().filter_map(|slice| Some((slice, ratio(&course.value, [slice])?)))
+}
+
+/// Of several slices together: what all counted by what all are divided by.
+fn ratio<'a>(of: &Of, slices: impl IntoIterator<Item = &'a Slice>) -> Option<f64> {
+    let sums = slices.into_iter().map(of).fold((0.0, 0.0), |sums, it| (sums.0 + it.0, sums.1 + it.1));
+    (sums.1 > 0.0).then(|| sums.0 / sums.1)
 }
 
 /// A line through the middles of slices; where they leave gaps, as those of interleaved variants do, a stroke for each, so
@@ -143,19 +164,17 @@ pub fn over_time<'a>(name: &str, look: Look, values: impl Iterator<Item = (&'a S
 }
 
 fn per_second<'a>(name: &str, look: Look, series: &'a Series, of: fn(&Slice) -> u64) -> Course<'a> {
-    let value = Box::new(move |slice: &Slice| of(slice) as f64 / slice.duration_s);
+    let value = Box::new(move |slice: &Slice| (of(slice) as f64, slice.duration_s));
     Course { name: name.to_owned(), look, slices: &series.slices, value }
 }
 
 /// Microseconds of a counter a second, as processor cores.
-pub fn cores<'a>(counter: String) -> Box<dyn Fn(&Slice) -> f64 + 'a> {
-    Box::new(move |slice| rates::count(slice, &counter) as f64 / 1e6 / slice.duration_s)
+pub fn cores<'a>(counter: String) -> Of<'a> {
+    Box::new(move |slice| (rates::count(slice, &counter) as f64 / 1e6, slice.counted_s(&counter)))
 }
 
 fn mean(course: &Course) -> f64 {
-    let seconds: f64 = course.slices.iter().map(|slice| slice.duration_s).sum();
-    let sum: f64 = course.slices.iter().map(|slice| (course.value)(slice) * slice.duration_s).sum();
-    sum / seconds.max(f64::MIN_POSITIVE)
+    ratio(&course.value, course.slices).unwrap_or(0.0)
 }
 
 fn processes(series: &Series) -> BTreeSet<String> {
@@ -181,19 +200,21 @@ fn rates_caption(tally: &Tally) -> String {
 }
 
 fn table(courses: &[Course], reading: Reading) -> Table {
-    let mut table = Table::new(["second"]);
-    table.head.extend(courses.iter().map(|course| course.name.clone()));
+    let mut table = Table::new::<&str, 0>([]);
     let mut starts: Vec<f64> =
         courses.iter().flat_map(|course| course.slices.iter().map(|it| it.start_s)).collect();
     starts.sort_by(f64::total_cmp);
     starts.dedup();
-    let stride = starts.len().div_ceil(MOST_ROWS).max(1);
-    for start in starts.into_iter().step_by(stride) {
+    let stride = stride(starts.len());
+    table.head.push(seconds(stride));
+    table.head.extend(courses.iter().map(|course| course.name.clone()));
+    for stretch in starts.chunks(stride) {
+        let (first, last) = (stretch[0], stretch[stretch.len() - 1]);
         let cell = |course: &Course| {
-            let slice = course.slices.iter().find(|slice| slice.start_s == start);
-            slice.map_or(String::new(), |slice| said(reading, (course.value)(slice)))
+            let within = course.slices.iter().filter(|slice| (first..=last).contains(&slice.start_s));
+            ratio(&course.value, within).map_or(String::new(), |mean| said(reading, mean))
         };
-        table.rows.push([format!("{start:.1}")].into_iter().chain(courses.iter().map(cell)).collect());
+        table.rows.push([format!("{first:.1}")].into_iter().chain(courses.iter().map(cell)).collect());
     }
     table
 }

@@ -53,6 +53,8 @@ pub fn page(run: &Run, raw: &[u8], verdicts: &[ClaimVerdict], plots: &[Plot]) ->
         claims: verdicts.iter().map(|it| Evidence::of(it, run)).collect(),
         measurements,
         points_alone,
+        bar_titles: means::BAR_TITLES,
+        bars: means::bars(run),
         environment: means::environment(run),
         command: means::command(run),
         bias: means::bias(run),
@@ -84,6 +86,8 @@ struct Page<'a> {
     measurements: Vec<Load<'a>>,
     /// Those that are points of a curve or a map.
     points_alone: Vec<Load<'a>>,
+    bar_titles: [&'static str; 5],
+    bars: Vec<[String; 5]>,
     environment: Vec<(&'static str, String)>,
     command: String,
     bias: Vec<&'static str>,
@@ -208,20 +212,20 @@ struct Load<'a> {
     invalid: Vec<&'a str>,
     plots: Vec<Figure>,
     /// Plots that are too many for the page: those of a point of a curve or a map, and in a run of many measurements
-    /// those of each variant but the first.
+    /// those of each variant but the first, and what is of use only where the generator's own error stands out.
     beside: Vec<&'a str>,
     /// The plots of each variant but the first.
     folded: Vec<(&'a str, Vec<Figure>)>,
     ledger: Vec<(&'static str, String)>,
     settings: Vec<(String, String)>,
     counters: Table,
-    /// Counters that counted nothing.
-    idle: String,
     facts: Vec<(String, String)>,
 }
 
 /// A page with more measurements than this would pass the size at which it can be sent around.
-const MANY: usize = 24;
+const MANY: usize = 12;
+/// Plots whose gist the others tell: lag is drawn over steal, and the percentiles beside those of the send delay.
+const BESIDE: [&str; 2] = ["send-delay", "generator"];
 
 impl<'a> Load<'a> {
     /// A run of few measurements lies open; of many, a reader picks.
@@ -233,8 +237,11 @@ impl<'a> Load<'a> {
     ) -> Result<Load<'a>, ReportError> {
         let own = || plots.iter().filter(move |plot| plot.measurement == Some(index));
         let many = of > MANY;
-        let is_beside = |plot: &Plot| plot::is_point(measurement) || (many && plot.folded.is_some());
-        let (counters, idle) = rates::counters(measurement);
+        let is_beside = |plot: &Plot| {
+            let kind = plot.id.split_once('-').map_or("", |(_, kind)| kind);
+            let of_use_to_few = || BESIDE.iter().any(|id| kind.starts_with(id));
+            plot::is_point(measurement) || (many && (plot.folded.is_some() || of_use_to_few()))
+        };
         Ok(Load {
             number: index + 1,
             open: of <= 4 && !plot::is_point(measurement),
@@ -249,7 +256,7 @@ impl<'a> Load<'a> {
                 .collect(),
             plots: match plot::is_point(measurement) {
                 true => Vec::new(),
-                false => figures(own().filter(|plot| plot.folded.is_none()))?,
+                false => figures(own().filter(|plot| plot.folded.is_none() && !is_beside(plot)))?,
             },
             beside: own().filter(|plot| is_beside(plot)).map(|plot| plot.id.as_str()).collect(),
             folded: measurement
@@ -264,8 +271,11 @@ impl<'a> Load<'a> {
                 .collect::<Result<_, ReportError>>()?,
             ledger: measurement.ledger.as_ref().map(ledger).unwrap_or_default(),
             settings: means::settings(measurement),
-            counters,
-            idle: idle.join(", "),
+            // A point's are in its CSV.
+            counters: match plot::is_point(measurement) {
+                true => Table::new(["counter"]),
+                false => rates::counters(measurement),
+            },
             facts: measurement
                 .facts
                 .iter()
@@ -302,7 +312,7 @@ pub fn figures<'a>(plots: impl Iterator<Item = &'a Plot>) -> Result<Vec<Figure>,
 
 fn ledger(ledger: &Ledger) -> Vec<(&'static str, String)> {
     let count = |n: u64| figure::grouped(n as f64);
-    vec![
+    let mut rows = vec![
         ("acknowledged", count(ledger.acknowledged)),
         ("present", count(ledger.present)),
         ("missing", count(ledger.missing)),
@@ -310,6 +320,12 @@ fn ledger(ledger: &Ledger) -> Vec<(&'static str, String)> {
         ("duplicates", count(ledger.duplicates)),
         ("indeterminate", count(ledger.indeterminate)),
         ("strangers", count(ledger.strangers)),
-        ("read back", ledger.source.clone()),
-    ]
+    ];
+    rows.extend(ledger.unleased.map(|links| ("of no lease", count(links))));
+    if !ledger.stacks.is_empty() {
+        let stacks = ledger.stacks.iter().map(|(stack, links)| format!("{stack} {}", count(*links)));
+        rows.push(("by stack", stacks.collect::<Vec<_>>().join(", ")));
+    }
+    rows.push(("read back", ledger.source.clone()));
+    rows
 }

@@ -7,7 +7,7 @@ use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, Te
 
 use crate::render::{figure, means, table};
 use crate::run::{Measurement, Run};
-use crate::verdict::{CheckVerdict, ClaimVerdict, Verdict};
+use crate::verdict::{CheckVerdict, ClaimVerdict, Verdict, untrusted};
 
 /// A claim that fails is a `<failure>`, an invalid one an `<error>`, an inconclusive one `<skipped>`.
 ///
@@ -17,6 +17,12 @@ pub fn junit(run: &Run, verdicts: &[ClaimVerdict]) -> String {
     let mut suite = TestSuite::new("claims");
     suite.set_time(Duration::try_from_secs_f64(run.duration_s).unwrap_or_default());
     suite.add_test_cases(verdicts.iter().map(|it| case(it, run)));
+    suite.add_test_cases(untrusted(run, verdicts).map(|measurement| {
+        let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+        let reasons = [&measurement.invalid[..], &measurement.invalid_latency].concat();
+        status.set_message(reasons.join("; ")).set_type("invalid");
+        TestCase::new(format!("scenario {}", measurement.scenario.name), status)
+    }));
     if !run.invalid.is_empty() {
         let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
         status.set_message(run.invalid.join("; ")).set_type("invalid");
@@ -60,6 +66,8 @@ fn status(claim: &ClaimVerdict) -> TestCaseStatus {
         None => (claim.stated.unwrap_or(Verdict::Invalid), Kind::Stated),
     };
     let mut status = match verdict {
+        // What is published alone decides nothing.
+        Verdict::Fails if kind == Kind::Stated => TestCaseStatus::skipped(),
         Verdict::Holds => return TestCaseStatus::success(),
         Verdict::Fails => TestCaseStatus::non_success(NonSuccessKind::Failure),
         Verdict::Invalid => TestCaseStatus::non_success(NonSuccessKind::Error),

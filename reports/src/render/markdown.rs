@@ -24,6 +24,9 @@ pub fn markdown(run: &Run, verdicts: &[ClaimVerdict]) -> String {
     }
     folded("Offered and achieved", &loads(run), &mut text);
     folded("Workloads and settings", &settings(run), &mut text);
+    if !run.bars.is_empty() {
+        folded("Bars of the server", &bars(run), &mut text);
+    }
     folded("How it was measured", &environment(run), &mut text);
     text.push_str(&format!("```sh\n{}\n```\n", means::command(run)));
     capped(text)
@@ -128,6 +131,13 @@ fn settings(run: &Run) -> String {
         ));
     }
     text
+}
+
+fn bars(run: &Run) -> String {
+    let line = |cells: [String; 5]| format!("| {} |\n", cells.map(|cell| escaped(&cell)).join(" | "));
+    let titles = line(means::BAR_TITLES.map(str::to_owned));
+    let rows = means::bars(run).into_iter().map(line);
+    [titles, "| --- | --- | --- | --- | --- |\n".to_owned()].into_iter().chain(rows).collect()
 }
 
 fn environment(run: &Run) -> String {

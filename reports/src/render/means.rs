@@ -3,7 +3,7 @@
 use crate::figure;
 use crate::gate;
 use crate::plot;
-use crate::run::{Measurement, Run};
+use crate::run::{Bar, Measurement, Run};
 use crate::tally::Tally;
 use crate::verdict::{ClaimVerdict, Verdict};
 
@@ -24,7 +24,15 @@ pub fn headline(run: &Run, verdicts: &[ClaimVerdict]) -> String {
     let upheld = verdicts.iter().filter_map(|it| it.upheld);
     let outcome = match upheld.max() {
         Some(Verdict::Holds) => upheld_in_all(verdicts),
-        Some(worst) => format!("{} {}", named(verdicts, worst), verb(worst, verdicts)),
+        Some(worst) => {
+            let deciding = || verdicts.iter().filter_map(|it| it.upheld);
+            let hold = deciding().filter(|it| *it == Verdict::Holds).count();
+            let others = match hold {
+                0 => String::new(),
+                _ => format!("{hold} of {} claims hold; ", deciding().count()),
+            };
+            format!("{others}{} {}", named(verdicts, worst), verb(worst, verdicts))
+        }
         None => "No claim has a bound that this project upholds".to_owned(),
     };
     let as_published: Vec<_> = verdicts
@@ -70,6 +78,23 @@ fn offered(run: &Run) -> Option<String> {
         figure::count(tally.dropped),
         figure::count(tally.failed())
     ))
+}
+
+/// The titles of the table of bars, and a row a bar: met or missed, what, measured, bound, and how it was measured when.
+pub const BAR_TITLES: [&str; 5] = ["verdict", "bar", "measured", "bound", "measured by"];
+
+pub fn bars(run: &Run) -> Vec<[String; 5]> {
+    let row = |bar: &Bar| {
+        let number = figure::significant;
+        [
+            if bar.met { "✓ met" } else { "✗ missed" }.to_owned(),
+            bar.what.clone(),
+            format!("{} ({} to {})", number(bar.measured), number(bar.low), number(bar.high)),
+            format!("{} {}", bar.relation.replace("<=", "≤").replace(">=", "≥"), number(bar.bound)),
+            format!("{}, {}", bar.command, figure::moment(bar.unix_ms)),
+        ]
+    };
+    run.bars.iter().map(row).collect()
 }
 
 /// Name and value of what the numbers belong to.

@@ -8,7 +8,7 @@ use crate::lag;
 use crate::plot::Table;
 use crate::render::table;
 use crate::run::{Measurement, Model, Run, Series, Slice};
-use crate::tally::{Tally, untimed};
+use crate::tally::{Tally, scheduled_s, untimed};
 use crate::verdict::Verdict;
 
 /// One row of the table of loads: a series of a measurement, in words.
@@ -38,25 +38,21 @@ pub fn loads(run: &Run) -> Vec<Load> {
     numbered.flat_map(|(number, it)| it.series.iter().map(move |series| load(number, it, series))).collect()
 }
 
-/// The sums of all counters that counted anything, a column a series, and the names of those that did not.
-pub fn counters(measurement: &Measurement) -> (Table, Vec<String>) {
+/// The sums of all counters that counted anything, a column a series.
+pub fn counters(measurement: &Measurement) -> Table {
     let mut table = Table::new(["counter"]);
     table.head.extend(measurement.series.iter().map(|series| series.variant.clone()));
     let slices = measurement.series.iter().flat_map(|series| &series.slices);
     let names: BTreeSet<&String> = slices.flat_map(|slice| slice.counters.keys()).collect();
-    let mut idle = Vec::new();
     for name in names {
         let sum = |series: &Series| series.slices.iter().map(|slice| count(slice, name)).sum();
         let sums: Vec<u64> = measurement.series.iter().map(sum).collect();
-        match sums.iter().all(|sum| *sum == 0) {
-            true => idle.push(name.clone()),
-            false => {
-                let cells = sums.into_iter().map(figure::count);
-                table.rows.push([name.clone()].into_iter().chain(cells).collect());
-            }
+        if sums.iter().any(|sum| *sum > 0) {
+            let cells = sums.into_iter().map(figure::count);
+            table.rows.push([name.clone()].into_iter().chain(cells).collect());
         }
     }
-    (table, idle)
+    table
 }
 
 /// The scenario's name, with the variant where there are several.
@@ -90,6 +86,8 @@ fn load(number: usize, measurement: &Measurement, series: &Series) -> Load {
     let seconds: f64 = series.slices.iter().map(|slice| slice.duration_s).sum();
     let counts = Marked(!measurement.invalid.is_empty());
     let rate = |n: u64| counts.told((seconds > 0.0).then(|| figure::grouped(n as f64 / seconds)));
+    let arrivals: u64 = series.slices.iter().map(|slice| count(slice, "client.arrivals")).sum();
+    let scheduled_s = scheduled_s(measurement, series);
     let name_of_times = times_of(measurement.model);
     let times = series.times.get(name_of_times).filter(|it| it.count() > 0);
     let lost = untimed(name_of_times, series);
@@ -103,6 +101,11 @@ fn load(number: usize, measurement: &Measurement, series: &Series) -> Load {
         measurement: number,
         name: name(measurement, series),
         offered: match measurement.model {
+            // By the schedule, where the run counted its arrivals; what was under way when it began is answered, too.
+            Model::Open if arrivals > 0 && scheduled_s > 0.0 => {
+                let answered = tally.ok as f64 / seconds.max(f64::MIN_POSITIVE);
+                counts.told(Some(figure::grouped((arrivals as f64 / scheduled_s).max(answered))))
+            }
             Model::Open => rate(tally.offered()),
             Model::Closed | Model::Journeys => "as answered".to_owned(),
         },

@@ -1,17 +1,14 @@
 //! What a metric comes to: an estimate with bounds, or why there is none.
 
-use std::collections::BTreeMap;
-
 use proofload_scenarios::claim::Part;
-use proofload_scenarios::{Check, Compare, Metric};
+use proofload_scenarios::{Check, Metric};
 
 use super::validity::{is_of_ledger, of_ledger, total};
-use super::words;
+use super::{times, versus, words};
 use crate::figure;
 use crate::run::{Measurement, Series, Slice};
-use crate::statistics::bootstrap::{self, FEWEST_BLOCKS, FEWEST_SLICES, RESAMPLES, Resampled};
+use crate::statistics::bootstrap::{self, FEWEST_SLICES, RESAMPLES, Resampled};
 use crate::statistics::{Estimate, proportion, quantile, rare};
-use crate::tally::untimed;
 
 /// An estimate, and what else decides how it may be used.
 pub(super) struct Measured {
@@ -23,9 +20,6 @@ pub(super) struct Measured {
     /// What qualifies it.
     pub notes: Vec<String>,
 }
-
-/// How far the slices' times may differ in number from the merged ones.
-const SLICES_TOLERANCE: f64 = 0.01;
 
 /// How far above the ceiling a hit rate may lie before ceiling or hits must be miscounted.
 const CEILING_TOLERANCE: f64 = 0.005;
@@ -52,17 +46,24 @@ pub(super) fn measure(
                 false => Ok(found),
             }
         }
-        Metric::Versus { sum, per, compare } => versus(check, sum, per, compare, series),
+        Metric::Versus { sum, per, compare } => versus::ratio(check, sum, per, compare, series),
         Metric::Count { sum, .. } => count(check, sum, measurement, series),
         Metric::Rate { sum, .. } => Ok(rate(check, sum, series[0])),
-        Metric::Response { quantile, .. } => time(check, "response", *quantile, series[0]),
-        Metric::Service { quantile, .. } => time(check, "service", *quantile, series[0]),
+        Metric::Response { quantile, .. } => times::quantile(check, "response", *quantile, series[0]),
+        Metric::Service { quantile, .. } => times::quantile(check, "service", *quantile, series[0]),
+        Metric::Slowdown { quantile, of, over } => {
+            let sides = [of_part(of.part(), series[0])?, of_part(over.part(), series[1])?];
+            times::slowdown(check, *quantile, &sides, measurement.model)
+        }
         Metric::Fact { name } => fact(name, measurement),
     }
 }
 
 /// The series, cut to the slices that the metric is about.
 fn of_part(part: Part, series: &Series) -> Result<Series, String> {
+    if part.is_all() {
+        return Ok(series.clone());
+    }
     let within = |slice: &&Slice| part.holds(slice.start_s, slice.start_s + slice.duration_s);
     let slices: Vec<Slice> = series.slices.iter().filter(within).cloned().collect();
     match slices.is_empty() {
@@ -125,10 +126,10 @@ fn ratio(
     } else {
         estimate
     };
-    let needed = match events <= trials && bound > 0.0 && bound < 1.0 {
-        true => proportion::trials_needed(estimate.value, bound, check.confidence),
-        false => needed(&estimate, bound),
-    };
+    // A few slices that depend on each other tell less than their variance alone would have it.
+    let as_share = proportion::trials_needed(estimate.value, bound, check.confidence)
+        .filter(|_| events <= trials && bound > 0.0 && bound < 1.0);
+    let needed = as_share.max(needed(&estimate, bound));
     let notes = (unanswered > 0.0)
         .then(|| format!("widened for the {:.3} % of requests whose answer never came", unanswered * 100.0));
     Ok(Measured { estimate: estimate.divided_by(scale), needed, doubts, notes: notes.into_iter().collect() })
@@ -212,12 +213,12 @@ fn best_case_ratio(check: &Check, events: f64, trials: f64) -> Estimate {
     Estimate { value, low, high, samples: trials, method }
 }
 
-fn too_few_slices(slices: usize) -> String {
+pub(super) fn too_few_slices(slices: usize) -> String {
     format!("{slices} slices do not show how they depend on each other: {FEWEST_SLICES} are needed")
 }
 
 /// The share of requests that were sent and whose answer never came: they may have been anything.
-fn unanswered(series: &Series) -> f64 {
+pub(super) fn unanswered(series: &Series) -> f64 {
     let lost = total("client.timeout", &[series]) + total("client.error", &[series]);
     match total("client.sent", &[series]) {
         0 => 0.0,
@@ -225,88 +226,9 @@ fn unanswered(series: &Series) -> f64 {
     }
 }
 
-/// The ratio of one variant over that of another, paired by interleaved block.
-fn versus(
-    check: &Check,
-    sum: &[String],
-    per: &[String],
-    compare: &Compare,
-    series: &[&Series],
-) -> Result<Measured, String> {
-    let sides = [series[0], series[1]].map(|series| {
-        series.slices.iter().map(|slice| (slice.block, (slice.sum(sum), slice.sum(per)))).collect::<Vec<_>>()
-    });
-    let totals =
-        [0, 1].map(|side: usize| sides[side].iter().fold((0, 0), |(x, y), (_, it)| (x + it.0, y + it.1)));
-    for (name, (_, trials)) in [&compare.of, &compare.over].into_iter().zip(totals) {
-        if trials == 0 {
-            return Err(format!("{} counted nothing for variant `{name}`", per.join(" + ")));
-        }
-    }
-    if totals[0].0 + totals[1].0 == 0 {
-        return Err(format!("neither variant had any {}: there is no ratio", words::noun(sum, "or")));
-    }
-    let (blocks, left_out) = paired(&sides);
-    let enough = blocks.len() >= FEWEST_BLOCKS;
-    let estimate = ratio_of_variants(check, &blocks, totals);
-    let mut doubts = Vec::new();
-    if !enough {
-        doubts.push(format!(
-            "{} interleaved blocks do not show how they scatter: {FEWEST_BLOCKS} are needed",
-            blocks.len()
-        ));
-    }
-    let notes = (left_out > 0).then(|| format!("{left_out} blocks lack one side and were left out"));
-    let needed = if enough { needed(&estimate, check.bound.value()) } else { Some(FEWEST_BLOCKS as u64) };
-    Ok(Measured { estimate, needed, doubts, notes: notes.into_iter().collect() })
-}
-
-type Sums = (u64, u64);
-type Block = [(f64, f64); 2];
-
-/// The blocks that hold both sides, and how many do not.
-fn paired(sides: &[Vec<(u32, Sums)>; 2]) -> (Vec<Block>, usize) {
-    let mut blocks: BTreeMap<u32, Block> = BTreeMap::new();
-    for (side, slices) in sides.iter().enumerate() {
-        for (block, (events, trials)) in slices {
-            let sums = &mut blocks.entry(*block).or_default()[side];
-            *sums = (sums.0 + *events as f64, sums.1 + *trials as f64);
-        }
-    }
-    let all = blocks.len();
-    let whole: Vec<Block> = blocks.into_values().filter(|it| it[0].1 > 0.0 && it[1].1 > 0.0).collect();
-    let left_out = all - whole.len();
-    (whole, left_out)
-}
-
-fn ratio_of_variants(check: &Check, blocks: &[Block], totals: [Sums; 2]) -> Estimate {
-    let exact = rare::ratio_of_rates(
-        (totals[0].0, totals[0].1 as f64),
-        (totals[1].0, totals[1].1 as f64),
-        check.confidence,
-    );
-    let few = totals[0].0.min(totals[1].0) < rare::FEW;
-    let samples = blocks.len() as f64;
-    if blocks.len() < FEWEST_BLOCKS {
-        let rate = |(events, trials): Sums| events as f64 / trials as f64;
-        let value = rate(totals[0]) / rate(totals[1]);
-        let method = "the best case: exact for two Poisson counts".to_owned();
-        return Estimate { value, low: exact.0, high: exact.1, samples, method };
-    }
-    let found = bootstrap::ratio_of_ratios(blocks, check.confidence, RESAMPLES);
-    let method = format!(
-        "bootstrap of the log ratio over {} interleaved blocks, {} resamples{}",
-        blocks.len(),
-        figure::count(RESAMPLES as u64),
-        if few { ", no narrower than exact for two Poisson counts" } else { "" }
-    );
-    let estimate = Estimate { value: found.value, low: found.low, high: found.high, samples, method };
-    if few { estimate.widened_to(exact.0, exact.1) } else { estimate }
-}
-
 /// How many samples bring the nearer bound onto the wanted side, were the estimate the truth: widths
 /// shrink with the root of the number.
-fn needed(estimate: &Estimate, bound: f64) -> Option<u64> {
+pub(super) fn needed(estimate: &Estimate, bound: f64) -> Option<u64> {
     let side = if estimate.value >= bound { estimate.low } else { estimate.high };
     let factor = ((estimate.value - side) / (estimate.value - bound)).powi(2);
     let samples = estimate.samples * factor;
@@ -351,12 +273,18 @@ fn count(
         ));
         notes.extend(by_chance(sum, measurement, trials));
     }
-    Ok(Measured { estimate, needed: None, doubts: Vec::new(), notes })
+    let few = check.bound.admits(0.0) && trials < FEWEST_TRIALS;
+    let doubts =
+        if few { vec![format!("{trials} {what} prove nothing of what is to be seldom")] } else { Vec::new() };
+    Ok(Measured { estimate, needed: Some(FEWEST_TRIALS).filter(|_| few), doubts, notes })
 }
+
+/// Of fewer requests that none went wrong is no evidence: one in twenty may.
+const FEWEST_TRIALS: u64 = 60;
 
 /// Whether what is counted can go wrong once for each code that is made, and not otherwise.
 fn is_about_codes(sum: &[String]) -> bool {
-    const FAULTS: [&str; 4] = ["collision", "violation", "duplicate", "create_retries"];
+    const FAULTS: [&str; 5] = ["collision", "violation", "duplicate", "create_retries", "rolled_back"];
     sum.iter().all(|name| FAULTS.iter().any(|fault| name.contains(fault)))
 }
 
@@ -369,40 +297,6 @@ fn by_chance(sum: &[String], measurement: &Measurement, codes: u64) -> Option<St
     (measurement.witnesses.contains_key("server") && is_about_codes(sum)).then(|| {
         format!("{} random codes would have collided {expected:.1e} times on average", figure::count(codes))
     })
-}
-
-/// A quantile of the response or service times.
-fn time(check: &Check, kind: &str, q: f64, series: &Series) -> Result<Measured, String> {
-    let times = series.times.get(kind).ok_or_else(|| format!("no {kind} times were recorded"))?;
-    if kind == "response" {
-        same_as_slices(times.count(), series)?;
-    }
-    let unseen = untimed(kind, series);
-    let slices: Vec<_> = series.slices.iter().map(|slice| &slice.latency).collect();
-    let filled = slices.iter().filter(|slice| slice.count() > 0).count();
-    let enough = filled >= FEWEST_SLICES;
-    let effect = if enough { quantile::design_effect(&slices, q) } else { 1.0 };
-    let estimate = quantile::estimate(times, unseen, q, effect, check.confidence)
-        .ok_or_else(|| format!("no {kind} times were recorded"))?;
-    let doubts = if enough { Vec::new() } else { vec![too_few_slices(filled)] };
-    let within = quantile::share_within(times, unseen, check.bound.value());
-    let needed = proportion::trials_needed(within, q, check.confidence);
-    let notes = (unseen > 0)
-        .then(|| format!("{} requests have no {kind} time and count as slowest", figure::count(unseen)));
-    Ok(Measured { estimate, needed, doubts, notes: notes.into_iter().collect() })
-}
-
-/// The merged times and those of the slices are the same requests, recorded twice.
-fn same_as_slices(merged: u64, series: &Series) -> Result<(), String> {
-    let sliced: u64 = series.slices.iter().map(|slice| slice.latency.count()).sum();
-    match sliced.abs_diff(merged) as f64 <= merged as f64 * SLICES_TOLERANCE {
-        true => Ok(()),
-        false => Err(format!(
-            "the slices hold {} responses, the merged times {}: some were lost",
-            figure::count(sliced),
-            figure::count(merged)
-        )),
-    }
 }
 
 /// A number that the run recorded, with bounds where it recorded those: `name.low` and `name.high`. With the low one

@@ -3,6 +3,7 @@
 use proofload_scenarios::{Check, Claim, Kind, Metric};
 
 use super::{CheckVerdict, Interval, Verdict, words};
+use crate::ceiling;
 use crate::figure;
 use crate::run::{Measurement, Run};
 
@@ -127,6 +128,13 @@ fn measured(verdict: &CheckVerdict, measurement: Option<&Measurement>) -> String
         Metric::Service { quantile, .. } => {
             format!("{} of requests were served within {value}", percent(*quantile))
         }
+        Metric::Slowdown { quantile, of, over } => {
+            let times = value.replace(" ×", " times");
+            format!(
+                "By p{}, requests took {times} as long {of} as {over}",
+                figure::significant(quantile * 100.0)
+            )
+        }
         Metric::Fact { name } => {
             words::fact(name, &value, verdict.interval.is_none_or(|interval| interval.high.is_finite()))
         }
@@ -163,9 +171,8 @@ fn published_bound(
         true => figure::bound(check),
         false => format!("“{}”", check.title),
     };
-    let attainable = measurement.and_then(|it| it.ceiling).unwrap_or(1.0);
     let out_of_reach = matches!(&check.metric, Metric::Ratio { sum, of_ceiling: false, .. } if words::is_of_hits(sum))
-        && check.bound.value() > attainable;
+        && measurement.is_some_and(|it| is_beyond_chance(check.bound.value(), it, verdict.samples));
     match verdict.verdict {
         Verdict::Holds => format!("the stated {bound} holds"),
         Verdict::Fails if out_of_reach => {
@@ -177,6 +184,12 @@ fn published_bound(
         Verdict::Inconclusive => format!("the stated {bound} is not settled"),
         Verdict::Invalid => format!("the stated {bound} cannot be judged"),
     }
+}
+
+/// Whether a hit rate lies so far above the ceiling that so many look-ups would not come to it by chance.
+fn is_beyond_chance(rate: f64, measurement: &Measurement, lookups: u64) -> bool {
+    let spread = ceiling::spread(measurement, lookups as f64).unwrap_or(0.0);
+    measurement.ceiling.is_some_and(|ceiling| rate > ceiling + spread)
 }
 
 /// Whether two metrics are told in the same words: of a hit rate, what the ceiling allows is another measure of it.

@@ -3,8 +3,9 @@
 use proofload_scenarios::claim::{Agreement, Counted};
 use proofload_scenarios::{Check, Metric};
 
+use crate::ceiling;
 use crate::figure;
-use crate::run::{Ledger, Measurement, Model, Run, Series, Standing};
+use crate::run::{Ledger, Measurement, Model, Run, Series, Slice, Standing};
 
 /// The measurement of the check's scenario.
 pub(super) fn measurement<'a>(check: &Check, run: &'a Run) -> Result<&'a Measurement, String> {
@@ -24,6 +25,9 @@ pub(super) fn series<'a>(check: &Check, measurement: &'a Measurement) -> Result<
     match &check.metric {
         Metric::Versus { compare, .. } => {
             [&compare.of, &compare.over].into_iter().map(|name| one_series(measurement, Some(name))).collect()
+        }
+        Metric::Slowdown { of, over, .. } => {
+            [of, over].into_iter().map(|side| one_series(measurement, side.variant.as_deref())).collect()
         }
         Metric::Ratio { variant, .. }
         | Metric::Rate { variant, .. }
@@ -61,6 +65,7 @@ pub(super) fn objections(
     found.extend(needed(check).iter().flat_map(|name| absent(name, measurement, series)));
     found.extend(wrong_answers(check, series));
     found.extend(against_creates(check, measurement));
+    found.extend(forgotten(check, series));
     found.extend(check.agree.iter().flat_map(|pair| disagreement(pair, measurement, series)));
     found
 }
@@ -98,7 +103,9 @@ pub(super) fn counters(metric: &Metric) -> Vec<String> {
     match metric {
         Metric::Ratio { sum, per, .. } | Metric::Versus { sum, per, .. } => [&sum[..], per].concat(),
         Metric::Count { sum, .. } | Metric::Rate { sum, .. } => sum.clone(),
-        Metric::Response { .. } | Metric::Service { .. } | Metric::Fact { .. } => Vec::new(),
+        Metric::Response { .. } | Metric::Service { .. } | Metric::Slowdown { .. } | Metric::Fact { .. } => {
+            Vec::new()
+        }
     }
 }
 
@@ -131,8 +138,14 @@ pub(super) fn rests_on(check: &Check, measurement: &Measurement) -> Vec<String> 
         lines.push(line);
     }
     match &check.metric {
-        Metric::Ratio { of_ceiling: true, .. } => {
-            lines.push("ceiling: computed from the workload and the cache's size".to_owned());
+        Metric::Ratio { of_ceiling: true, per, variant, .. } => {
+            let part = check.metric.part();
+            let slices = measurement.series(variant.as_deref()).map_or(&[][..], |series| &series.slices);
+            let within = slices.iter().filter(|it| part.holds(it.start_s, it.start_s + it.duration_s));
+            let lookups: u64 = within.map(|slice| slice.sum(per)).sum();
+            let told = ceiling::told(measurement, lookups as f64).map(|told| format!(" ({told})"));
+            let told = told.unwrap_or_default();
+            lines.push(format!("ceiling: computed from the workload and the cache's size{told}"));
         }
         Metric::Response { .. } => {
             lines
@@ -141,6 +154,10 @@ pub(super) fn rests_on(check: &Check, measurement: &Measurement) -> Vec<String> 
         Metric::Service { .. } => {
             lines
                 .push("service times: recorded by the client, from the moment a request was sent".to_owned());
+        }
+        Metric::Slowdown { .. } => {
+            let from = if measurement.model == Model::Open { "due" } else { "sent" };
+            lines.push(format!("times: recorded by the client, from the moment a request was {from}"));
         }
         Metric::Fact { name } => lines.push(format!("{name}: a single number that the run recorded")),
         _ => {}
@@ -177,6 +194,7 @@ pub(super) fn of_ledger(name: &str, ledger: &Ledger) -> Option<u64> {
         "wrong" => Some(ledger.wrong),
         "duplicates" => Some(ledger.duplicates),
         "strangers" => Some(ledger.strangers),
+        "unleased" => ledger.unleased,
         _ => None,
     }
 }
@@ -211,7 +229,7 @@ fn unseen<'a>(counted: &'a Counted, measurement: &Measurement) -> Option<&'a str
 
 fn against_latency(check: &Check, measurement: &Measurement) -> Vec<String> {
     let is_latency = match &check.metric {
-        Metric::Response { .. } | Metric::Service { .. } => true,
+        Metric::Response { .. } | Metric::Service { .. } | Metric::Slowdown { .. } => true,
         Metric::Fact { name } => name.contains("latency") || name.ends_with("_us"),
         _ => false,
     };
@@ -231,24 +249,32 @@ fn absent(name: &str, measurement: &Measurement, series: &[&Series]) -> Option<S
         };
     }
     series.iter().find_map(|series| {
-        let without = series.slices.iter().filter(|slice| !has(&slice.counters, name)).count();
-        let all = series.slices.len();
-        let variant = &series.variant;
-        match without {
-            0 => None,
-            _ if without == all => Some(format!("`{name}` was not counted for variant `{variant}`")),
-            _ => Some(format!("`{name}` is missing from {without} of {all} slices of variant `{variant}`")),
-        }
+        let mut lacking = series.slices.iter().filter(|slice| !has(&slice.counters, name));
+        let first = lacking.next()?;
+        let (without, all, variant) = (1 + lacking.count(), series.slices.len(), &series.variant);
+        Some(match without == all {
+            true => format!("`{name}` was not counted for variant `{variant}`"),
+            false => format!(
+                "`{name}` is missing from {without} of {all} slices of variant `{variant}`, first from {:.1} s",
+                first.start_s
+            ),
+        })
     })
 }
 
 fn has(counters: &std::collections::BTreeMap<String, u64>, name: &str) -> bool {
     match name.strip_suffix('*') {
-        None => counters.contains_key(name),
+        None => counters.contains_key(name) || (is_seldom(name) && counters.contains_key("client.sent")),
         Some(prefix) => {
             counters.range(prefix.to_owned()..).next().is_some_and(|(key, _)| key.starts_with(prefix))
         }
     }
+}
+
+/// What the client enters only into slices in which it happened.
+fn is_seldom(name: &str) -> bool {
+    const SELDOM: [&str; 7] = ["refused", "reset", "cut", "garbage", "tls", "local", "unfinished"];
+    name.strip_prefix("client.").is_some_and(|name| SELDOM.contains(&name) || name.starts_with("status/"))
 }
 
 /// A wrong answer did something else than what is claimed, and often faster.
@@ -257,8 +283,17 @@ fn wrong_answers(check: &Check, series: &[&Series]) -> Option<String> {
         || counters(&check.metric).iter().any(|name| name == "client.wrong");
     let wrong = total("client.wrong", series);
     let sent = total("client.sent", series);
-    (!excused && wrong > 0)
-        .then(|| format!("{} of {} answers were wrong", figure::count(wrong), figure::count(sent)))
+    let is_wrong = |slice: &&Slice| slice.counters.get("client.wrong").is_some_and(|count| *count > 0);
+    let first = series.iter().find_map(|series| Some((series, series.slices.iter().find(is_wrong)?)));
+    first.filter(|_| !excused).map(|(series, slice)| {
+        format!(
+            "{} of {} answers were wrong, first of variant `{}` from {:.1} s",
+            figure::count(wrong),
+            figure::count(sent),
+            series.variant,
+            slice.start_s
+        )
+    })
 }
 
 /// Creates that the store does not confirm are no creates.
@@ -285,6 +320,20 @@ fn against_creates(check: &Check, measurement: &Measurement) -> Option<String> {
     })
 }
 
+/// PostgreSQL keeps count of so many different statements, and forgets the rarest of more.
+fn forgotten(check: &Check, series: &[&Series]) -> Option<String> {
+    let agreeing = check.agree.iter().flat_map(|pair| [&pair.counters.0, &pair.counters.1]);
+    let names = [counters(&check.metric), agreeing.flat_map(Counted::names).cloned().collect()].concat();
+    let rests = names.iter().any(|name| name.starts_with("postgres."));
+    let evicted = total("postgres.evicted", series);
+    (rests && evicted > 0).then(|| {
+        format!(
+            "PostgreSQL forgot statements {} times: its counts are too low; raise pg_stat_statements.max",
+            figure::count(evicted)
+        )
+    })
+}
+
 /// Two witnesses that tell different things. A witness that was no part of the run cannot disagree;
 /// [`rests_on`] says so.
 fn disagreement(pair: &Agreement, measurement: &Measurement, series: &[&Series]) -> Vec<String> {
@@ -304,8 +353,9 @@ fn apart(pair: &Agreement, series: &Series) -> Option<String> {
     let (one, other) = &pair.counters;
     let counted = |it: &Counted| series.slices.iter().map(|slice| slice.sum(it.names())).sum::<u64>();
     let (left, right) = (counted(one), counted(other));
-    let apart = left.abs_diff(right) as f64 / left.max(right).max(1) as f64;
-    (apart > pair.within && left.abs_diff(right) > pair.slack).then(|| {
+    let difference = if pair.at_most { left.saturating_sub(right) } else { left.abs_diff(right) };
+    let apart = difference as f64 / left.max(right).max(1) as f64;
+    (apart > pair.within && difference > pair.slack).then(|| {
         format!(
             "the witnesses disagree on variant `{}`: {one} says {}, {other} says {}; {:.1} % apart, {} allowed",
             series.variant,
@@ -317,10 +367,12 @@ fn apart(pair: &Agreement, series: &Series) -> Option<String> {
     })
 }
 
-/// `2 %`, or `2 % or a count of 50`.
+/// `2 %`, or `2 % or a count of 50`, or `2 % more`.
 fn allowed(pair: &Agreement) -> String {
     let share = format!("{} %", pair.within * 100.0);
-    if pair.slack == 0 { share } else { format!("{share} or a count of {}", figure::count(pair.slack)) }
+    let by =
+        if pair.slack == 0 { share } else { format!("{share} or a count of {}", figure::count(pair.slack)) };
+    if pair.at_most { format!("{by} more") } else { by }
 }
 
 /// The sum of a counter over all slices of the series.

@@ -3,7 +3,7 @@
 /// What a sum of counters counts, in a word: `database statements`. Their names where there is none.
 /// Several are joined by `and`, or by `or` after `no`.
 pub(super) fn noun(names: &[String], joint: &str) -> String {
-    const NOUNS: [(&str, &str); 20] = [
+    const NOUNS: [(&str, &str); 22] = [
         ("uniqueness", "uniqueness queries"),
         ("statement", "database statements"),
         ("create_retries", "retries"),
@@ -12,6 +12,7 @@ pub(super) fn noun(names: &[String], joint: &str) -> String {
         ("hit", "hits"),
         ("collision", "collisions"),
         ("violation", "collisions"),
+        ("rolled_back", "inserts that were rolled back"),
         ("duplicate", "duplicates"),
         ("missing", "lost links"),
         ("client.wrong", "failed requests"),
@@ -23,6 +24,7 @@ pub(super) fn noun(names: &[String], joint: &str) -> String {
         ("client.ok", "right answers"),
         ("allocations", "leased blocks"),
         ("strangers", "links that nobody asked for"),
+        ("unleased", "ids that nobody leased"),
         ("postgres.selects", "reads of the database"),
     ];
     match is_cpu(names) {

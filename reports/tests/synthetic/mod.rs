@@ -1,10 +1,13 @@
 //! Hand-made runs: what a measurement could have written, from a seed and a few shapes.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+mod counters;
+
 use std::collections::BTreeMap;
 
 use proofload_reports::run::{
-    Environment, Fault, GeneratorError, Ledger, Measurement, Model, Series, Slice, Standing, VERSION, Witness,
+    Bar, Environment, Fault, GeneratorError, Ledger, Measurement, Model, Series, Slice, Standing, VERSION,
+    Witness,
 };
 use proofload_reports::verdict::{CheckVerdict, ClaimVerdict, Interval, Verdict};
 use proofload_reports::{Distribution, Run};
@@ -26,7 +29,7 @@ pub fn quick_run() -> Run {
     ];
     redirects.settings.insert("rate found".into(), "4,000/s".into());
     let mut creates = measurement("create-only", 24, 300);
-    creates.series = vec![creates_of("before", 24, 300, 2.02), creates_of("after", 24, 300, 0.06)];
+    creates.series = in_turn([creates_of("before", 24, 300, 2.02), creates_of("after", 24, 300, 0.06)]);
     creates.ledger = Some(Ledger {
         acknowledged: 14_400,
         present: 14_400,
@@ -41,6 +44,12 @@ pub fn quick_run() -> Run {
 
 fn fault(at_s: f64, what: FaultAction, whom: FaultTarget) -> Fault {
     Fault { at_s, took_s: 0.1, what, whom }
+}
+
+fn bar(what: &str, (measured, low, high): (f64, f64, f64), (relation, bound): (&str, f64), met: bool) -> Bar {
+    let command = "server/benches/side-by-side.sh all".to_owned();
+    let (what, relation) = (what.to_owned(), relation.to_owned());
+    Bar { what, measured, low, high, relation, bound, met, command, unix_ms: 1_772_300_000_000 }
 }
 
 pub fn run_of(measurements: Vec<Measurement>) -> Run {
@@ -69,6 +78,10 @@ pub fn run_of(measurements: Vec<Measurement>) -> Run {
             send_delay_p99_us: 38.0,
             quantile_error: 0.004,
         }),
+        bars: vec![
+            bar("CPU per redirect, server / nginx", (1.048, 1.017, 1.091), ("<=", 1.1), true),
+            bar("creates a second, after / before", (5.54, 5.07, 6.3), (">=", 8.0), false),
+        ],
     }
 }
 
@@ -76,7 +89,13 @@ pub fn run_of(measurements: Vec<Measurement>) -> Run {
 pub fn measurement(name: &str, slices: u32, rate: u32) -> Measurement {
     let mut series = Series {
         variant: "server".into(),
-        slices: (0..slices).map(|index| redirect_slice(index, rate)).collect(),
+        slices: (0..slices)
+            .map(|index| {
+                let mut slice = redirect_slice(index, rate);
+                counters::enrich(&mut slice);
+                slice
+            })
+            .collect(),
         times: BTreeMap::new(),
         before_measurement: BTreeMap::from([("client.created".into(), 100_000)]),
     };
@@ -163,7 +182,7 @@ pub fn full_check() -> (Run, Vec<ClaimVerdict>) {
     for number in 0..16 {
         let mut it = measurement(&format!("scenario-{number}"), 60, 1_000);
         if number % 3 == 0 {
-            it.series = vec![creates_of("before", 60, 300, 2.02), creates_of("after", 60, 900, 0.05)];
+            it.series = in_turn([creates_of("before", 60, 300, 2.02), creates_of("after", 60, 900, 0.05)]);
         }
         run.measurements.push(it);
     }
@@ -211,6 +230,8 @@ pub fn redirect_slice(index: u32, rate: u32) -> Slice {
         ("client.error", sent / 900),
         ("client.dropped", dropped),
         ("client.send_delay_us", sent * if index % 7 == 3 { 9 } else { 2 }),
+        ("client.arrivals", sent + dropped),
+        ("client.lag_us", (sent + dropped) * if index % 7 == 3 { 6 } else { 1 }),
         ("cpu.server_us", 310_000 + random.random_range(0..90_000)),
         ("cpu.generator_us", 420_000 + random.random_range(0..60_000)),
         ("machine.steal_us", if index % 7 == 3 { 12_000 } else { 900 }),
@@ -242,6 +263,17 @@ fn creates_of(variant: &str, slices: u32, rate: u32, statements: f64) -> Series 
     series
 }
 
+/// Two variants, a slice each in turn: ABBA, and so on.
+fn in_turn(mut both: [Series; 2]) -> Vec<Series> {
+    for (side, series) in both.iter_mut().enumerate() {
+        for (index, slice) in series.slices.iter_mut().enumerate() {
+            let turn = [[0, 3], [1, 2]][side][index % 2];
+            slice.start_s = (index / 2 * 4 + turn) as f64;
+        }
+    }
+    both.into()
+}
+
 fn create_slice(index: u32, rate: u32, statements: f64) -> Slice {
     let mut slice = redirect_slice(index, rate);
     slice.block = index / 4;
@@ -250,7 +282,10 @@ fn create_slice(index: u32, rate: u32, statements: f64) -> Slice {
     let created = slice.counters["client.sent"];
     slice.counters.retain(|name, _| !name.starts_with("server."));
     slice.counters.insert("client.created".into(), created);
-    slice.counters.insert("server.statements".into(), (created as f64 * statements) as u64);
+    for name in ["server.statements", "postgres.statements"] {
+        slice.counters.insert(name.into(), (created as f64 * statements) as u64);
+    }
+    counters::enrich(&mut slice);
     slice
 }
 
@@ -274,6 +309,10 @@ fn fill_times(series: &mut Series) {
     };
     let shares = [
         ("service", 0.83),
+        ("service/create", 0.9),
+        ("service/redirect", 0.8),
+        ("connect", 0.2),
+        ("ready", 0.01),
         ("send-delay", 0.02),
         ("generator-lag", 0.01),
         ("written", 0.1),

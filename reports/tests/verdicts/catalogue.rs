@@ -1,7 +1,7 @@
 //! Every check of the catalogue can turn: one run that meets its bound, and one in which just what it judges is broken.
 
 use proofload_reports::Verdict;
-use proofload_reports::run::{Ledger, Measurement, Series, Slice};
+use proofload_reports::run::{Ledger, Measurement, Model, Series, Slice};
 use proofload_scenarios::{Bound, Check, Metric, catalogue};
 
 use crate::made::*;
@@ -64,11 +64,28 @@ fn coming_to(check: &Check, value: f64) -> Measurement {
                     let slice = series.slices.iter_mut().find(within).expect("a slice lies there");
                     slice.counters.insert(sum[0].replace('*', "x"), value as u64);
                 }
-                Some(_) => assert!(sum[0].ends_with("missing"), "the ledger below lacks what is missing"),
+                Some(name) => {
+                    assert!(["missing", "unleased"].contains(&name), "the ledger below has no `{name}`")
+                }
             }
-            let missing = if sum[0].starts_with("ledger.") { value as u64 } else { 0 };
-            made.ledger = Some(Ledger { acknowledged: 10_000, missing, ..Ledger::default() });
+            let found = |name| if sum[0] == name { value as u64 } else { 0 };
+            made.ledger = Some(Ledger {
+                acknowledged: 10_000,
+                missing: found("ledger.missing"),
+                unleased: Some(found("ledger.unleased")),
+                ..Ledger::default()
+            });
             made.series = vec![series];
+        }
+        Metric::Slowdown { of, over, .. } => {
+            let slow = |index: u32| of.part().holds(f64::from(index) / 10.0, f64::from(index + 1) / 10.0);
+            let of_all = of.part().is_all();
+            let time = |index: u32| if of_all || slow(index) { value } else { 1.0 };
+            made.series = vec![timed(of.variant.as_deref().unwrap_or("only"), time)];
+            if of.variant != over.variant {
+                made.series.push(timed(over.variant.as_deref().unwrap_or("only"), |_| 1.0));
+            }
+            made.model = Model::Closed;
         }
         Metric::Fact { name } => drop(made.facts.insert(name.clone(), value)),
         Metric::Rate { .. } | Metric::Response { .. } | Metric::Service { .. } => {
@@ -76,6 +93,18 @@ fn coming_to(check: &Check, value: f64) -> Measurement {
         }
     }
     made
+}
+
+/// A hundred slices of a tenth of a second, and how many milliseconds their requests took.
+fn timed(variant: &str, milliseconds: impl Fn(u32) -> f64) -> Series {
+    let slices = (0..100).map(|index| {
+        let mut made = slice(index, &[("client.sent", 200), ("client.wrong", 0)]);
+        (made.start_s, made.duration_s) = (f64::from(index) / 10.0, 0.1);
+        let spread = |request: u32| 0.9 + f64::from(request) / 1_000.0;
+        made.latency = (0..200).map(|request| (milliseconds(index) * spread(request) * 1e6) as u64).collect();
+        made
+    });
+    series(variant, slices.collect())
 }
 
 /// Slices in which `sum` comes to `share` of `per`, some of whose counters may be the same.

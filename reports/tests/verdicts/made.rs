@@ -184,6 +184,7 @@ pub fn run(checks: Vec<Check>, measurement: Measurement) -> Run {
         measurements: vec![measurement],
         invalid: Vec::new(),
         generator_error: None,
+        bars: Vec::new(),
     }
 }
 
@@ -205,5 +206,8 @@ pub fn assert_holds(found: &CheckVerdict) {
 
 /// The same, of a workload whose hit rate no cache of that size could bring above 88.6 %.
 pub fn under_ceiling(series: Vec<Series>) -> Measurement {
-    Measurement { ceiling: Some(0.886), ..measurement(series) }
+    let links = json!({ "count": 100_000, "zipf": 0.99 });
+    let mut made = measurement(series);
+    made.scenario.links = Some(serde_json::from_value(links).unwrap());
+    Measurement { ceiling: Some(0.886), ..made }
 }

@@ -54,6 +54,10 @@ fn a_share_of_the_ceiling_is_judged_against_the_ceiling() {
     let found = judged(of_ceiling.clone(), under_ceiling(vec![redirects(884)]));
     assert_holds(&found);
     assert!((found.estimate.unwrap() - 0.884 / 0.886).abs() < 1e-3);
+    // 1.96 × √(0.886 × 0.114 / 48,000)
+    let told =
+        "(an expectation: chance alone moves the hit rate of 48,000 look-ups by 0.284 percentage points";
+    assert!(found.rests_on.iter().any(|it| it.contains(told)), "{:?}", found.rests_on);
     assert_verdict(
         &judged(of_ceiling.clone(), under_ceiling(vec![redirects(850)])),
         Verdict::Fails,
@@ -93,7 +97,7 @@ fn a_counter_that_is_missing_is_not_zero() {
     assert_verdict(
         &judged(at_most.clone(), measurement(vec![some])),
         Verdict::Invalid,
-        "missing from 1 of 48",
+        "missing from 1 of 48 slices of variant `after`, first from 3.0 s",
     );
 
     let mut nothing = doubled(made);
@@ -129,7 +133,11 @@ fn wrong_answers_are_no_hits() {
     let mut wrong = redirects(999);
     wrong.slices[7].counters.insert("client.wrong".to_owned(), 3);
     let found = judged(check(hit_rate(false), Bound::AtLeast(0.99)), measurement(vec![wrong]));
-    assert_verdict(&found, Verdict::Invalid, "3 of 48,000 answers were wrong");
+    assert_verdict(
+        &found,
+        Verdict::Invalid,
+        "3 of 48,000 answers were wrong, first of variant `only` from 7.0 s",
+    );
 
     let mut unchecked = redirects(999);
     unchecked.slices[7].counters.remove("client.wrong");

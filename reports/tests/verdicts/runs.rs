@@ -1,7 +1,8 @@
 //! Facts, whole runs and their exit codes.
 
 use proofload_reports::run::Model;
-use proofload_reports::{Verdict, exit_code, judge_all};
+use proofload_reports::verdict::why_invalid;
+use proofload_reports::{Run, Verdict, exit_code, judge_all};
 use proofload_scenarios::{Bound, Check, Kind, Metric};
 
 use crate::made::*;
@@ -50,6 +51,30 @@ fn the_exit_code_is_that_of_the_worst_upheld_check() {
     assert_eq!(code(vec![of(Kind::Upheld, 0.99), of(Kind::Upheld, 0.999)]), 1);
     let lost = Check { scenario: "lost".to_owned(), ..of(Kind::Upheld, 0.9) };
     assert_eq!(code(vec![lost, of(Kind::Upheld, 0.999)]), 4);
+}
+
+/// One line for a terminal; where the code is another, there is nothing to say.
+#[test]
+fn what_makes_the_exit_code_4_is_said() {
+    let upheld = check(hit_rate(false), Bound::AtLeast(0.9));
+    let why = |run: &Run| why_invalid(run, &judge_all(run)).unwrap_or_default();
+    let mut made = run(vec![upheld.clone()], measurement(vec![redirects(999)]));
+    assert_eq!(why(&made), "");
+    made.measurements[0].series[0].slices[7].counters.insert("client.wrong".to_owned(), 3);
+    assert_eq!(
+        why(&made),
+        "made, “≥ 99 % of redirects”, measured by `made`, is invalid: 3 of 48,000 answers were wrong, first of variant \
+         `only` from 7.0 s"
+    );
+    made.measurements[0].invalid = vec!["the target died".to_owned()];
+    assert_eq!(
+        why(&made),
+        "the measurement `made` cannot be trusted: the target died (and 1 more: see the report)"
+    );
+    made.invalid = vec!["interrupted".to_owned()];
+    assert_eq!(why(&made), "the run cannot be trusted: interrupted");
+    let stated = run(vec![Check { kind: Kind::Stated, ..upheld }], measurement(Vec::new()));
+    assert_eq!(why(&stated), "", "it does not decide");
 }
 
 #[test]

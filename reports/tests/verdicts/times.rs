@@ -2,6 +2,7 @@
 
 use proofload_reports::Verdict;
 use proofload_reports::run::Model;
+use proofload_scenarios::claim::Side;
 use proofload_scenarios::{Bound, Metric};
 
 use crate::made::*;
@@ -38,6 +39,45 @@ fn dropped_and_lost_requests_count_as_slowest() {
     let found = judged(check(response(0.99), Bound::AtMost(2_000.0)), measurement(vec![dropping]));
     assert_eq!(found.estimate, None);
     assert_verdict(&found, Verdict::Fails, "400 requests have no response time");
+}
+
+/// How many times as long requests take in the second half.
+fn slower_later() -> Metric {
+    let of = Side { from_s: Some(40.0), ..Side::default() };
+    Metric::Slowdown { quantile: 0.9, of, over: Side { until_s: Some(40.0), ..Side::default() } }
+}
+
+#[test]
+fn a_slowdown_is_known_no_better_than_its_sides() {
+    let slowed = |by: u64| {
+        let mut made = responses(|slice, request| u64::from(slice % 7 * 20 + request) * 1_000 + 1_000_000);
+        let later =
+            responses(|slice, request| (u64::from(slice % 7 * 20 + request) * 1_000 + 1_000_000) * by);
+        made.slices.extend(later.slices.into_iter().map(|mut slice| {
+            slice.start_s += 40.0;
+            slice
+        }));
+        measurement(vec![made])
+    };
+    let at_most = |bound, by| judged(check(slower_later(), Bound::AtMost(bound)), slowed(by));
+    assert_holds(&at_most(2.2, 2));
+    assert_verdict(&at_most(2.2, 3), Verdict::Fails, "misses");
+    let found = at_most(2.0, 2);
+    assert_verdict(&found, Verdict::Inconclusive, "does not settle");
+    let interval = found.interval.unwrap();
+    assert!(
+        interval.low < 2.0 && interval.low > 1.9 && interval.high > 2.0 && interval.high < 2.1,
+        "{interval:?}"
+    );
+    let mut lagging = slowed(2);
+    lagging.invalid_latency = vec!["the generator lagged".to_owned()];
+    assert_verdict(&judged(check(slower_later(), Bound::AtMost(2.2)), lagging), Verdict::Invalid, "lagged");
+    let few = measurement(vec![responses(|_, _| 1_000_000)]);
+    assert_verdict(
+        &judged(check(slower_later(), Bound::AtMost(2.2)), few),
+        Verdict::Invalid,
+        "no slice lies",
+    );
 }
 
 #[test]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::scenario::ScheduleSpec;
 
 const GOOD: &str = "\
 name = \"mine\"
@@ -158,4 +159,42 @@ fn variants_need_a_whole_block() {
         Scenario::parse(&short, "my.toml").unwrap_err().to_string(),
         "my.toml, line 5: `measurement_s` is 3, too short for one block of 2 variants; give at least 4"
     );
+}
+
+#[test]
+fn stages_last_as_long_as_what_they_load() {
+    let stages = |seconds: f64| {
+        let stages = format!(
+            "stages = [{{ from = 0, to = 100, seconds = {seconds} }}, {{ from = 5, to = 5, seconds = 4 }}]"
+        );
+        GOOD.replace("poisson = { per-second = 100 }", &stages)
+    };
+    assert!(Scenario::parse(&stages(6.0), "my.toml").is_ok());
+    let error = |text: &str| Scenario::parse(text, "my.toml").unwrap_err().to_string();
+    let short = error(&stages(2.0));
+    assert!(short.contains("the stages take 6 s, warm-up and measurement 10 s; make them equal"), "{short}");
+    let full = format!("{}\n[full]\nmeasurement_s = 20\n", stages(6.0));
+    assert!(error(&full).contains("warm-up and measurement 20 s"));
+    let several = format!("{}\n[variant.before]\ndesign = \"before\"\n", stages(6.0));
+    assert!(error(&several).contains("leave one variant"));
+}
+
+#[test]
+fn a_trace_is_a_schedule() {
+    let trace = |spec: &str| GOOD.replace("poisson = { per-second = 100 }", &format!("trace = {spec}"));
+    let scenario = Scenario::parse(&trace("{ file = \"times.txt\" }"), "my.toml").unwrap();
+    let Load::Open { schedule, .. } = &scenario.load else { panic!("{scenario:?}") };
+    assert_eq!(*schedule, ScheduleSpec::Trace { file: "times.txt".to_owned(), speed: 1.0 });
+    let error = |spec: &str| Scenario::parse(&trace(spec), "my.toml").unwrap_err().to_string();
+    assert!(error("{ file = \"\" }").contains("name the file"));
+    assert!(error("{ file = \"a\", speed = 0 }").contains("0 times as fast"));
+}
+
+#[test]
+fn a_time_limit_is_a_time() {
+    let limited = |limit: &str| Scenario::parse(&format!("{GOOD}\n[http]\ntimeout_s = {limit}\n"), "my.toml");
+    assert_eq!(limited("0.5").unwrap().http.timeout_s, Some(0.5));
+    for limit in ["0", "-1", "nan", "1e9"] {
+        assert!(limited(limit).unwrap_err().to_string().contains("`timeout_s` is"), "{limit}");
+    }
 }

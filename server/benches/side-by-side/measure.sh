@@ -37,13 +37,34 @@ shuffled() {
     awk 'BEGIN { srand(7) } { printf "%.12f %s\n", rand(), $0 }' | LC_ALL=C sort | cut -d' ' -f2
 }
 
-# ticks PID: processor time of a process and its children, in clock ticks.
-ticks() {
-    local total=0 pid
-    for pid in "$1" $(pgrep -P "$1" || true); do
-        total=$((total + $(cut -d' ' -f14,15 "/proc/$pid/stat" | tr ' ' '+')))
+# sample PIDS...: until it is ended, five times a second: the time, the busy time of the server's core so far, and the processor
+# time of these processes so far, both in clock ticks. It starts no programs, so as to disturb nobody.
+sample() {
+    local LC_ALL=C pid fields busy used
+    while :; do
+        while read -r -a fields; do
+            if [ "${fields[0]}" = "cpu$server_core" ]; then
+                busy=$((fields[1] + fields[2] + fields[3] + fields[6] + fields[7]))
+                break
+            fi
+        done </proc/stat
+        used=0
+        for pid; do
+            read -r -a fields <"/proc/$pid/stat"
+            used=$((used + fields[13] + fields[14]))
+        done
+        echo "$EPOCHREALTIME $busy $used"
+        read -rt 0.2 <>"$directory/never" || true
     done
-    echo "$total"
+}
+
+# Hands on what wrk says, and notes when it counted its requests.
+noting_the_end() {
+    local LC_ALL=C line
+    while IFS= read -r line; do
+        case $line in *' requests in '*) echo "$EPOCHREALTIME" >"$directory/wrk.end" ;; esac
+        echo "$line"
+    done
 }
 
 resident_mb() {
@@ -51,33 +72,40 @@ resident_mb() {
 }
 
 # load NAME SCRIPT: one stretch of wrk; appends "cpu_us_per_request requests_per_second p99_ms busy_percent". The core's busy
-# share is of the whole core, whoever uses it.
+# share is of the whole core, whoever uses it. wrk prepares its requests before it sends any, and takes a while to end: what the
+# processors did is told for the time alone that wrk says it measured, up to when it said so.
 load() {
-    local name=$1 script=$2 pid url before after core_before core_after
+    local name=$1 script=$2 pid url sampler
     pid=$(cat "$directory/$name.pid")
     url=$(cat "$directory/$name.url")
-    before=$(ticks "$pid")
-    core_before=$(core_ticks)
-    SEED=${round:-0} CODES=$directory/codes taskset -c "$client_core" wrk -t1 -c64 -d"${seconds}s" --latency -s "$script" "$url" >"$directory/wrk.out"
-    after=$(ticks "$pid")
-    core_after=$(core_ticks)
+    [ -p "$directory/never" ] || mkfifo "$directory/never"
+    # shellcheck disable=SC2046
+    (taskset -cp "$client_core" "$BASHPID" >/dev/null && sample "$pid" $(pgrep -P "$pid" || true)) >"$directory/samples" &
+    sampler=$!
+    pids+=("$sampler")
+    SEED=${round:-0} CODES=$directory/codes taskset -c "$client_core" stdbuf -oL \
+        wrk -t1 -c64 -d"${seconds}s" --latency -s "$script" "$url" | noting_the_end >"$directory/wrk.out"
+    sleep 0.3 # One sample more.
+    kill "$sampler"
+    wait "$sampler" 2>/dev/null || true
     if grep -q 'Socket errors\|Non-2xx' "$directory/wrk.out"; then
         cat "$directory/wrk.out" >&2
         exit 4
     fi
-    # wrk prepares its requests before it sends any: the core's share is told for the time that it sent.
-    awk -v ticks=$((after - before)) -v core=$((core_after - core_before)) -v hertz="$(getconf CLK_TCK)" '
+    awk -v end="$(cat "$directory/wrk.end")" -v hertz="$(getconf CLK_TCK)" '
         function ms(text) { return text ~ /us$/ ? text / 1000 : text ~ /ms$/ ? text + 0 : text * 1000 }
+        # What a count stood at, between the two samples around that moment.
+        function at(moment, count,    i) {
+            for (i = 2; i < samples && when[i] < moment; i++) {}
+            return count[i - 1] + (count[i] - count[i - 1]) * (moment - when[i - 1]) / (when[i] - when[i - 1])
+        }
+        FILENAME ~ /samples$/ { when[++samples] = $1; busy[samples] = $2; used[samples] = $3 }
         / requests in / { requests = $1; took = $4 ~ /ms/ ? $4 / 1000 : $4 ~ /m,/ ? $4 * 60 : $4 + 0 }
         /99%/ { p99 = ms($2) }
-        END { share = core / hertz / took * 100
-              if (share > 100) share = 100
-              printf "%.3f %.0f %.3f %.1f\n", ticks / hertz * 1e6 / requests, requests / took, p99, share }' "$directory/wrk.out" | tee -a "$directory/$name.rows"
-}
-
-# Busy time of the server's core so far, in clock ticks.
-core_ticks() {
-    awk -v core="cpu$server_core" '$1 == core { print $2 + $3 + $4 + $7 + $8 }' /proc/stat
+        END { ticks = at(end, used) - at(end - took, used)
+              share = (at(end, busy) - at(end - took, busy)) / hertz / took * 100
+              printf "%.3f %.0f %.3f %.1f\n", ticks / hertz * 1e6 / requests, requests / took, p99, share }' \
+        "$directory/samples" "$directory/wrk.out" | tee -a "$directory/$name.rows"
 }
 
 # summary A B: the medians of each one's rounds, and the ratios of each round's pair with their spread.

@@ -7,16 +7,16 @@ postgres_port=${POSTGRES_PORT:-18432}
 as_postgres=()
 if [ "$(id -u)" = 0 ]; then as_postgres=(setpriv --reuid=postgres --regid=postgres --clear-groups); fi
 
-# cores_left OTHERS: all cores but the server's and the client's; where there are none, OTHERS.
+# All cores but the server's and the client's; where there are no others, the server's: what loads a system takes nothing from it,
+# and gets nothing taken.
 cores_left() {
     local core left=()
     for core in $(seq 0 $(($(nproc --all) - 1))); do
         if [ "$core" != "$server_core" ] && [ "$core" != "$client_core" ]; then left+=("$core"); fi
     done
-    (IFS=,; echo "${left[*]:-$1}")
+    (IFS=,; echo "${left[*]:-$server_core}")
 }
 
-# start_postgres CORES: those that it has where the server and the client leave none.
 start_postgres() {
     local bin data=$directory/postgres
     bin=$(find /usr/lib/postgresql -path '*/bin/postgres' 2>/dev/null | sort -V | tail -1 | xargs -r dirname)
@@ -25,7 +25,7 @@ start_postgres() {
     chmod 755 "$directory"
     if [ "$(id -u)" = 0 ]; then chown postgres "$data"; fi
     (cd / && "${as_postgres[@]}" "$bin/initdb" -A trust -U proofload -E UTF8 --locale=C -D "$data" >/dev/null)
-    postgres_cores=${POSTGRES_CORES:-$(cores_left "$1")}
+    postgres_cores=${POSTGRES_CORES:-$(cores_left)}
     echo "cores: server $server_core, client $client_core, PostgreSQL $postgres_cores"
     (cd / && exec taskset -c "$postgres_cores" "${as_postgres[@]}" "$bin/postgres" -D "$data" -p "$postgres_port" -c listen_addresses=127.0.0.1 \
         -c unix_socket_directories= -c shared_preload_libraries=pg_stat_statements -c fsync=on \

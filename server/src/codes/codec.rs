@@ -98,18 +98,7 @@ impl Codec {
             codes.extend(ids.iter().map(|&id| self.encode(id)));
             return;
         };
-        codes.reserve(ids.len());
-        let (lanes, rest) = ids.as_chunks::<LANES>();
-        for ids in lanes {
-            codes.extend(encode_lanes(feistel, ids));
-        }
-        if rest.len() < FEW {
-            codes.extend(rest.iter().map(|&id| self.encode(id)));
-        } else {
-            let mut padded = [0; LANES];
-            padded[..rest.len()].copy_from_slice(rest);
-            codes.extend_from_slice(&encode_lanes(feistel, &padded)[..rest.len()]);
-        }
+        in_lanes(ids, codes, 0, |ids| encode_lanes(feistel, ids), |id| self.encode(id));
     }
 
     /// The id of a code. Every code has one, since ids fill the space; whether a link has it is for the store to say.
@@ -118,6 +107,25 @@ impl Codec {
             Scheme::Partitioned(feistel) => feistel.invert(code.value()),
             Scheme::Unpartitioned => code.value(),
         }
+    }
+
+    /// The ids of many codes, as [`Codec::decode`] has them.
+    pub fn decode_all(&self, codes: &[Code]) -> Vec<u64> {
+        let mut ids = Vec::new();
+        match &self.0 {
+            Scheme::Partitioned(feistel) => {
+                let first = Code::from_value(0);
+                in_lanes(
+                    codes,
+                    &mut ids,
+                    first,
+                    |codes| decode_lanes(feistel, codes),
+                    |code| self.decode(code),
+                );
+            }
+            Scheme::Unpartitioned => ids.extend(codes.iter().map(|code| code.value())),
+        }
+        ids
     }
 
     /// The key that a path segment names: a generated code, a custom one, or nothing that a link could have.
@@ -136,6 +144,37 @@ impl Codec {
             Key::Custom(text) => text.to_string(),
         }
     }
+}
+
+/// Appends what all of `from` become: by whole lanes, the last of which are filled up, or one by one where few are left.
+fn in_lanes<A: Copy, B: Copy>(
+    from: &[A],
+    to: &mut Vec<B>,
+    filler: A,
+    all: impl Fn(&[A; LANES]) -> [B; LANES],
+    one: impl Fn(A) -> B,
+) {
+    to.reserve(from.len());
+    let (lanes, rest) = from.as_chunks::<LANES>();
+    for lane in lanes {
+        to.extend(all(lane));
+    }
+    if rest.len() < FEW {
+        to.extend(rest.iter().map(|&rest| one(rest)));
+    } else {
+        let mut padded = [filler; LANES];
+        padded[..rest.len()].copy_from_slice(rest);
+        to.extend_from_slice(&all(&padded)[..rest.len()]);
+    }
+}
+
+fn decode_lanes(feistel: &Feistel, codes: &[Code; LANES]) -> [u64; LANES] {
+    let (mut left, mut right) = ([0; LANES], [0; LANES]);
+    for i in 0..LANES {
+        (left[i], right[i]) = feistel.halves(codes[i].value());
+    }
+    feistel.invert_lanes(&mut left, &mut right);
+    std::array::from_fn(|i| feistel.joined(left[i], right[i]))
 }
 
 fn encode_lanes(feistel: &Feistel, ids: &[u64; LANES]) -> [Code; LANES] {
@@ -204,6 +243,7 @@ mod tests {
             let mut codes = Vec::new();
             codec.encode_all(&ids, &mut codes);
             assert_eq!(codes, ids.iter().map(|&id| codec.encode(id)).collect::<Vec<_>>());
+            assert_eq!(codec.decode_all(&codes), ids);
         }
     }
 

@@ -80,13 +80,25 @@ impl Feistel {
         }
     }
 
+    /// The inverse of [`Feistel::permute_lanes`].
+    pub(super) fn invert_lanes(&self, left: &mut [u32; LANES], right: &mut [u32; LANES]) {
+        for round in (0..ROUNDS).rev() {
+            let mut blocks: [Block; LANES] = std::array::from_fn(|i| self.block(round, left[i]));
+            self.cipher.encrypt_blocks(&mut blocks);
+            for i in 0..LANES {
+                let difference = self.subtract(right[i], self.reduce(&blocks[i]));
+                (left[i], right[i]) = (difference, left[i]);
+            }
+        }
+    }
+
     pub(super) fn halves(&self, x: u64) -> (u32, u32) {
         debug_assert!(x < self.domain());
         let half = u64::from(self.half);
         ((x / half) as u32, (x % half) as u32)
     }
 
-    fn joined(&self, left: u32, right: u32) -> u64 {
+    pub(super) fn joined(&self, left: u32, right: u32) -> u64 {
         u64::from(left) * u64::from(self.half) + u64::from(right)
     }
 
@@ -152,6 +164,8 @@ mod tests {
             for i in 0..LANES {
                 assert_eq!(feistel.joined(left[i], right[i]), feistel.permute(start + i as u64));
             }
+            feistel.invert_lanes(&mut left, &mut right);
+            assert!((0..LANES).all(|i| feistel.joined(left[i], right[i]) == start + i as u64));
         }
     }
 

@@ -3,23 +3,31 @@
 use anyhow::{Context, bail, ensure};
 use std::time::Duration;
 
-use super::{Config, Design, ServeArgs, Switch, WarmDesign, Warmth};
+use super::{Config, Design, ServeArgs, Switch, WarmDesign, Warmth, check_ranges};
 use crate::cache::table::Capacity;
 use crate::codes::{Key128, PUBLIC_DEFAULT_KEY};
 use crate::creator::{CodeDesign, CreatorOptions, InsertDesign};
 use crate::http::Proxies;
 use crate::keygen::MOST_IDS;
+use crate::store::StoreError;
 
 /// No server that answers anyone needs more, and a typing error should not start a million threads.
 const MOST_THREADS: usize = 1024;
 const DEFAULT_CACHE_BYTES: usize = 256 << 20;
+const MOST_CACHE_BYTES: usize = 1 << 40;
+/// A thousand times what the cache is meant for.
+const MOST_LINKS: usize = 1_000_000_000;
+/// They are drawn by one statement, which carries as many numbers.
+const MOST_RANDOM: usize = 1_000_000;
+/// A lease has no more.
+const MOST_POOLED: usize = MOST_IDS as usize;
 const A_DAY: u64 = 86_400;
 
 impl ServeArgs {
     /// Checks the settings; each error names the flag and what would do.
     pub fn check(self) -> anyhow::Result<Config> {
         let creator = self.creator()?;
-        let warmth = self.warmth();
+        let warmth = self.warmth()?;
         let capacity = self.capacity()?;
         let cache_max_age = self.cache_max_age()?;
         let redis_time_to_live = self.redis_time_to_live()?;
@@ -32,12 +40,8 @@ impl ServeArgs {
         );
         let public_url = self.public_url.as_deref().map(check_public_url).transpose()?;
         check_database_url(&self.database_url)?;
-        check_scheme(
-            "--redis-url",
-            self.redis_url.as_deref(),
-            &["redis://", "rediss://", "unix://", "redis+unix://"],
-        )?;
-        check_scheme("--keygen-url", self.keygen_url.as_deref(), &["http://"])?;
+        self.redis_url.as_deref().map(check_redis_url).transpose()?;
+        self.keygen_url.as_deref().map(check_keygen_url).transpose()?;
         let api_key = self.api_key.or_else(|| std::env::var("PROOFLOAD_API_KEY").ok());
         let code_key = self.code_key.map_or_else(code_key_from_environment, Ok)?;
         ensure!(api_key.as_deref() != Some(""), "--api-key is empty: give a key, or leave the flag out");
@@ -72,6 +76,8 @@ impl ServeArgs {
             Design::Before => (CodeDesign::Checked, InsertDesign::Single, 0),
             Design::After => (CodeDesign::Blocks, InsertDesign::Coalesced, 2_000),
         };
+        let pool = self.pool.unwrap_or(pool);
+        check_ranges(&[("--pool", pool, 0..=MOST_POOLED)])?;
         ensure!(self.spacing_ms <= 1_000, "--spacing-ms {}: at most 1000", self.spacing_ms);
         let (least, most) = (self.block_ids, self.max_block_ids);
         ensure!((1..=MOST_IDS).contains(&most), "--max-block-ids {most}: 1 to {MOST_IDS}");
@@ -79,7 +85,7 @@ impl ServeArgs {
         Ok(CreatorOptions {
             codes: self.codes.unwrap_or(codes),
             insert: self.insert.unwrap_or(insert),
-            pool: self.pool.unwrap_or(pool),
+            pool,
             spacing: Duration::from_millis(self.spacing_ms),
             queue_rows: self.limits.queue,
             block_ids: least..=most,
@@ -90,27 +96,27 @@ impl ServeArgs {
         })
     }
 
-    fn warmth(&self) -> Warmth {
+    fn warmth(&self) -> anyhow::Result<Warmth> {
         let (hot, random) = match self.design {
             Design::Before => (5_000, 0),
             Design::After => (25_000, 2_000),
         };
-        match self.warm.unwrap_or(WarmDesign::Hot) {
+        let (hot, random) = (self.warm_hot.unwrap_or(hot), self.warm_random.unwrap_or(random));
+        check_ranges(&[("--warm-hot", hot, 0..=MOST_LINKS), ("--warm-random", random, 0..=MOST_RANDOM)])?;
+        Ok(match self.warm.unwrap_or(WarmDesign::Hot) {
             WarmDesign::None => Warmth { hot: 0, random: 0 },
-            WarmDesign::Hot => {
-                Warmth { hot: self.warm_hot.unwrap_or(hot), random: self.warm_random.unwrap_or(random) }
-            }
-        }
+            WarmDesign::Hot => Warmth { hot, random },
+        })
     }
 
     fn capacity(&self) -> anyhow::Result<Capacity> {
-        let capacity = match self.cache_entries {
-            Some(entries) => Capacity::Entries(entries),
-            None => Capacity::Bytes(self.cache_bytes.unwrap_or(DEFAULT_CACHE_BYTES)),
-        };
-        ensure!(capacity != Capacity::Entries(0), "--cache-entries 0: give at least 1");
-        ensure!(self.cache_bytes.is_none_or(|bytes| bytes >= 65_536), "--cache-bytes: give at least 64K");
-        Ok(capacity)
+        let bytes = self.cache_bytes.unwrap_or(DEFAULT_CACHE_BYTES);
+        let entries = self.cache_entries.unwrap_or(1);
+        check_ranges(&[
+            ("--cache-entries", entries, 1..=MOST_LINKS),
+            ("--cache-bytes", bytes, 65_536..=MOST_CACHE_BYTES),
+        ])?;
+        Ok(self.cache_entries.map_or(Capacity::Bytes(bytes), Capacity::Entries))
     }
 
     fn cache_max_age(&self) -> anyhow::Result<Option<Duration>> {
@@ -158,7 +164,7 @@ fn check_public_url(text: &str) -> anyhow::Result<String> {
     Ok(trimmed.to_owned())
 }
 
-fn check_database_url(url: &str) -> anyhow::Result<()> {
+pub(crate) fn check_database_url(url: &str) -> anyhow::Result<()> {
     let known = ["postgres://", "postgresql://", "sqlite:"];
     if !known.iter().any(|scheme| url.starts_with(scheme)) {
         bail!("--database-url: give postgres://USER@HOST/DATABASE or sqlite:PATH");
@@ -166,11 +172,49 @@ fn check_database_url(url: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn check_scheme(flag: &str, url: Option<&str>, known: &[&str]) -> anyhow::Result<()> {
-    let fits =
-        url.is_none_or(|url| known.iter().any(|scheme| url.starts_with(scheme) && url.len() > scheme.len()));
-    ensure!(fits, "{flag} {}: must begin with {}", url.unwrap_or_default(), known.join(" or "));
+/// What was opened at a `--database-url`, or what would help.
+pub(crate) fn at_database<T>(url: &str, opened: Result<T, StoreError>) -> anyhow::Result<T> {
+    let error = match opened {
+        Ok(opened) => return Ok(opened),
+        Err(error) => error,
+    };
+    // A PostgreSQL URL may hold a password, and is not repeated.
+    if url.starts_with("sqlite:") {
+        bail!("--database-url {url}: {error}: name a file that can be written, in a directory that exists");
+    }
+    match &error {
+        StoreError::Unreachable(why) if why.contains("does not exist") => {
+            bail!("--database-url: {error}: create that, or name another")
+        }
+        StoreError::Unreachable(_) | StoreError::Unavailable(_) => {
+            bail!("--database-url: {error}: start PostgreSQL there, or correct host and port")
+        }
+        _ => bail!(
+            "--database-url: {error}: give postgres://USER@HOST/DATABASE, of a user who may create tables"
+        ),
+    }
+}
+
+pub(crate) fn check_redis_url(url: &str) -> anyhow::Result<()> {
+    let known = ["redis://", "rediss://", "unix://", "redis+unix://"];
+    let is_url = known.iter().any(|scheme| url.len() > scheme.len() && url.starts_with(scheme))
+        && redis::Client::open(url).is_ok();
+    // It may hold a password, and is not repeated.
+    ensure!(is_url, "--redis-url: give redis://HOST:PORT, rediss://HOST:PORT or unix://PATH");
     Ok(())
+}
+
+/// The host and port of a keygen URL.
+pub(crate) fn check_keygen_url(text: &str) -> anyhow::Result<String> {
+    let url = url::Url::parse(text).ok().filter(|url| {
+        let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+        url.scheme() == "http" && is_bare && url.username().is_empty() && url.password().is_none()
+    });
+    let place = url.as_ref().and_then(|url| Some((url.host_str()?, url.port_or_known_default()?)));
+    let (host, port) = place.with_context(|| {
+        format!("--keygen-url {text}: give http://HOST:PORT, with a port up to 65535 and no path")
+    })?;
+    Ok(format!("{host}:{port}"))
 }
 
 #[cfg(test)]
@@ -209,6 +253,29 @@ mod tests {
     }
 
     #[test]
+    fn keygen_urls_name_a_host_and_a_port() {
+        for (url, place) in
+            [("http://h:81", "h:81"), ("http://h/", "h:80"), ("http://[::1]:8081", "[::1]:8081")]
+        {
+            assert_eq!(check_keygen_url(url).unwrap(), place);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_database_is_told_with_the_remedy() {
+        let told = |url: &str, error| at_database::<()>(url, Err(error)).unwrap_err().to_string();
+        let away = || StoreError::Unreachable("no".into());
+        assert!(told("sqlite:x/y.db", away()).starts_with("--database-url sqlite:x/y.db: "));
+        let secret = told("postgres://me:secret@h/d", away());
+        assert!(
+            secret.ends_with("start PostgreSQL there, or correct host and port")
+                && !secret.contains("secret")
+        );
+        let unknown = StoreError::Unreachable("database \"d\" does not exist".into());
+        assert!(told("postgres://h/d", unknown).ends_with("create that, or name another"));
+    }
+
+    #[test]
     fn redis_holds_links_where_there_is_one_and_the_design_has_it() {
         let ttl = |flags: &[&str]| config(flags).unwrap().redis_time_to_live;
         let redis = ["--redis-url", "redis://localhost"];
@@ -226,12 +293,27 @@ mod tests {
                 &["--database-url", "mysql://x"],
                 "--database-url: give postgres://USER@HOST/DATABASE or sqlite:PATH",
             ),
-            (&["--redis-url", "http://x"], "--redis-url http://x: must begin with redis://"),
+            (&["--redis-url", "http://x"], "--redis-url: give redis://HOST:PORT"),
+            (&["--redis-url", "redis://h:notaport"], "--redis-url: give redis://HOST:PORT"),
+            (&["--keygen-url", "http://h:99999"], "--keygen-url http://h:99999: give http://HOST:PORT"),
+            (&["--keygen-url", "http://h:1/path?x"], "--keygen-url http://h:1/path?x: give http://HOST:PORT"),
+            (&["--keygen-url", "https://h:1"], "--keygen-url https://h:1: give http://HOST:PORT"),
+            (&["--pool", "1000000000000"], "--pool 1000000000000: give 0 to 1000000"),
+            (&["--warm-hot", "100000000000"], "--warm-hot 100000000000: give 0 to 1000000000"),
+            (&["--warm-random", "2000000000"], "--warm-random 2000000000: give 0 to 1000000"),
+            (&["--max-headers", "10000000000"], "--max-headers 10000000000: give 1 to 4096"),
+            (&["--max-head", "1000000000"], "--max-head 1000000000: give 8192 to 16777216"),
+            (&["--max-bulk", "0"], "--max-bulk 0: give 1 to 1000000"),
+            (&["--max-unknown", "100000000000"], "--max-unknown 100000000000: give 0 to"),
+            (&["--max-body-memory", "4K"], "--max-body-memory 4096: must be at least --max-body"),
+            (&["--drain-grace-ms", "99999999999999"], "--drain-grace-ms 99999999999999: give 0 to 3600000"),
+            (&["--cache-entries", "100000000000"], "--cache-entries 100000000000: give 1 to"),
+            (&["--cache-bytes", "1K"], "--cache-bytes 1024: give 65536 to"),
             (&["--public-url", "sho.rt"], "--public-url sho.rt: give one like https://sho.rt"),
             (&["--public-url", "ftp://sho.rt"], "--public-url ftp://sho.rt: give a scheme"),
             (&["--threads", "0"], "--threads 0: give 1 to 1024"),
-            (&["--cache-entries", "0"], "--cache-entries 0: give at least 1"),
-            (&["--max-head", "100"], "--max-head 100: at least 8192"),
+            (&["--cache-entries", "0"], "--cache-entries 0: give 1 to"),
+            (&["--max-head", "100"], "--max-head 100: give 8192 to"),
             (&["--rate-limit", "0"], "--rate-limit 0 would refuse"),
             (&["--idle-timeout-ms", "0"], "--idle-timeout-ms 0: give 1"),
             (&["--cache-max-age", "0"], "--cache-max-age 0: give 1"),

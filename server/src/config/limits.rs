@@ -1,12 +1,17 @@
 //! What one client may cost.
 
 use anyhow::ensure;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::store::StoreOptions;
 
 /// hyper takes no less.
 pub(crate) const SHORTEST_HEAD_LIMIT: usize = 8_192;
+/// Each connection may take as much.
+pub(crate) const LONGEST_HEAD_LIMIT: usize = 1 << 24;
+/// In milliseconds.
+const LONGEST_TIMEOUT: u64 = 3_600_000;
 
 /// A bound on everything that waits or grows.
 #[derive(Debug, Clone, clap::Args)]
@@ -14,6 +19,10 @@ pub struct Limits {
     /// The longest request body, in bytes; a bulk request or click report may be this long too
     #[arg(long = "max-body", default_value = "1M", value_parser = parse_bytes, value_name = "BYTES")]
     pub body: usize,
+    /// Memory for request bodies that are on their way, of all connections together, in bytes; what does not fit is told 503.
+    /// Bodies that come with their heads take none of it
+    #[arg(long = "max-body-memory", default_value = "64M", value_parser = parse_bytes, value_name = "BYTES")]
+    pub body_memory: usize,
     /// The longest URL to shorten, in bytes
     #[arg(long = "max-url", default_value_t = 2_048, value_name = "BYTES")]
     pub url: usize,
@@ -56,7 +65,7 @@ pub struct Limits {
     /// How long a redirect may wait for Redis before it asks the database, in milliseconds
     #[arg(long = "redis-timeout-ms", default_value_t = 100, value_name = "MS")]
     pub redis_timeout_ms: u64,
-    /// The most creates that wait to be inserted; more are told 503
+    /// The most creates that wait, of any kind, each link of a bulk request among them; more are told 503
     #[arg(long = "max-queue", default_value_t = 20_000, value_name = "ROWS")]
     pub queue: usize,
     /// The most rows in one insert
@@ -132,34 +141,38 @@ impl Limits {
     pub(super) fn check(&self) -> anyhow::Result<()> {
         let limits = self;
         ensure!(
-            limits.head >= SHORTEST_HEAD_LIMIT,
-            "--max-head {}: at least {SHORTEST_HEAD_LIMIT}",
-            limits.head
-        );
-        ensure!(limits.url >= 16 && limits.url <= 65_536, "--max-url {}: 16 to 65536", limits.url);
-        ensure!(
             limits.body > limits.url,
             "--max-body {}: must be above --max-url {}",
             limits.body,
             limits.url
         );
-        ensure!(limits.headers > 0, "--max-headers 0 would refuse all requests: give at least 1");
-        ensure!(limits.connections > 0, "--max-connections 0 would refuse all clients: give at least 1");
-        ensure!(limits.bulk > 0, "--max-bulk 0 would refuse all bulk requests: give at least 1");
-        let numbers = [
-            ("--max-click-items", limits.click_items, 10_000_000),
-            ("--database-readers", limits.database_readers, 1_000),
-            ("--database-writers", limits.database_writers, 1_000),
-            ("--max-queue", limits.queue, 10_000_000),
-            ("--max-batch", limits.batch, 100_000),
-            ("--max-inserts", limits.inserts, 1_000),
-            ("--max-pending-clicks", limits.pending_clicks, 1 << 30),
-            ("--click-rows", limits.click_rows, 1 << 30),
-            ("--max-rate-clients", limits.rate_clients, 1 << 30),
-        ];
-        for (flag, number, most) in numbers {
-            ensure!((1..=most).contains(&number), "{flag} {number}: give 1 to {most}");
-        }
+        ensure!(
+            limits.body_memory >= limits.body,
+            "--max-body-memory {}: must be at least --max-body {}",
+            limits.body_memory,
+            limits.body
+        );
+        check_ranges(&[
+            ("--max-head", limits.head, SHORTEST_HEAD_LIMIT..=LONGEST_HEAD_LIMIT),
+            ("--max-url", limits.url, 16..=65_536),
+            ("--max-body", limits.body, 17..=1 << 30),
+            ("--max-body-memory", limits.body_memory, 17..=1 << 40),
+            ("--max-headers", limits.headers, 1..=4_096),
+            ("--max-connections", limits.connections, 1..=1_000_000),
+            ("--max-bulk", limits.bulk, 1..=1_000_000),
+            ("--max-unknown", limits.unknown, 0..=1 << 30),
+            ("--max-click-items", limits.click_items, 1..=10_000_000),
+            ("--database-readers", limits.database_readers, 1..=1_000),
+            ("--database-writers", limits.database_writers, 1..=1_000),
+            ("--max-queue", limits.queue, 1..=10_000_000),
+            ("--max-batch", limits.batch, 1..=100_000),
+            ("--max-inserts", limits.inserts, 1..=1_000),
+            ("--max-pending-clicks", limits.pending_clicks, 1..=1 << 30),
+            ("--click-rows", limits.click_rows, 1..=1 << 30),
+            ("--max-rate-clients", limits.rate_clients, 1..=1 << 30),
+        ])?;
+        let grace = limits.drain_grace_ms;
+        ensure!(grace <= LONGEST_TIMEOUT, "--drain-grace-ms {grace}: give 0 to {LONGEST_TIMEOUT} (an hour)");
         let timeouts = [
             ("--head-timeout-ms", limits.head_timeout_ms),
             ("--body-timeout-ms", limits.body_timeout_ms),
@@ -174,9 +187,19 @@ impl Limits {
 }
 
 /// Each error names the flag and what would do.
+pub(crate) fn check_ranges(numbers: &[(&str, usize, RangeInclusive<usize>)]) -> anyhow::Result<()> {
+    for (flag, number, range) in numbers {
+        let (least, most) = (range.start(), range.end());
+        ensure!(range.contains(number), "{flag} {number}: give {least} to {most}");
+    }
+    Ok(())
+}
+
+/// Each error names the flag and what would do.
 pub(crate) fn check_timeouts(timeouts: &[(&str, u64)]) -> anyhow::Result<()> {
     for (flag, timeout) in timeouts {
-        ensure!((1..=3_600_000).contains(timeout), "{flag} {timeout}: give 1 to 3600000 (an hour)");
+        let fits = (1..=LONGEST_TIMEOUT).contains(timeout);
+        ensure!(fits, "{flag} {timeout}: give 1 to {LONGEST_TIMEOUT} (an hour)");
     }
     Ok(())
 }

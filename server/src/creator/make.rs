@@ -43,7 +43,6 @@ pub(super) struct Maker {
 
 #[derive(Default)]
 pub(super) struct Counts {
-    pub(super) custom: AtomicU64,
     pub(super) replayed: AtomicU64,
     /// Drawn codes that the uniqueness check found taken.
     pub(super) conflicts: AtomicU64,
@@ -69,13 +68,6 @@ impl Maker {
         is_plain
             && self.options.codes != CodeDesign::Checked
             && self.options.insert == InsertDesign::Coalesced
-    }
-
-    fn count_claimed(&self, is_custom: bool, inserted: &Result<bool, StoreError>) {
-        match is_custom {
-            false => self.inserter.count_one(inserted),
-            true => drop(self.counts.custom.fetch_add(u64::from(matches!(inserted, Ok(true))), Relaxed)),
-        }
     }
 
     /// Creates a link by `deadline`.
@@ -116,10 +108,10 @@ impl Making<'_> {
         }
         let now = unix_now();
         let inserted = self.store.insert_custom(code, &new.url, now, new.expires, new.clicks).await;
+        self.maker.inserter.count_one(&inserted);
         if !inserted.map_err(refusal)? {
             return Err(CreateError::Taken);
         }
-        self.maker.counts.custom.fetch_add(1, Relaxed);
         let link = Link { key, url: new.url, created: now, expires: new.expires, clicks: new.clicks };
         Ok(Created { code: code.to_owned(), link, replayed: false })
     }
@@ -157,25 +149,35 @@ impl Making<'_> {
     /// before the client is answered, and no link is stored for a claim that is noted as made: so no retry, and none of
     /// several requests side by side, brings back what the client deleted on the answer to another.
     async fn once(&self, new: NewLink, idempotency: Idempotency) -> Result<Created, CreateError> {
+        let known = self.store.claimed(&idempotency.key).await.map_err(nothing_stored)?;
+        let (standing, is_first) = match known {
+            Some(before) => (before, false),
+            None => self.claim(&new, &idempotency).await?,
+        };
+        let key = match standing {
+            Claimed::Open(claim) | Claimed::Made(claim, _)
+                if claim.fingerprint != idempotency.fingerprint =>
+            {
+                return Err(CreateError::IdempotencyMismatch);
+            }
+            Claimed::Made(claim, made) => return self.made_before(&claim.key, made).await,
+            Claimed::Open(claim) => claim.key,
+        };
+        let created = self.claimed(&idempotency.key, key, new, is_first).await;
+        self.settle(&idempotency.key, is_first, created).await
+    }
+
+    /// Sets a code aside under a key that nobody had claimed a moment ago; says whether it is ours now. Drawn only then, so
+    /// that no retry uses a code up.
+    async fn claim(&self, new: &NewLink, idempotency: &Idempotency) -> Result<(Claimed, bool), CreateError> {
         let key = match &new.custom {
             Some(code) => Key::Custom(code.as_str().into()),
             None if self.maker.options.codes == CodeDesign::Checked => Key::Generated(self.draw().await?),
             None => Key::Generated(self.next_id().await?),
         };
         let claim = Claim { fingerprint: idempotency.fingerprint, key };
-        let (key, is_first) =
-            match self.store.claim(&idempotency.key, &claim).await.map_err(nothing_stored)? {
-                Claimed::New => (claim.key, true),
-                Claimed::Open(before) | Claimed::Made(before, _)
-                    if before.fingerprint != claim.fingerprint =>
-                {
-                    return Err(CreateError::IdempotencyMismatch);
-                }
-                Claimed::Made(before, made) => return self.made_before(&before.key, made).await,
-                Claimed::Open(before) => (before.key, false),
-            };
-        let created = self.claimed(&idempotency.key, key, new, is_first).await;
-        self.settle(&idempotency.key, is_first, created).await
+        let before = self.store.claim(&idempotency.key, &claim).await.map_err(nothing_stored)?;
+        Ok(before.map_or((Claimed::Open(claim), true), |before| (before, false)))
     }
 
     /// Makes the link of an open claim, or finds that another request with the same key has made it.
@@ -192,7 +194,7 @@ impl Making<'_> {
         }
         let link = Link { key, url: new.url, created: unix_now(), expires: new.expires, clicks: new.clicks };
         let inserted = self.store.insert_claimed(idempotency_key, &link).await;
-        self.maker.count_claimed(is_custom, &inserted);
+        self.maker.inserter.count_one(&inserted);
         if inserted.map_err(refusal)? {
             return Ok(Created { code: self.maker.codec.text(&link.key), link, replayed: false });
         }
@@ -262,7 +264,7 @@ impl Making<'_> {
         match self.maker.options.insert {
             InsertDesign::Single => self.maker.inserter.insert_alone(row).await,
             InsertDesign::Coalesced => {
-                self.maker.inserter.submit(row)?.await.unwrap_or_else(|_| Err(stopping()))
+                self.maker.inserter.submit(row, None).await.unwrap_or_else(|_| Err(stopping()))
             }
         }
     }

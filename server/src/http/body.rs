@@ -1,35 +1,116 @@
-//! Request bodies, read whole within a limit of size and of time.
+//! Request bodies, read whole within limits of size, of time and of memory.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::StatusCode;
 use hyper::body::{Body, Incoming};
 use serde::de::DeserializeOwned;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+use super::Site;
 use super::problem::Problem;
-use crate::config::Limits;
 
-/// A body that is too large is read on for so long, because a client that is still sending when the connection is
-/// closed never sees why.
+/// A body that is refused is read on for so long, because a client that is still sending when the connection is closed
+/// never sees why.
 const PARTING: Duration = Duration::from_millis(500);
 const MOST_DISCARDED: usize = 4 << 20;
+/// The least memory that a body takes which does not come at once.
+const LEAST_GROWTH: usize = 16_384;
 
-/// Reads a body of at most `limits.body` bytes.
-pub async fn read(mut body: Incoming, limits: &Limits) -> Result<Bytes, Problem> {
-    let announced = body.size_hint().lower();
-    let whole = match usize::try_from(announced) {
-        Ok(announced) if announced <= limits.body => collect(&mut body, announced, limits.body),
-        _ => return Err(too_large(&mut body, limits).await),
-    };
-    match tokio::time::timeout(limits.body_timeout(), whole).await {
-        Ok(Ok(Some(body))) => Ok(body),
-        Ok(Ok(None)) => Err(too_large(&mut body, limits).await),
-        Ok(Err(_)) => Err(Problem::bad_request("the request's body broke off").closing()),
-        Err(_) => {
-            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the request's body took too long").closing())
-        }
+/// Memory for the bodies that are on their way on all connections. Each body is bounded, and so are the connections; but a
+/// few hundred clients that never finish would multiply the one by the other.
+pub struct Room {
+    most: usize,
+    taken: AtomicUsize,
+}
+
+/// What one body takes of the room, until it is dropped.
+struct Share<'a> {
+    room: &'a Room,
+    bytes: usize,
+}
+
+/// A whole body.
+pub struct Whole<'a> {
+    bytes: Bytes,
+    _share: Share<'a>,
+}
+
+/// Why a body could not be had.
+enum Trouble {
+    TooLong,
+    NoRoom,
+    BrokenOff,
+}
+
+impl Room {
+    pub fn new(most: usize) -> Self {
+        Self { most, taken: AtomicUsize::new(0) }
     }
+
+    /// Bytes that are taken now.
+    pub fn taken(&self) -> usize {
+        self.taken.load(Relaxed)
+    }
+
+    fn share(&self) -> Share<'_> {
+        Share { room: self, bytes: 0 }
+    }
+}
+
+impl Share<'_> {
+    /// Takes so much more, if there is as much.
+    fn grow(&mut self, bytes: usize) -> bool {
+        let more = |taken: usize| taken.checked_add(bytes).filter(|&taken| taken <= self.room.most);
+        let is_there = self.room.taken.fetch_update(Relaxed, Relaxed, more).is_ok();
+        self.bytes += if is_there { bytes } else { 0 };
+        is_there
+    }
+}
+
+impl Drop for Share<'_> {
+    fn drop(&mut self) {
+        self.room.taken.fetch_sub(self.bytes, Relaxed);
+    }
+}
+
+impl Deref for Whole<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Reads a body of at most `--max-body` bytes.
+pub async fn read(mut body: Incoming, site: &Site) -> Result<Whole<'_>, Problem> {
+    let limits = &site.limits;
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    let whole = async {
+        match announced <= limits.body {
+            true => collect(&mut body, announced, limits.body, site.room.share()).await,
+            false => Err(Trouble::TooLong),
+        }
+    };
+    let problem = match tokio::time::timeout(limits.body_timeout(), whole).await {
+        Ok(Ok(whole)) => return Ok(whole),
+        Ok(Err(Trouble::BrokenOff)) => {
+            return Err(Problem::bad_request("the request's body broke off").closing());
+        }
+        Err(_) => {
+            let problem = Problem::new(StatusCode::REQUEST_TIMEOUT, "the request's body took too long");
+            return Err(problem.closing());
+        }
+        Ok(Err(Trouble::TooLong)) => {
+            let detail = format!("the body may have {} bytes", limits.body);
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+        }
+        Ok(Err(Trouble::NoRoom)) => Problem::unavailable("too many request bodies are on their way"),
+    };
+    discard(&mut body).await;
+    Err(problem.closing())
 }
 
 /// Reads a body that is JSON of the given shape.
@@ -38,23 +119,37 @@ pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         .map_err(|error| Problem::bad_request(format!("the body is not as expected: {error}")))
 }
 
-/// The whole body, or none where it is longer than `most`.
-async fn collect(body: &mut Incoming, announced: usize, most: usize) -> hyper::Result<Option<Bytes>> {
-    let mut whole = BytesMut::new();
+/// The whole body. What comes in one piece stays in the connection's own buffer, which is bounded; anything else is copied
+/// together, and takes its share for as much as is allocated.
+async fn collect<'a>(
+    body: &mut Incoming,
+    announced: usize,
+    most: usize,
+    mut share: Share<'a>,
+) -> Result<Whole<'a>, Trouble> {
+    let mut whole = Vec::new();
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame?.into_data() else { continue };
+        let Ok(data) = frame.map_err(|_| Trouble::BrokenOff)?.into_data() else { continue };
         if whole.is_empty() && data.len() == announced {
-            return Ok(Some(data));
+            return Ok(Whole { bytes: data, _share: share });
         }
-        if whole.len() + data.len() > most {
-            return Ok(None);
+        let length = whole.len() + data.len();
+        if length > most {
+            return Err(Trouble::TooLong);
+        }
+        if length > whole.capacity() {
+            let capacity = length.max(2 * whole.capacity()).max(LEAST_GROWTH).min(most);
+            if !share.grow(capacity - share.bytes) {
+                return Err(Trouble::NoRoom);
+            }
+            whole.reserve_exact(capacity - whole.len());
         }
         whole.extend_from_slice(&data);
     }
-    Ok(Some(whole.freeze()))
+    Ok(Whole { bytes: whole.into(), _share: share })
 }
 
-async fn too_large(body: &mut Incoming, limits: &Limits) -> Problem {
+async fn discard(body: &mut Incoming) {
     let discard = async {
         let mut discarded = 0;
         while let Some(Ok(frame)) = body.frame().await {
@@ -65,6 +160,24 @@ async fn too_large(body: &mut Incoming, limits: &Limits) -> Problem {
         }
     };
     drop(tokio::time::timeout(PARTING, discard).await);
-    let detail = format!("the body may have {} bytes", limits.body);
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail).closing()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_is_given_back() {
+        let room = Room::new(10);
+        let mut first = room.share();
+        assert!(first.grow(6) && first.grow(1));
+        let mut second = room.share();
+        assert!(!second.grow(4), "there are three");
+        assert!(second.grow(3));
+        drop(first);
+        assert!(second.grow(7));
+        assert!(!room.share().grow(1));
+        drop(second);
+        assert!(room.share().grow(10));
+    }
 }

@@ -83,7 +83,7 @@ pub async fn create(client: &Client, request: Request) -> Result<Response, Probl
     let shortener = &client.site.shortener;
     let new = async {
         client.site.admit(head.headers.get(AUTHORIZATION), client.address, 1)?;
-        let body = body::read(incoming, &client.site.limits).await?;
+        let body = body::read(incoming, &client.site).await?;
         let idempotency = idempotency(&head.headers, &body)?;
         let asked: CreateBody = body::parse(&body)?;
         new_link(client, asked, idempotency)
@@ -128,7 +128,7 @@ async fn asked_for_many(
         let text = "bulk requests have no Idempotency-Key: create the links one by one to retry them safely";
         return Err(Problem::bad_request(text));
     }
-    body::parse(&body::read(incoming, &client.site.limits).await?)
+    body::parse(&body::read(incoming, &client.site).await?)
 }
 
 /// How many links it is about, and so what the rate limit says, is known only from the body.
@@ -152,7 +152,7 @@ pub async fn show(client: &Client, code: &str) -> Result<Response, Problem> {
 pub async fn change(client: &Client, code: &str, request: Request) -> Result<Response, Problem> {
     let (head, incoming) = request.into_parts();
     client.site.admit(head.headers.get(AUTHORIZATION), client.address, 1)?;
-    let body = body::read(incoming, &client.site.limits).await?;
+    let body = body::read(incoming, &client.site).await?;
     let asked: ChangeBody = body::parse(&body)?;
     if asked.url.is_none() && asked.expires_in.is_none() {
         return Err(Problem::unprocessable("name what to change: url, expires_in, or both"));
@@ -177,7 +177,7 @@ pub async fn delete(client: &Client, code: &str, request: &Request) -> Result<Re
 pub async fn add_clicks(client: &Client, request: Request) -> Result<Response, Problem> {
     let (head, incoming) = request.into_parts();
     client.site.admit(head.headers.get(AUTHORIZATION), client.address, 1)?;
-    let body = body::read(incoming, &client.site.limits).await?;
+    let body = body::read(incoming, &client.site).await?;
     let asked: ClicksBody = body::parse(&body)?;
     let accepted = asked.clicks.len();
     let most = client.site.limits.click_items;

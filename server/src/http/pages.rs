@@ -125,6 +125,8 @@ fn exposition(site: &Site) -> String {
     requests(site, &mut out);
     creates(site, &mut out);
     caching(site, &mut out);
+    let bodies = site.room.taken() as f64;
+    out.gauge("shortener_body_bytes", "Memory taken by request bodies that are on their way.", bodies);
     out.seconds("process_cpu_seconds_total", "Processor time used, in user and kernel mode.", cpu_seconds());
     out.gauge("process_resident_memory_bytes", "Memory in use.", resident_bytes() as f64);
     out.finish()
@@ -146,7 +148,8 @@ fn requests(site: &Site, out: &mut Exposition) {
     out.histogram(
         "shortener_answer_seconds",
         "what",
-        "Time from a request's head to its answer; of redirects out of the process's own cache one in 64 is timed, and counts as 64.",
+        "Time from a request's head to its answer: to a short link, to a create of one link, and to a bulk request as a whole. \
+         Of short links out of the process's own cache one in 64 is timed, and counts as 64.",
         times,
     );
     let statements = site.shortener.store.statements();
@@ -164,13 +167,13 @@ fn requests(site: &Site, out: &mut Exposition) {
         "Statements that failed or timed out.",
         failures,
     );
-    let flushed = site.shortener.clicks_flushed();
+    let flushed = site.shortener.clicks.flushed();
     out.counter("shortener_clicks_flushed_total", "Clicks added to the store.", flushed);
-    let orphaned = site.shortener.clicks_orphaned();
+    let orphaned = site.shortener.clicks.orphaned();
     out.counter("shortener_clicks_orphaned_total", "Clicks of links that were deleted meanwhile.", orphaned);
-    let waiting = site.shortener.clicks_waiting() as f64;
+    let waiting = site.shortener.clicks.waiting() as f64;
     out.gauge("shortener_clicks_waiting_links", "Links whose clicks wait to be added to the store.", waiting);
-    let lost = site.shortener.clicks_lost();
+    let lost = site.shortener.clicks.lost();
     out.counter("shortener_clicks_lost_total", "Clicks dropped while the store was away for too long.", lost);
 }
 

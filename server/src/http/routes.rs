@@ -41,6 +41,10 @@ impl Service<Request> for Client {
     #[inline]
     fn call(&self, mut request: Request) -> Answer {
         self.watch.asked();
+        if !names_its_host(&request) {
+            let problem = Problem::bad_request("HTTP/1.1 asks for one Host header").closing();
+            return Answer::Now(Some(self.finish(problem.response())));
+        }
         let begun = self.desk.tally.times_next_hit().then(Instant::now);
         match self.answer_at_once(&mut request) {
             Some(response) => {
@@ -71,11 +75,6 @@ impl Client {
     /// are no codes.
     #[inline]
     fn answer_at_once(&self, request: &mut Request) -> Option<Response> {
-        if !names_its_host(request) {
-            return Some(
-                self.finish(Problem::bad_request("HTTP/1.1 asks for one Host header").closing().response()),
-            );
-        }
         let is_get = request.method() == Method::GET;
         if !is_get && request.method() != Method::HEAD {
             return None;
@@ -118,7 +117,7 @@ impl Client {
         match (path, request.method().as_str()) {
             ("/api/links", "POST") => self.timed(Timed::Create, links::create(self, request)).await,
             ("/api/links", _) => Err(Problem::method_not_allowed("POST")),
-            ("/api/links/bulk", "POST") => links::create_many(self, request).await,
+            ("/api/links/bulk", "POST") => self.timed(Timed::Bulk, links::create_many(self, request)).await,
             ("/api/links/bulk", _) => Err(Problem::method_not_allowed("POST")),
             ("/api/clicks", "POST") => links::add_clicks(self, request).await,
             ("/api/clicks", _) => Err(Problem::method_not_allowed("POST")),

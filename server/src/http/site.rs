@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
 
+use super::body::Room;
 use super::problem::Problem;
 use super::proxies::Proxies;
 use super::rate::Rate;
@@ -28,6 +29,8 @@ pub struct Site {
     rate: Option<Rate>,
     /// Whose `X-Forwarded-For` is believed.
     pub proxies: Proxies,
+    /// For request bodies on their way.
+    pub room: Room,
     draining: AtomicBool,
 }
 
@@ -46,6 +49,7 @@ impl Site {
             api_key: config.api_key.clone(),
             rate: config.rate_limit.map(|limit| Rate::new(limit, config.limits.rate_clients, Instant::now())),
             proxies: config.proxies.clone(),
+            room: Room::new(config.limits.body_memory),
             draining: AtomicBool::new(false),
         })
     }

@@ -146,7 +146,8 @@ fn http_of(limits: &Limits) -> http1::Builder {
     let mut http = http1::Builder::new();
     // The sweep does what hyper's timer would, for less: that one is set and cancelled with every request. No
     // `pipeline_flush`: it keeps answers back while there is unread input, and loses them if that cannot be read.
-    http.header_read_timeout(None).max_buf_size(limits.head);
+    // Answers are small: to copy their bodies behind their heads costs less than to hand the kernel two pieces.
+    http.header_read_timeout(None).max_buf_size(limits.head).writev(false);
     // hyper keeps its own number of headers on the stack, and any other on the heap.
     if limits.headers != HYPERS_OWN_MOST_HEADERS {
         http.max_headers(limits.headers);

@@ -48,6 +48,13 @@ struct Placed {
     unsure: bool,
 }
 
+/// Which rows of a batch a statement has stored.
+enum Stored {
+    All,
+    /// Those with these ids.
+    These(HashSet<u64>),
+}
+
 /// Rows that are sent together, and how long to wait if that cannot be done now.
 struct Batch {
     rows: Vec<Placed>,
@@ -85,10 +92,14 @@ impl Writer {
     async fn round(&self, mut batch: Batch, alone: bool, outcomes: &mut [Option<Outcome>]) -> Vec<Batch> {
         batch.rows.sort_unstable_by_key(|placed| placed.row.id);
         match self.send(&batch.rows, alone).await {
-            Ok(mut stored) => {
-                // Removed, not looked up: of two rows that drew the same id only one was stored.
-                let (stored, taken): (Vec<_>, Vec<_>) =
-                    batch.rows.into_iter().partition(|placed| stored.remove(&placed.row.id));
+            Ok(stored) => {
+                let (stored, taken) = match stored {
+                    Stored::All => (batch.rows, vec![]),
+                    // Removed, not looked up: of two rows that drew the same id only one was stored.
+                    Stored::These(mut ids) => {
+                        batch.rows.into_iter().partition(|placed| ids.remove(&placed.row.id))
+                    }
+                };
                 self.counters.stored.fetch_add(stored.len() as u64, Relaxed);
                 for placed in stored {
                     outcomes[placed.place] = Some(Ok(Inserted::Stored(placed.row, placed.code)));
@@ -107,25 +118,49 @@ impl Writer {
         }
     }
 
-    /// Sends the statement once, and returns the ids that are stored now.
+    /// Sends the rows once, and returns which of them are stored now.
     ///
-    /// After a connection died half way, whether the statement took effect is unknown. Sending it again is safe, since
-    /// it leaves alone what is there; and what it leaves alone is ours if it is the same row.
-    async fn send(&self, batch: &[Placed], alone: bool) -> Result<HashSet<u64>, StoreError> {
-        let rows: Vec<NewRow> = batch.iter().map(|placed| placed.row.clone()).collect();
+    /// That ids are taken is the exception, and costs a second statement. After a connection died half way, whether the
+    /// statement took effect is unknown. Sending it again is safe, since it leaves alone what is there; and what it leaves
+    /// alone is ours if it is the same row.
+    async fn send(&self, batch: &[Placed], alone: bool) -> Result<Stored, StoreError> {
+        let rows: Vec<&NewRow> = batch.iter().map(|placed| &placed.row).collect();
         let store = self.store.by(last_deadline(batch.iter().map(|placed| placed.deadline)));
-        let inserted = insert(&store, &rows, alone).await;
-        if inserted.as_ref().err().is_none_or(StoreError::was_sent) {
-            self.counters.batches.fetch_add(1, Relaxed);
-            self.counters.rows.fetch_add(rows.len() as u64, Relaxed);
-        }
-        let mut stored = inserted?;
+        let stored = match &rows[..] {
+            [row] if alone => match self.counted(1, store.insert(row)).await? {
+                true => Stored::All,
+                false => Stored::These(HashSet::new()),
+            },
+            rows => match self.counted(rows.len(), store.insert_all(rows)).await {
+                Ok(()) => Stored::All,
+                Err(StoreError::Taken(_)) => {
+                    let stored = self.counted(rows.len(), store.insert_free(rows)).await?;
+                    Stored::These(stored.into_iter().collect())
+                }
+                Err(error) => return Err(error),
+            },
+        };
+        let Stored::These(mut stored) = stored else { return Ok(Stored::All) };
         let doubtful: Vec<&NewRow> =
             batch.iter().filter(|placed| placed.unsure).map(|placed| &placed.row).collect();
         if doubtful.iter().any(|row| !stored.contains(&row.id)) {
             stored.extend(ours(&store, &doubtful).await?);
         }
-        Ok(stored)
+        Ok(Stored::These(stored))
+    }
+
+    /// Counts a statement, if it was sent, and the rows that it carried.
+    async fn counted<T>(
+        &self,
+        rows: usize,
+        statement: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let done = statement.await;
+        if done.as_ref().err().is_none_or(StoreError::was_sent) {
+            self.counters.batches.fetch_add(1, Relaxed);
+            self.counters.rows.fetch_add(rows as u64, Relaxed);
+        }
+        done
     }
 
     /// Waits until a batch is to be sent again. Rows that have no time left then are given up now.
@@ -223,13 +258,6 @@ impl Writer {
 impl Batch {
     fn of(rows: Vec<Placed>) -> Batch {
         Batch { rows, pause: FIRST_PAUSE }
-    }
-}
-
-async fn insert(store: &Store, rows: &[NewRow], alone: bool) -> Result<HashSet<u64>, StoreError> {
-    match rows {
-        [row] if alone => Ok(store.insert(row).await?.then_some(row.id).into_iter().collect()),
-        rows => Ok(store.insert_many(rows).await?.into_iter().collect()),
     }
 }
 

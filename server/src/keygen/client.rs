@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow, ensure};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
-use hyper::{Method, Request, StatusCode, Uri};
+use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use tokio::net::TcpStream;
@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use super::{Lease, LeaseSource, Stack};
 use crate::breaker::Breaker;
 use crate::codes::{CODES_PER_SLOT, Slot};
+use crate::config::check_keygen_url;
 
 const LONGEST_ANSWER: usize = 16 * 1024;
 
@@ -35,11 +36,7 @@ struct Answer {
 impl Client {
     /// `url` is `http://host:port`.
     pub(super) fn new(url: &str, patience: Duration) -> anyhow::Result<Client> {
-        let uri: Uri = url.parse().with_context(|| format!("keygen URL {url:?}"))?;
-        ensure!(uri.scheme_str() == Some("http"), "keygen URL {url:?}: only http:// is spoken");
-        let host = uri.host().ok_or_else(|| anyhow!("keygen URL {url:?} names no host"))?;
-        let authority = format!("{host}:{}", uri.port_u16().unwrap_or(80));
-        Ok(Client { authority, patience, breaker: Breaker::default() })
+        Ok(Client { authority: check_keygen_url(url)?, patience, breaker: Breaker::default() })
     }
 
     /// A lease, or `None` if keygen gives none in time or was just found not to.

@@ -3,7 +3,7 @@
 use anyhow::ensure;
 use std::time::Duration;
 
-use crate::config::{SHORTEST_HEAD_LIMIT, check_timeouts, parse_bytes};
+use crate::config::{LONGEST_HEAD_LIMIT, SHORTEST_HEAD_LIMIT, check_ranges, check_timeouts, parse_bytes};
 use crate::store::StoreOptions;
 
 /// A bound on everything in keygen that waits or grows.
@@ -33,8 +33,9 @@ pub struct KeygenLimits {
     /// The most connections to the database that write, opened as they are needed; SQLite has 1
     #[arg(long = "database-writers", default_value_t = 16, value_name = "N")]
     pub database_writers: usize,
-    /// How long Redis may take before the database decides alone, in milliseconds
-    #[arg(long = "redis-timeout-ms", default_value_t = 1_000, value_name = "MS")]
+    /// How long Redis may take before the database decides alone, in milliseconds; well below the --keygen-timeout-ms of the
+    /// servers, or else they give up before keygen does
+    #[arg(long = "redis-timeout-ms", default_value_t = 250, value_name = "MS")]
     pub redis_timeout_ms: u64,
     /// How long answers under way may take after SIGTERM, in milliseconds
     #[arg(long = "drain-timeout-ms", default_value_t = 10_000, value_name = "MS")]
@@ -71,17 +72,14 @@ impl KeygenLimits {
 
     /// Each error names the flag and what would do.
     pub(super) fn check(&self) -> anyhow::Result<()> {
-        ensure!(self.head >= SHORTEST_HEAD_LIMIT, "--max-head {}: at least {SHORTEST_HEAD_LIMIT}", self.head);
         // An allocation with the longest name of a stack has to fit.
         ensure!((256..=1 << 20).contains(&self.body), "--max-body {}: give 256 to 1M", self.body);
-        let numbers = [
-            ("--max-connections", self.connections, 1_000_000),
-            ("--database-readers", self.database_readers, 1_000),
-            ("--database-writers", self.database_writers, 1_000),
-        ];
-        for (flag, number, most) in numbers {
-            ensure!((1..=most).contains(&number), "{flag} {number}: give 1 to {most}");
-        }
+        check_ranges(&[
+            ("--max-head", self.head, SHORTEST_HEAD_LIMIT..=LONGEST_HEAD_LIMIT),
+            ("--max-connections", self.connections, 1..=1_000_000),
+            ("--database-readers", self.database_readers, 1..=1_000),
+            ("--database-writers", self.database_writers, 1..=1_000),
+        ])?;
         check_timeouts(&[
             ("--head-timeout-ms", self.head_timeout_ms),
             ("--body-timeout-ms", self.body_timeout_ms),

@@ -1,6 +1,7 @@
 //! What keygen answers.
 
 use std::fmt::Write;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -13,7 +14,8 @@ use serde::Deserialize;
 use super::{Allocator, KeygenLimits, Lease, LeaseError, LeaseSource, Stack};
 use crate::store::StoreError;
 
-/// How long database and Redis may take to answer for their health, of the half second that an app waits for ours.
+/// How long database and Redis may take to answer for their health and for our metrics, of the half second that an app waits
+/// for the former.
 const HEALTH_TIMEOUT: Duration = Duration::from_millis(250);
 
 type Answer = Response<Full<Bytes>>;
@@ -55,7 +57,7 @@ impl Routes {
         }
     }
 
-    pub(super) async fn answer(&self, request: Request<Incoming>) -> Answer {
+    pub(super) async fn answer(self: &Arc<Self>, request: Request<Incoming>) -> Answer {
         let answer = match (request.method(), request.uri().path()) {
             (&Method::POST, "/allocate") => self.allocate(request).await,
             (&Method::GET, "/health") => Ok(self.health().await),
@@ -71,7 +73,7 @@ impl Routes {
         })
     }
 
-    async fn allocate(&self, request: Request<Incoming>) -> Result<Answer, Problem> {
+    async fn allocate(self: &Arc<Self>, request: Request<Incoming>) -> Result<Answer, Problem> {
         let body = self.body(request).await?;
         let Allocate { size, stack } = serde_json::from_slice(&body).map_err(|error| {
             let status =
@@ -80,11 +82,21 @@ impl Routes {
         })?;
         let stack: Stack =
             stack.parse().map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error))?;
-        let lease = self.allocator.allocate(&stack, size).await?;
-        self.count(&lease);
-        let Lease { slot, start, end, .. } = lease;
+        let Lease { slot, start, end, .. } = self.lease(stack.clone(), size).await?;
         let body = serde_json::json!({ "stack": stack.as_str(), "slot": slot.0, "start": start, "end": end });
         Ok(answer(StatusCode::OK, "application/json", body.to_string()))
+    }
+
+    /// Leases and counts, whether or not the client still waits: what is committed by then is leased.
+    async fn lease(self: &Arc<Self>, stack: Stack, size: u64) -> Result<Lease, Problem> {
+        let routes = self.clone();
+        let leasing = tokio::spawn(async move {
+            let lease = routes.allocator.allocate(&stack, size).await?;
+            routes.count(&lease);
+            Ok(lease)
+        });
+        let stopping = |_| Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "keygen is stopping"));
+        leasing.await.unwrap_or_else(stopping)
     }
 
     /// Healthy while the database answers: Redis is only a hint.
@@ -123,7 +135,9 @@ impl Routes {
             family(&mut text, "keygen_redis_up", "gauge", "Whether Redis answered when last asked.");
             sample(&mut text, "keygen_redis_up", "", up.into());
         }
-        if let Ok(marks) = self.allocator.store().high_marks().await {
+        // A database that hangs takes no other figure along.
+        let marks = tokio::time::timeout(HEALTH_TIMEOUT, self.allocator.store().high_marks()).await;
+        if let Ok(Ok(marks)) = marks {
             family(&mut text, "keygen_slot_high", "gauge", "How far each stack's slot is leased.");
             for mark in marks {
                 let labels = format!("stack=\"{}\",slot=\"{}\"", mark.stack, mark.slot.0);

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 
 use super::routes::Routes;
 use super::{Allocator, KeygenLimits};
+use crate::config::{at_database, check_database_url, check_redis_url};
 use crate::http::connection::{Connection, Watch};
 use crate::store::Store;
 
@@ -42,6 +43,8 @@ pub struct KeygenArgs {
 /// For the user: one line, with what would help.
 pub fn serve(args: &KeygenArgs) -> anyhow::Result<()> {
     args.limits.check()?;
+    check_database_url(&args.database_url)?;
+    args.redis_url.as_deref().map(check_redis_url).transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind(args.listen).await.with_context(|| {
@@ -64,7 +67,7 @@ pub async fn run_keygen(
     let limits = &args.limits;
     let options = limits.store_options();
     let store = tokio::select! {
-        store = Store::connect(&args.database_url, &options) => store.context("keygen's database")?,
+        store = Store::connect(&args.database_url, &options) => at_database(&args.database_url, store)?,
         () = &mut shutdown => return Ok(()),
     };
     let allocator = Allocator::with_patience(store, args.redis_url.as_deref(), limits.redis_timeout())?;

@@ -7,12 +7,17 @@ use super::{Count, add_up};
 /// What was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Timed {
+    /// What a code leads to, be it a redirect or that there is none.
     Redirect,
+    /// One link.
     Create,
+    /// Many links in one request, which takes as long as the slowest.
+    Bulk,
 }
 
 impl Timed {
-    pub const ALL: [(Timed, &str); 2] = [(Timed::Redirect, "redirect"), (Timed::Create, "create")];
+    pub const ALL: [(Timed, &str); 3] =
+        [(Timed::Redirect, "redirect"), (Timed::Create, "create"), (Timed::Bulk, "bulk")];
 }
 
 /// Upper ends of the buckets, in seconds and as Prometheus is told them.

@@ -17,19 +17,21 @@ use super::statements::Statements;
 use super::{Kind, Result, StoreError, StoreOptions, postgres, sqlite};
 
 /// Reading the links to warm a cache with may take longer than any other statement.
-const WARM_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const WARM_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The rows of a statement, and after them how many it changed.
 pub(super) type Results<'e, Q, R> = Pin<Box<dyn Stream<Item = sqlx::Result<Either<Q, R>>> + Send + 'e>>;
 
 /// The databases the store knows: a closed set.
 pub(super) enum Backend {
-    Postgres(TwoLanes<PgConnection>),
-    Sqlite(TwoLanes<SqliteConnection>),
+    Postgres(ThreeLanes<PgConnection>),
+    Sqlite(ThreeLanes<SqliteConnection>),
 }
 
-pub(super) struct TwoLanes<C: Connection> {
+pub(super) struct ThreeLanes<C: Connection> {
     pub(super) readers: Lanes<C>,
+    /// One connection, whose statements may take longer.
+    pub(super) warmers: Lanes<C>,
     pub(super) writers: Lanes<C>,
 }
 
@@ -71,16 +73,18 @@ impl Backend {
     }
 }
 
-impl<C: Connection + 'static> TwoLanes<C> {
+impl<C: Connection + 'static> ThreeLanes<C> {
     fn of(&self, lane: Lane) -> &Lanes<C> {
         match lane {
             Lane::Read => &self.readers,
+            Lane::Warm => &self.warmers,
             Lane::Write => &self.writers,
         }
     }
 
     fn forget_idle(&self) {
         self.readers.forget_idle();
+        self.warmers.forget_idle();
         self.writers.forget_idle();
     }
 }
@@ -163,19 +167,22 @@ fn sorted(error: sqlx::Error) -> StoreError {
     if code.len() == 5 { sorted_postgres(&code, text) } else { sorted_sqlite(&code, text) }
 }
 
-/// Class 57P is a server that shuts down, which drops the connection; classes 22 and 23 are about the values.
+/// 23505 is a unique violation; class 57P is a server that shuts down, which drops the connection; classes 22 and 23 are about the values.
 fn sorted_postgres(code: &str, text: String) -> StoreError {
     match code {
         _ if code.starts_with("57P") => StoreError::Unavailable(text),
+        "23505" => StoreError::Taken(text),
         _ if code.starts_with("22") || code.starts_with("23") => StoreError::BadRow(text),
         "40P01" | "40001" => StoreError::Contended(text),
         _ => StoreError::Refused(text),
     }
 }
 
-/// The lowest byte is the primary result code: 18 too big, 19 a constraint, 20 a mismatch, 5 and 6 locked.
+/// 1555 and 2067 are primary key and unique violations. The lowest byte is the primary result code: 18 too big, 19 a constraint, 20 a mismatch, 5 and 6 locked.
 fn sorted_sqlite(code: &str, text: String) -> StoreError {
-    match code.parse::<u32>().unwrap_or_default() & 0xff {
+    let code = code.parse::<u32>().unwrap_or_default();
+    match code & 0xff {
+        _ if code == 1_555 || code == 2_067 => StoreError::Taken(text),
         18..=20 => StoreError::BadRow(text),
         5 | 6 => StoreError::Contended(text),
         _ => StoreError::Refused(text),

@@ -13,11 +13,9 @@ pub struct Claim {
     pub key: Key,
 }
 
-/// The outcome of claiming an idempotency key.
+/// What stands under an idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claimed {
-    /// The key is new and now stands for the claim.
-    New,
     /// The key was claimed before, for this, and no link is known to be made of it: the request is still under way, or
     /// was cut off.
     Open(Claim),
@@ -26,8 +24,8 @@ pub enum Claimed {
 }
 
 impl Store {
-    /// Claims an idempotency key, or tells what it was claimed for.
-    pub async fn claim(&self, idempotency_key: &str, claim: &Claim) -> Result<Claimed> {
+    /// Claims an idempotency key; or tells what it was claimed for before, where it was.
+    pub async fn claim(&self, idempotency_key: &str, claim: &Claim) -> Result<Option<Claimed>> {
         loop {
             let (id, custom) = match &claim.key {
                 Key::Generated(id) => (Some(id.cast_signed()), None),
@@ -41,16 +39,16 @@ impl Store {
                 Value::Int(unix_now()),
             ];
             if self.execute(Statement::write(Kind::Idempotency, sql::CLAIM, values)).await? == 1 {
-                return Ok(Claimed::New);
+                return Ok(None);
             }
             // The claim may have been forgotten between the two statements; then it is free again.
             if let Some(before) = self.claimed(idempotency_key).await? {
-                return Ok(before);
+                return Ok(Some(before));
             }
         }
     }
 
-    /// What an idempotency key was claimed for; never [`Claimed::New`].
+    /// What an idempotency key was claimed for.
     pub async fn claimed(&self, idempotency_key: &str) -> Result<Option<Claimed>> {
         let values = vec![Value::Text(idempotency_key)];
         self.first(Statement::write(Kind::Idempotency, sql::CLAIMED, values), decode).await

@@ -16,11 +16,18 @@ const HUMBLE: libc::c_int = 10;
 
 pub(super) struct Lanes<C: Connection> {
     options: C::Options,
+    /// With what a connection is opened that was refused like this.
+    instead: Option<Instead<C::Options>>,
     opening: Opening,
     size: usize,
     permits: Semaphore,
     idle: Mutex<Vec<C>>,
     acquire_timeout: Duration,
+}
+
+struct Instead<O> {
+    options: O,
+    applies: fn(&sqlx::Error) -> bool,
 }
 
 /// From what kind of thread a connection is opened. SQLite runs in threads of its own, which take after it.
@@ -52,7 +59,12 @@ where
 {
     pub(super) fn new(options: O, size: usize, acquire_timeout: Duration, opening: Opening) -> Lanes<C> {
         let idle = Mutex::new(Vec::with_capacity(size));
-        Lanes { options, opening, size, permits: Semaphore::new(size), idle, acquire_timeout }
+        Lanes { options, instead: None, opening, size, permits: Semaphore::new(size), idle, acquire_timeout }
+    }
+
+    /// Opens with other options where the server refuses these for a reason that `applies`.
+    pub(super) fn or_else(self, options: O, applies: fn(&sqlx::Error) -> bool) -> Lanes<C> {
+        Lanes { instead: Some(Instead { options, applies }), ..self }
     }
 
     /// Lends an idle connection, or a new one while fewer than `size` are out; waits a bounded time for either, and not
@@ -75,9 +87,18 @@ where
     }
 
     async fn open(&self) -> sqlx::Result<C> {
+        match (self.open_with(&self.options).await, &self.instead) {
+            (Err(error), Some(instead)) if (instead.applies)(&error) => {
+                self.open_with(&instead.options).await
+            }
+            (opened, _) => opened,
+        }
+    }
+
+    async fn open_with(&self, options: &O) -> sqlx::Result<C> {
         match self.opening {
-            Opening::AsWeAre => self.options.connect().await,
-            Opening::Humbly => open_humbly(self.options.clone()).await,
+            Opening::AsWeAre => options.connect().await,
+            Opening::Humbly => open_humbly(options.clone()).await,
         }
     }
 

@@ -51,17 +51,15 @@ impl Store {
         Ok(self.execute(Statement::write(Kind::Insert, sql::INSERT, values)).await? == 1)
     }
 
-    /// Inserts all rows by one statement and returns, after it is committed, the ids that it stored. Rows whose id was
-    /// taken are left out.
-    pub async fn insert_many(&self, rows: &[NewRow]) -> Result<Vec<u64>> {
-        let table = Value::Table(vec![
-            ints(rows.iter().map(|row| row.id)),
-            Column::Texts(rows.iter().map(|row| row.url.as_str()).collect()),
-            Column::Ints(rows.iter().map(|row| row.created).collect()),
-            Column::MaybeInts(rows.iter().map(|row| row.expires).collect()),
-            ints(rows.iter().map(|row| row.clicks)),
-        ]);
-        let insert = Statement::write(Kind::Insert, sql::INSERT_MANY, vec![table]);
+    /// Inserts all rows by one statement, and returns after it is committed. Where an id is taken nothing is inserted, and
+    /// the error is [`StoreError::Taken`].
+    pub async fn insert_all(&self, rows: &[&NewRow]) -> Result<()> {
+        self.execute(Statement::write(Kind::Insert, sql::INSERT_ALL, vec![table(rows)])).await.map(drop)
+    }
+
+    /// Inserts by one statement the rows whose ids are free, and returns these ids after it is committed.
+    pub async fn insert_free(&self, rows: &[&NewRow]) -> Result<Vec<u64>> {
+        let insert = Statement::write(Kind::Insert, sql::INSERT_FREE, vec![table(rows)]);
         self.all(insert, |row| Ok(row.int(0)?.cast_unsigned())).await
     }
 
@@ -181,6 +179,16 @@ impl Store {
             }
         }
     }
+}
+
+fn table<'a>(rows: &[&'a NewRow]) -> Value<'a> {
+    Value::Table(vec![
+        ints(rows.iter().map(|row| row.id)),
+        Column::Texts(rows.iter().map(|row| row.url.as_str()).collect()),
+        Column::Ints(rows.iter().map(|row| row.created).collect()),
+        Column::MaybeInts(rows.iter().map(|row| row.expires).collect()),
+        ints(rows.iter().map(|row| row.clicks)),
+    ])
 }
 
 /// The clicks of one key among those that are sorted by key.

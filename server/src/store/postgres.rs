@@ -1,10 +1,12 @@
 //! Statements on PostgreSQL, and on what speaks its protocol.
 
+use std::time::Duration;
+
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgQueryResult, PgRow};
 use sqlx::query::Query;
 use sqlx::{Row as _, postgres};
 
-use super::backend::{Results, TwoLanes, drain};
+use super::backend::{Results, ThreeLanes, WARM_TIMEOUT, drain};
 use super::lanes::{Lanes, Opening};
 use super::migrations::Migration;
 use super::statement::{Column, Row, Sink, Statement, Value};
@@ -16,16 +18,30 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { version: 3, script: include_str!("migrations/postgres/0003_claims_made.sql") },
 ];
 
-pub(super) fn open(url: &str, options: &StoreOptions) -> Result<TwoLanes<PgConnection>> {
+pub(super) fn open(url: &str, options: &StoreOptions) -> Result<ThreeLanes<PgConnection>> {
     let connect: PgConnectOptions =
         url.parse().map_err(|error: sqlx::Error| StoreError::Url(error.to_string()))?;
     let connect = connect.application_name("proofload");
-    // A statement that we gave up ends on the server too, so that it cannot take effect much later.
-    let limit = options.statement_timeout.as_millis().to_string();
-    let writing = connect.clone().options([("statement_timeout", limit.as_str())]);
-    let lanes =
-        |connect, size: usize| Lanes::new(connect, size.max(1), options.acquire_timeout, Opening::AsWeAre);
-    Ok(TwoLanes { readers: lanes(connect, options.readers), writers: lanes(writing, options.writers) })
+    // A statement that we gave up ends on the server too: it can neither take effect much later, nor keep a connection
+    // there that nobody here counts any more. Where we gave up sooner than that, the server finds us gone.
+    let lanes = |size: usize, timeout: Duration| {
+        let limited = connect.clone().options([("statement_timeout", timeout.as_millis().to_string())]);
+        let watching = limited.clone().options([("client_connection_check_interval", "1000")]);
+        let lanes = Lanes::new(watching, size.max(1), options.acquire_timeout, Opening::AsWeAre);
+        lanes.or_else(limited, is_unknown_setting)
+    };
+    let timeout = options.statement_timeout;
+    Ok(ThreeLanes {
+        readers: lanes(options.readers, timeout),
+        warmers: lanes(1, timeout.max(WARM_TIMEOUT)),
+        writers: lanes(options.writers, timeout),
+    })
+}
+
+/// PostgreSQL before 14 does not know `client_connection_check_interval` (42704), and on some systems cannot have it (22023).
+fn is_unknown_setting(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| ["42704", "22023"].contains(&code.as_ref()))
 }
 
 pub(super) async fn run(

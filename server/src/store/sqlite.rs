@@ -8,7 +8,7 @@ use sqlx::sqlite::{
     SqliteRow, SqliteSynchronous,
 };
 
-use super::backend::{Results, TwoLanes, drain};
+use super::backend::{Results, ThreeLanes, drain};
 use super::lanes::{Lanes, Opening};
 use super::migrations::Migration;
 use super::statement::{Column, Row, Sink, Statement, Value};
@@ -23,7 +23,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
 /// More readers than this gain nothing: each is a thread of its own.
 const MOST_READERS: usize = 4;
 
-pub(super) fn open(url: &str, options: &StoreOptions) -> Result<TwoLanes<SqliteConnection>> {
+pub(super) fn open(url: &str, options: &StoreOptions) -> Result<ThreeLanes<SqliteConnection>> {
     let path = url.trim_start_matches("sqlite:").trim_start_matches("//");
     if path.is_empty() || path.starts_with(":memory:") {
         return Err(StoreError::Url("sqlite: needs the path of a file, as in sqlite:links.db".into()));
@@ -39,7 +39,8 @@ pub(super) fn open(url: &str, options: &StoreOptions) -> Result<TwoLanes<SqliteC
     let reader = writer.clone().create_if_missing(false).pragma("query_only", "ON");
     let readers = options.readers.clamp(1, MOST_READERS);
     // The writer shares our cores: a flush of clicks is tens of milliseconds of work, which no redirect should wait for.
-    Ok(TwoLanes {
+    Ok(ThreeLanes {
+        warmers: Lanes::new(reader.clone(), 1, options.acquire_timeout, Opening::AsWeAre),
         readers: Lanes::new(reader, readers, options.acquire_timeout, Opening::AsWeAre),
         writers: Lanes::new(writer, 1, options.acquire_timeout, Opening::Humbly),
     })

@@ -23,6 +23,8 @@ impl Sql {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
     Read,
+    /// Many links at once, to warm a cache with.
+    Warm,
     Write,
 }
 
@@ -37,6 +39,10 @@ pub(super) struct Statement<'a> {
 impl<'a> Statement<'a> {
     pub(super) fn read(kind: Kind, sql: Sql, values: Vec<Value<'a>>) -> Statement<'a> {
         Statement { kind, lane: Lane::Read, sql, values }
+    }
+
+    pub(super) fn warm(sql: Sql, values: Vec<Value<'a>>) -> Statement<'a> {
+        Statement { kind: Kind::Warm, lane: Lane::Warm, sql, values }
     }
 
     pub(super) fn write(kind: Kind, sql: Sql, values: Vec<Value<'a>>) -> Statement<'a> {

@@ -8,7 +8,7 @@ use rand_pcg::Pcg64;
 use super::link::{custom, generated};
 use super::links::{int, ints};
 use super::statement::{Row, Sql, Statement, Value};
-use super::{Key, Kind, Link, Result, Store, sql, unix_now};
+use super::{Key, Link, Result, Store, sql, unix_now};
 
 impl Store {
     /// Hands the `limit` most clicked links to `sink`, most clicked first, as they stream in; returns how many.
@@ -34,13 +34,13 @@ impl Store {
     /// Up to `limit` links drawn at random, without repetition; generated codes only. Neither order nor weights are
     /// exact: each is the next link at or above an evenly drawn id.
     pub async fn random(&self, limit: usize) -> Result<Vec<Link>> {
-        let range = Statement::read(Kind::Warm, sql::ID_RANGE, vec![]);
+        let range = Statement::warm(sql::ID_RANGE, vec![]);
         let range = self.first(range, |row| Ok(row.maybe_int(0)?.zip(row.maybe_int(1)?))).await?.flatten();
         let Some((least, most)) = range else { return Ok(vec![]) };
         let mut rng = Pcg64::seed_from_u64(entropy());
         let points = (0..limit).map(|_| rng.random_range(least..=most).cast_unsigned());
         let table = Value::Table(vec![ints(points)]);
-        let mut links = self.all(Statement::read(Kind::Warm, sql::NEAREST, vec![table]), generated).await?;
+        let mut links = self.all(Statement::warm(sql::NEAREST, vec![table]), generated).await?;
         let (mut seen, now) = (HashSet::new(), unix_now());
         links.retain(|link| {
             let Key::Generated(id) = link.key else { return false };
@@ -51,7 +51,7 @@ impl Store {
 }
 
 fn hot(text: Sql, limit: usize, now: i64) -> Statement<'static> {
-    Statement::read(Kind::Warm, text, vec![int(limit as u64), Value::Int(now)])
+    Statement::warm(text, vec![int(limit as u64), Value::Int(now)])
 }
 
 /// Merges the few custom links, which are at hand, into the stream of generated ones.

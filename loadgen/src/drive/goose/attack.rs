@@ -140,9 +140,15 @@ async fn direct(
     slices: Sender<WorkerSlice>,
     interrupt: &Interrupt,
 ) -> Result<Option<String>, DriveError> {
-    let launched = timeout(LAUNCH_WITHIN, stage.all_launched()).await;
-    interrupt.restore();
-    if launched.is_err() {
+    let launched = timeout(LAUNCH_WITHIN, async {
+        let mut all = pin!(stage.all_launched());
+        // Goose puts its handler there at some moment of the launch.
+        while !stopped(&stage.drive) && timeout(WATCH_PERIOD, all.as_mut()).await.is_err() {
+            interrupt.restore();
+        }
+        interrupt.restore();
+    });
+    if launched.await.is_err() {
         let text = format!("Goose did not launch its users within {LAUNCH_WITHIN:?}");
         return Err(DriveError::Broken(text));
     }
@@ -156,7 +162,7 @@ async fn direct(
         if stopped(&stage.drive) {
             break Some("stopped before its time".to_owned());
         }
-        if let Some(reason) = stage.death(now, nanoseconds(stage.drive.patience)) {
+        if let Some(reason) = stage.death(nanoseconds(stage.drive.patience)) {
             break Some(reason);
         }
         if now >= timeline.end || stage.exhausted() {

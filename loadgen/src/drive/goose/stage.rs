@@ -17,13 +17,11 @@ use super::super::Drive;
 use super::super::worker::WorkerResult;
 use super::Journeys;
 use super::visitor::Own;
-use crate::exchange::{Answer, Failure, Headers, Judgement};
+use crate::exchange::{Answer, Failure, Headers, Judgement, KEPT_BODY};
 use crate::pace::Clock;
 use crate::record::{Outcome, Recorder, Sample, Timeline, Times, WorkerSlice};
 use crate::spool::Spool;
 
-/// The most of a body that is kept to be checked; all of it is read, or the connection could not be used again.
-const KEPT_BODY: usize = 1 << 20;
 /// How many surprises are kept in words.
 const KEPT_SAMPLES: usize = 8;
 
@@ -91,7 +89,8 @@ impl Stage {
         }
     }
 
-    /// A client that shows each answer as it came, and that no variable of the environment leads elsewhere.
+    /// A client that keeps its user's cookies and shows each answer as it came, and that no variable of the environment leads
+    /// elsewhere.
     pub fn client_builder(&self) -> ClientBuilder {
         let target = &self.drive.target;
         let name = target.host.rsplit_once(':').map_or(target.host.as_str(), |(name, _)| name);
@@ -101,6 +100,7 @@ impl Stage {
         };
         client
             .redirect(Policy::none())
+            .cookie_store(true)
             .no_proxy()
             .no_gzip()
             .http1_only()
@@ -134,9 +134,9 @@ impl Stage {
     }
 
     /// Why the target counts as dead.
-    pub fn death(&self, now: u64, patience: u64) -> Option<String> {
+    pub fn death(&self, patience: u64) -> Option<String> {
         let mut death = None;
-        self.record(|recorder| death = recorder.death(now, patience));
+        self.record(|recorder| death = recorder.death(patience));
         death
     }
 
@@ -191,9 +191,10 @@ impl Stage {
     }
 
     fn surprise(&self, kind: usize, how: &dyn std::fmt::Display) {
+        let sample = format!("{}: {how}", self.kinds[kind]);
         let samples = &mut lock(&self.findings).samples;
-        if samples.len() < KEPT_SAMPLES {
-            samples.push(format!("{}: {how}", self.kinds[kind]));
+        if samples.len() < KEPT_SAMPLES && !samples.contains(&sample) {
+            samples.push(sample);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use proofload_scenarios::zipf::ceiling;
 
-use super::Point;
+use super::{Point, interval_of_sums};
 use crate::figure;
 use crate::plot::axis::{Axis, Reading};
 use crate::plot::chart::Chart;
@@ -39,19 +39,23 @@ fn in_one_sentence(spots: &[Spot]) -> Option<String> {
     let those = |which: &dyn Fn(&Spot) -> bool| -> Vec<String> {
         spots.iter().filter(published).filter(|spot| which(spot)).map(place).collect()
     };
-    let out_of_reach = |spot: &Spot| ceiling(spot.links, spot.zipf, spot.entries) < CLAIMED;
-    let (holding, hopeless) = (those(&|spot| spot.hit_rate >= CLAIMED), those(&out_of_reach));
-    let missed = those(&|spot| spot.hit_rate < CLAIMED && !out_of_reach(spot));
+    // What was reached by chance was within reach.
+    let out_of_reach =
+        |spot: &Spot| ceiling(spot.links, spot.zipf, spot.entries) < CLAIMED && spot.high < CLAIMED;
+    let (holding, hopeless) = (those(&|spot| spot.low >= CLAIMED), those(&out_of_reach));
+    let missed = those(&|spot| spot.high < CLAIMED && !out_of_reach(spot));
+    let open = those(&|spot| spot.low < CLAIMED && spot.high >= CLAIMED);
     let list = |places: &[String]| match places.is_empty() {
         true => "nowhere that was measured".to_owned(),
         false => format!("at Zipf {}", places.join(", ")),
     };
     (!holding.is_empty() || !hopeless.is_empty()).then(|| {
         format!(
-            "With the published 27,000 entries 99 % holds as stated {}; no cache of that size could make it hold {}{}.",
+            "With the published 27,000 entries 99 % holds as stated {}; no cache of that size could make it hold {}{}{}.",
             list(&holding),
             list(&hopeless),
-            if missed.is_empty() { String::new() } else { format!("; within reach and missed {}", list(&missed)) }
+            if missed.is_empty() { String::new() } else { format!("; within reach and missed {}", list(&missed)) },
+            if open.is_empty() { String::new() } else { format!("; not settled {}", list(&open)) }
         )
     })
 }
@@ -64,13 +68,19 @@ struct Spot {
     /// Visits after which half of the links have another rank, where popularity drifts.
     half_life: Option<u64>,
     hit_rate: f64,
+    /// Its 95 % interval.
+    low: f64,
+    high: f64,
 }
 
 impl Spot {
     fn of(point: &Point) -> Option<Spot> {
         let links = point.measurement.scenario.links.as_ref()?;
-        let series = point.measurement.series.first()?;
+        let series = point.measurement.series.first().filter(|_| point.measurement.invalid.is_empty())?;
+        let (low, high) = interval_of_sums(&hits::pairs(series)).unwrap_or((0.0, 1.0));
         Some(Spot {
+            low,
+            high: high.min(1.0),
             links: links.count,
             zipf: links.zipf,
             half_life: links.half_life_visits,
@@ -237,7 +247,7 @@ impl Mass {
 }
 
 fn caption(links: u32, spots: &[&Spot]) -> String {
-    let holds = spots.iter().filter(|spot| spot.hit_rate >= CLAIMED).count();
+    let holds = spots.iter().filter(|spot| spot.low >= CLAIMED).count();
     let cannot = spots.iter().filter(|spot| ceiling(links, spot.zipf, spot.entries) < CLAIMED).count();
     let stated = |zipf: f64| figure::count(u64::from(Mass::of(links, zipf).needed(CLAIMED)));
     format!(
