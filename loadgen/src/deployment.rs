@@ -372,22 +372,25 @@ pub fn form(settings: &ServerSettings, program: &Path) -> String {
 
 /// How the variant's servers write ids: needed to read back what they stored.
 fn codec(settings: &ServerSettings) -> Result<Codec> {
-    let text = |flag: &str| settings.flags.get(flag).and_then(toml::Value::as_str);
-    if text("codes") == Some("unpartitioned") {
+    if text_of(settings, "codes") == Some("unpartitioned") {
         return Ok(Codec::unpartitioned());
     }
-    let key =
-        text("code-key").map_or(Ok(PUBLIC_DEFAULT_KEY), str::parse).context("variant flag 'code-key'")?;
+    let key = text_of(settings, "code-key")
+        .map_or(Ok(PUBLIC_DEFAULT_KEY), str::parse)
+        .context("variant flag 'code-key'")?;
     Ok(Codec::new(&key))
 }
 
 /// Whether ids come from leased blocks of the stack's own slot: neither drawn at random nor counted without a slot.
 fn leases(settings: &ServerSettings) -> bool {
-    let text = |flag: &str| settings.flags.get(flag).and_then(toml::Value::as_str);
-    match text("codes") {
+    match text_of(settings, "codes") {
         Some(codes) => codes == "blocks",
-        None => text("design") != Some("before"),
+        None => text_of(settings, "design") != Some("before"),
     }
+}
+
+fn text_of<'a>(settings: &'a ServerSettings, flag: &str) -> Option<&'a str> {
+    settings.flags.get(flag).and_then(toml::Value::as_str)
 }
 
 fn described(settings: &ServerSettings, mut words: Vec<String>) -> Vec<String> {

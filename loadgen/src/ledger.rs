@@ -11,9 +11,9 @@ use anyhow::{Context, Result};
 use futures_core::Stream;
 use proofload_reports::run::Ledger;
 use proofload_server::codes::{Codec, SLOTS};
-use sqlx::ConnectOptions;
-use sqlx::postgres::PgConnectOptions;
-use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgRow};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
+use sqlx::{ConnectOptions, FromRow};
 
 use crate::spool::Spool;
 
@@ -143,24 +143,9 @@ fn hash(text: &str) -> u64 {
 /// # Errors
 /// When the database cannot be read.
 pub async fn read_store(url: &str, codec: &Codec, mut each: impl FnMut(&Stored)) -> Result<()> {
-    const UNREADABLE: &str = "the database cannot be read back";
     let code_of = |id: i64| codec.encode(id as u64).to_string();
-    let each = &mut each;
-    if url.starts_with("sqlite:") {
-        let options = SqliteConnectOptions::from_str(url).context(UNREADABLE)?.disable_statement_logging();
-        let mut connection = options.connect().await.context(UNREADABLE)?;
-        let generated = sqlx::query_as(ALL_LINKS).fetch(&mut connection);
-        drain(generated, |(id, url)| each(&Stored { code: code_of(id), url })).await.context(UNREADABLE)?;
-        let custom = sqlx::query_as(ALL_CUSTOM).fetch(&mut connection);
-        drain(custom, |(code, url)| each(&Stored { code, url })).await.context(UNREADABLE)
-    } else {
-        let options = PgConnectOptions::from_str(url).context(UNREADABLE)?.disable_statement_logging();
-        let mut connection = options.connect().await.context(UNREADABLE)?;
-        let generated = sqlx::query_as(ALL_LINKS).fetch(&mut connection);
-        drain(generated, |(id, url)| each(&Stored { code: code_of(id), url })).await.context(UNREADABLE)?;
-        let custom = sqlx::query_as(ALL_CUSTOM).fetch(&mut connection);
-        drain(custom, |(code, url)| each(&Stored { code, url })).await.context(UNREADABLE)
-    }
+    read_rows(url, ALL_LINKS, |(id, url)| each(&Stored { code: code_of(id), url })).await?;
+    read_rows(url, ALL_CUSTOM, |(code, url)| each(&Stored { code, url })).await
 }
 
 /// Holds every row's id against what its slot's stack has leased in the database at `url`, and enters how many links each
@@ -169,20 +154,33 @@ pub async fn read_store(url: &str, codec: &Codec, mut each: impl FnMut(&Stored))
 /// # Errors
 /// When the database cannot be read.
 pub async fn hold_against_leases(url: &str, ledger: &mut Ledger) -> Result<()> {
-    const UNREADABLE: &str = "the leases cannot be read back";
-    let rows: Vec<(Option<String>, i64, i64)> = if url.starts_with("sqlite:") {
+    let mut all_unleased = 0;
+    read_rows(url, BY_STACK, |(stack, links, leased): (Option<String>, i64, i64)| {
+        all_unleased += (links - leased) as u64;
+        if let Some(stack) = stack {
+            ledger.stacks.insert(stack, links as u64);
+        }
+    })
+    .await?;
+    ledger.unleased = Some(all_unleased);
+    Ok(())
+}
+
+/// Asks the database at `url`, of either kind, and hands its answer on row by row.
+async fn read_rows<T>(url: &str, statement: &'static str, each: impl FnMut(T)) -> Result<()>
+where
+    T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin,
+{
+    const UNREADABLE: &str = "the database cannot be read back";
+    if url.starts_with("sqlite:") {
         let options = SqliteConnectOptions::from_str(url).context(UNREADABLE)?.disable_statement_logging();
         let mut connection = options.connect().await.context(UNREADABLE)?;
-        sqlx::query_as(BY_STACK).fetch_all(&mut connection).await.context(UNREADABLE)?
+        drain(sqlx::query_as(statement).fetch(&mut connection), each).await.context(UNREADABLE)
     } else {
         let options = PgConnectOptions::from_str(url).context(UNREADABLE)?.disable_statement_logging();
         let mut connection = options.connect().await.context(UNREADABLE)?;
-        sqlx::query_as(BY_STACK).fetch_all(&mut connection).await.context(UNREADABLE)?
-    };
-    let unleased = rows.iter().map(|(_, links, leased)| (links - leased) as u64).sum();
-    ledger.unleased = Some(unleased);
-    ledger.stacks = rows.into_iter().filter_map(|(stack, links, _)| Some((stack?, links as u64))).collect();
-    Ok(())
+        drain(sqlx::query_as(statement).fetch(&mut connection), each).await.context(UNREADABLE)
+    }
 }
 
 async fn drain<T>(
