@@ -1,6 +1,7 @@
 //! What answers a redirect without the database.
 
 pub mod flight;
+mod index;
 pub mod memory;
 pub mod monitor;
 mod name;

@@ -30,9 +30,6 @@ pub struct Warming {
     pub at: i64,
 }
 
-/// A URL shorter than this is rare, so a cache in bytes holds no more links than this allows.
-const SHORTEST_URL: usize = 12;
-
 impl Warmer {
     pub fn new(shortener: Arc<Shortener>, warmth: Warmth) -> Arc<Self> {
         Arc::new(Self {
@@ -128,7 +125,7 @@ impl Warmer {
     fn most_links(&self) -> usize {
         match self.shortener.table().capacity() {
             Capacity::Entries(entries) => entries,
-            Capacity::Bytes(bytes) => bytes / (OVERHEAD + SHORTEST_URL),
+            Capacity::Bytes(bytes) => bytes / OVERHEAD,
         }
     }
 }

@@ -1,7 +1,6 @@
 //! The links of one shard of the table, and which of them is to go.
 
-use hashbrown::HashTable;
-
+use super::index::Index;
 use super::name::{Name, spread};
 use super::resident::Resident;
 use super::sketch::Sketch;
@@ -16,7 +15,7 @@ pub enum Entry {
 }
 
 pub(super) struct Residents {
-    index: HashTable<u32>,
+    index: Index,
     /// Dense, so that a victim can be drawn at random.
     pub(super) all: Vec<Resident>,
     sketch: Option<Sketch>,
@@ -36,7 +35,7 @@ const MISSES_PER_FADE: u64 = 64;
 impl Residents {
     pub(super) fn new(seed: u64) -> Self {
         Self {
-            index: HashTable::new(),
+            index: Index::new(),
             all: Vec::new(),
             sketch: None,
             misses: 0,
@@ -47,7 +46,7 @@ impl Residents {
 
     #[inline]
     pub(super) fn find(&self, hash: u64, name: Name<'_>) -> Option<usize> {
-        self.index.find(hash, |&at| self.all[at as usize].is(name)).map(|&at| at as usize)
+        self.index.find(hash, |at| self.all[at].is(name))
     }
 
     pub(super) fn add(&mut self, hash: u64, resident: Resident) {
@@ -55,33 +54,22 @@ impl Residents {
             // Growing by a quarter and not by doubling bounds the spare room of a large table.
             self.all.reserve_exact((self.all.len() / 4).max(4));
         }
-        let at = self.all.len() as u32;
+        self.index.insert(hash, self.all.len());
         self.all.push(resident);
-        let all = &self.all;
-        self.index.insert_unique(hash, at, |&at| spread(all[at as usize].key));
     }
 
     pub(super) fn expect(&mut self, links: usize) {
         self.all.reserve_exact(links.saturating_sub(self.all.len()));
+        self.index.make_room(links);
     }
 
     pub(super) fn take(&mut self, at: usize) -> Resident {
-        self.unlink(at);
+        self.index.remove(spread(self.all[at].key), at);
         let last = self.all.len() - 1;
         if at != last {
-            let hash = spread(self.all[last].key);
-            let moved = self.index.find_mut(hash, |&i| i as usize == last).expect("each resident is indexed");
-            *moved = at as u32;
+            self.index.renumber(spread(self.all[last].key), last, at);
         }
         self.all.swap_remove(at)
-    }
-
-    fn unlink(&mut self, at: usize) {
-        let hash = spread(self.all[at].key);
-        match self.index.find_entry(hash, |&i| i as usize == at) {
-            Ok(entry) => entry.remove(),
-            Err(_) => unreachable!("each resident is indexed"),
-        };
     }
 
     pub(super) fn coldest_drawn(&mut self) -> Option<usize> {

@@ -15,7 +15,7 @@ use super::residents::{CLICK, Residents};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capacity {
     Entries(usize),
-    /// Counts each link's URL (and text of a custom code) and [`OVERHEAD`].
+    /// Counts [`OVERHEAD`] for each link, and its URL (with a custom code's text) where that is longer than 47 bytes.
     Bytes(usize),
 }
 
@@ -53,7 +53,7 @@ impl Table {
     pub fn new(capacity: Capacity) -> Self {
         let expected = match capacity {
             Capacity::Entries(entries) => entries,
-            Capacity::Bytes(bytes) => bytes / (OVERHEAD + 64),
+            Capacity::Bytes(bytes) => bytes / (OVERHEAD + 32),
         };
         // A shard below some 256 links would make its few victims a poor sample.
         let count = (expected / 256).next_power_of_two().clamp(1, 256);
@@ -224,6 +224,20 @@ mod tests {
     }
 
     #[test]
+    fn texts_of_any_length_come_back_whole() {
+        let table = Table::new(Capacity::Entries(1000));
+        for length in 20..100 {
+            let url = format!("https://example.com/{}", "x".repeat(length - 20));
+            for code in ["abcdEF12", "my-code"] {
+                table.insert(Name::of(code), link(&url, 0), Entry::Miss);
+                assert_eq!(table.get(Name::of(code), || 0), Cached::Found(Bytes::from(url.clone())));
+            }
+        }
+        table.clear();
+        assert_eq!((table.figures().entries, table.figures().bytes), (0, 0));
+    }
+
+    #[test]
     fn custom_codes_with_one_hash_stay_apart() {
         let table = Table::new(Capacity::Entries(1000));
         let clash = |custom| Name { key: CUSTOM | 7, custom: Some(custom) };
@@ -256,11 +270,14 @@ mod tests {
 
     #[test]
     fn bytes_are_a_bound_too() {
-        let table = Table::new(Capacity::Bytes(100 * (OVERHEAD + 20)));
-        for i in 0..1000 {
-            table.insert(Name::of(&format!("{i:08}")), link("https://example.com/", 0), Entry::Miss);
-            assert!(table.figures().bytes <= 100 * (OVERHEAD + 20));
+        let long = format!("https://example.com/{}", "x".repeat(80));
+        for (url, each) in [("https://example.com/", OVERHEAD), (&long, OVERHEAD + 116)] {
+            let table = Table::new(Capacity::Bytes(100 * each));
+            for i in 0..1000 {
+                table.insert(Name::of(&format!("{i:08}")), link(url, 0), Entry::Miss);
+                assert!(table.figures().bytes <= 100 * each);
+            }
+            assert_eq!(table.figures().entries, 100);
         }
-        assert_eq!(table.figures().entries, 100);
     }
 }
