@@ -5,7 +5,7 @@ ARG RUN_IMAGE=debian:trixie-slim
 FROM ${BUILD_IMAGE} AS build
 WORKDIR /src
 COPY . .
-RUN cargo build --release --locked && strip -o /proofload target/release/proofload
+RUN cargo build --profile dist --locked && strip -o /proofload target/dist/proofload
 
 FROM ${RUN_IMAGE}
 COPY --from=build /proofload /usr/local/bin/proofload
