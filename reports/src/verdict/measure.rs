@@ -135,10 +135,11 @@ fn ratio(
     Ok(Measured { estimate: estimate.divided_by(scale), needed, doubts, notes: notes.into_iter().collect() })
 }
 
-/// Σ per second of the slices.
+/// Σ per second that its witness counted; all of a sum are read at once, as a rule.
 fn rate(check: &Check, sum: &[String], series: &Series) -> Measured {
+    let seconds = |slice: &Slice| sum.first().map_or(slice.duration_s, |counter| slice.counted_s(counter));
     let slices: Vec<(f64, f64)> =
-        series.slices.iter().map(|slice| (slice.sum(sum) as f64, slice.duration_s)).collect();
+        series.slices.iter().map(|slice| (slice.sum(sum) as f64, seconds(slice))).collect();
     let (events, seconds) = slices.iter().fold((0.0, 0.0), |(x, y), slice| (x + slice.0, y + slice.1));
     let (low, high) = rare::poisson(events as u64, check.confidence);
     let (estimate, doubts) = match slices.len() >= FEWEST_SLICES {

@@ -1,6 +1,6 @@
 //! A ratio of sums: hits per look-up, statements per create.
 
-use proofload_reports::run::Series;
+use proofload_reports::run::{Series, elapsed};
 use proofload_reports::{Verdict, judge};
 use proofload_scenarios::{Bound, Check, Metric};
 
@@ -24,6 +24,19 @@ fn a_throughput_is_judged_by_the_second() {
     };
     assert_holds(&at_least(900.0));
     assert_verdict(&at_least(1_100.0), Verdict::Fails, "misses ≥ 1,100");
+}
+
+#[test]
+fn a_witness_that_was_read_late_counted_for_longer() {
+    let mut late = redirects(500);
+    late.slices.iter_mut().for_each(|slice| drop(slice.counters.insert(elapsed("server"), 2_000_000)));
+    let rate = |of: &[&str]| {
+        let sum = of.iter().map(|&counter| counter.to_owned()).collect();
+        let check = check(Metric::Rate { sum, variant: None }, Bound::AtLeast(1.0));
+        judged(check, measurement(vec![late.clone()])).estimate.unwrap()
+    };
+    assert_eq!(rate(&["client.ok"]), 1_000.0);
+    assert_eq!(rate(&["server.lookups_process", "server.lookups_redis", "server.lookups_store"]), 500.0);
 }
 
 #[test]
