@@ -236,10 +236,29 @@ pub const COLLISIONS_HIDDEN: Broken = Broken {
     verdict: "fails",
 };
 
+const KILLED_AGAIN: &str = r#"at_s = 1.5
+target = "postgres"
+action = "start"
+
+[[fault]]
+at_s = 2
+target = "postgres"
+action = "kill"
+
+[[fault]]
+at_s = 2.5
+target = "postgres"
+action = "start"
+"#;
+
 pub const COMMITS_LATER: Broken = Broken {
     what: "creates that are acknowledged before they are on disk",
     server: Some(Fault::CommitsLater),
-    edits: &[],
+    // PostgreSQL writes what it acknowledged five times a second at least: one kill may come right after.
+    edits: &[(
+        "creates-killed",
+        &[("at_s = 1.5\ntarget = \"postgres\"\naction = \"start\"\n", KILLED_AGAIN)],
+    )],
     red: &[(
         "durable-creates",
         &["every acknowledged create outlives the death of the database, and of the server"],

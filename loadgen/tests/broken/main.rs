@@ -181,7 +181,7 @@ fn collisions_hidden() {
 
 #[test]
 fn commits_later() {
-    turns_red(&COMMITS_LATER);
+    turns_red_alone(&COMMITS_LATER);
 }
 
 #[test]
