@@ -19,7 +19,7 @@ use proofload_reports::{file, judge_all, read, write};
 const MOST_S: f64 = 1.0;
 const MOST_MB: u64 = 100;
 /// Times as long as packing the run.
-const MOST_PACKINGS: f64 = 10.0;
+const MOST_PACKINGS: f64 = 14.0;
 
 /// Ten minutes of 10 million requests.
 const SLICES: u32 = 600;
