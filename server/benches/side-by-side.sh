@@ -140,6 +140,8 @@ codes() {
 }
 
 warming() {
+    # No client runs beside it, so its core is the database's.
+    POSTGRES_CORES=${POSTGRES_CORES:-$client_core}
     start_postgres
     local url count round
     url=$(database warming)

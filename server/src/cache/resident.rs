@@ -14,8 +14,9 @@ pub struct Newcomer<'a> {
     pub clicks: u64,
 }
 
-/// What each cached link takes: the entry itself, and its share of the index and of what both have to spare while they grow.
-pub const OVERHEAD: usize = 104;
+/// What each cached link takes: the entry itself, and its share of the index, of what both have to spare while they grow, and
+/// of what their allocations are rounded up by.
+pub const OVERHEAD: usize = 120;
 /// The header of an allocation, and what it is rounded up by.
 const ALLOCATION: usize = 16;
 
