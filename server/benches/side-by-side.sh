@@ -15,7 +15,8 @@
 # Needs wrk, curl, jq and PostgreSQL's programs, with which a private server is started (every commit synced) and removed
 # again; nginx for redirects, cargo for codes. STORE=sqlite has redirects flush their clicks to SQLite, in the server's own
 # process. Server and client have a core each. PostgreSQL has the cores that are left; where none are, it shares the server's, so
-# that the client has its own for itself: the server's processor time is counted apart, how busy its core is together. Two sides
+# that the client has its own for itself: the server's processor time is counted apart, how busy its core is together. No client
+# runs beside warming, so there PostgreSQL has the client's core. Two sides
 # run in ABBA order, so that a machine that warms up or that others use favours neither. May be set: ROUNDS (12),
 # SECONDS_EACH (5), LINKS (1000000), SERVER_CORE (0), CLIENT_CORE (1), POSTGRES_CORES, PROOFLOAD, the binary
 # (target/release/proofload), BARS, a file to which each bar is added for `proofload check --bars`.
