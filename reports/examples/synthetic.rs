@@ -1,6 +1,6 @@
 //! Writes the reports of hand-made runs below the directory named: for eyes, and for the check in a browser.
 
-#[path = "../tests/synthetic/mod.rs"]
+#[path = "../tests/it/synthetic/mod.rs"]
 mod synthetic;
 
 use std::path::PathBuf;

@@ -5,7 +5,7 @@
 //! depends on the machine, so what ends with 1 is another: rendering that takes more times as long as packing the run
 //! (gzip, by a library of others, in the same process) than it should on any.
 
-#[path = "../tests/synthetic/mod.rs"]
+#[path = "../tests/it/synthetic/mod.rs"]
 mod synthetic;
 
 use std::io::Write;

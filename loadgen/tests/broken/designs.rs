@@ -488,7 +488,7 @@ pub const ALL: [&Broken; 22] = [
 
 /// Checks of what no deployment changes: numbers that are computed from the form of a code, the time that a code alone
 /// takes, and ids beyond all leases, which no setting of the server brings about. Their broken variants are in the tests of
-/// `reports/tests/verdicts/catalogue.rs`, `loadgen/src/generation.rs` and `loadgen/tests/ledger.rs`.
+/// `reports/tests/it/verdicts/catalogue.rs`, `loadgen/src/generation.rs` and `loadgen/tests/it/ledger.rs`.
 pub const COMPUTED: [Red; 3] = [
     (
         "no-collisions",

@@ -4,7 +4,7 @@
 //! for one thing.
 
 mod designs;
-#[path = "../planted/mod.rs"]
+#[path = "../it/planted.rs"]
 mod planted;
 
 use std::collections::BTreeSet;
@@ -116,12 +116,6 @@ fn every_check_of_the_catalogue_has_a_broken_variant() {
             assert!(covered, "claim {}: nothing is known to turn “{}” red", claim.id, check.title);
         }
     }
-}
-
-/// No test where nobody asks for it: the planted server.
-#[test]
-fn planted() {
-    planted::serve();
 }
 
 #[test]

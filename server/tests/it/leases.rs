@@ -1,0 +1,152 @@
+//! Leases: no id twice, whatever becomes of keygen and Redis.
+
+use std::sync::Arc;
+
+use crate::keygens::{Keygen, sqlite_url};
+use crate::support::{Postgres, Redis, connect, sqlite};
+use proofload_server::codes::CODES_PER_SLOT;
+use proofload_server::keygen::{Allocator, Lease, LeaseSource, Leases, Stack};
+use proofload_server::store::Store;
+use tokio::task::JoinSet;
+
+fn stack(name: &str) -> Stack {
+    name.parse().unwrap()
+}
+
+fn assert_disjoint(mut leases: Vec<Lease>) {
+    leases.sort_by_key(|lease| (lease.slot, lease.start));
+    for pair in leases.windows(2) {
+        assert!(pair[0].slot != pair[1].slot || pair[0].end <= pair[1].start, "{pair:?}");
+    }
+}
+
+/// Several allocators lease at once while their Redis is disturbed again and again.
+async fn lease_under(store: Store, redis: &Redis, disturbances: &[&[&str]]) {
+    let mut tasks = JoinSet::new();
+    for _ in 0..4 {
+        let allocator = Allocator::new(store.clone(), Some(&redis.url())).unwrap();
+        tasks.spawn(async move {
+            let mut leases = vec![];
+            for size in 1..=100 {
+                leases.push(allocator.allocate(&stack("rust"), size).await.unwrap());
+            }
+            leases
+        });
+    }
+    let disturb = async {
+        for disturbance in disturbances.iter().cycle() {
+            redis.ask::<redis::Value>(disturbance).await;
+        }
+    };
+    let leases = tokio::select! {
+        leases = tasks.join_all() => leases.concat(),
+        () = disturb => unreachable!("it goes on for ever"),
+    };
+    assert_eq!(leases.len(), 400);
+    assert!(leases.iter().any(|lease| lease.source == LeaseSource::Redis));
+    assert_disjoint(leases);
+}
+
+const COUNTER: &str = "id_allocator:url:rust";
+
+#[tokio::test]
+async fn no_id_twice_while_redis_is_flushed_restored_and_spoiled() {
+    let redis = Redis::start().await;
+    let disturbances: [&[&str]; 5] = [
+        &["FLUSHALL"],
+        &["SET", COUNTER, "7"],
+        &["SET", COUNTER, "nonsense"],
+        &["SET", COUNTER, "-500"],
+        &["SET", COUNTER, "9000000000000000000"],
+    ];
+    let (store, _directory) = sqlite().await;
+    lease_under(store, &redis, &disturbances).await;
+    let postgres = Postgres::start().await;
+    lease_under(connect(&postgres.database("links").await).await, &redis, &disturbances).await;
+}
+
+#[tokio::test]
+async fn a_restored_dump_gives_no_id_again() {
+    let mut redis = Redis::start().await;
+    let (store, _directory) = sqlite().await;
+    let allocator = Allocator::new(store, Some(&redis.url())).unwrap();
+    let mut leases = vec![];
+    leases.push(allocator.allocate(&stack("rust"), 1_000).await.unwrap());
+    redis.ask::<redis::Value>(&["SAVE"]).await;
+    for _ in 0..10 {
+        leases.push(allocator.allocate(&stack("rust"), 1_000).await.unwrap());
+    }
+    // Killed without saving: it comes back with the counter as it was ten leases ago.
+    redis.kill();
+    leases.push(allocator.allocate(&stack("rust"), 1_000).await.unwrap());
+    redis.restart().await;
+    assert_eq!(redis.ask::<u64>(&["GET", COUNTER]).await, 1_000);
+    while leases.last().unwrap().source != LeaseSource::Redis {
+        leases.push(allocator.allocate(&stack("rust"), 1).await.unwrap());
+    }
+    for _ in 0..10 {
+        leases.push(allocator.allocate(&stack("rust"), 1_000).await.unwrap());
+    }
+    assert_disjoint(leases);
+}
+
+#[tokio::test]
+async fn a_counter_far_ahead_does_not_burn_the_slot() {
+    let redis = Redis::start().await;
+    let (store, _directory) = sqlite().await;
+    let allocator = Allocator::new(store.clone(), Some(&redis.url())).unwrap();
+    redis.ask::<redis::Value>(&["SET", COUNTER, "700000000000"]).await;
+    let lease = allocator.allocate(&stack("rust"), 1_000).await.unwrap();
+    assert_eq!((lease.start, lease.end, lease.source), (0, 1_000, LeaseSource::Redis));
+    assert!(store.high_marks().await.unwrap()[0].high < CODES_PER_SLOT / 1_000);
+}
+
+#[tokio::test]
+async fn leases_fall_back_and_return() {
+    let (url, _directory) = sqlite_url().await;
+    let store = connect(&url).await;
+    let mut redis = Redis::start().await;
+    let keygen = Keygen::start(&url, Some(redis.url()), "127.0.0.1:0").await;
+    let address = keygen.address.clone();
+    let keygen_url = format!("http://{address}");
+    let leases = Leases::new(store, stack("rust"), Some(&keygen_url), Some(&redis.url())).unwrap();
+    let mut given = vec![leases.lease(100).await.unwrap()];
+    let mut last = |lease: Lease| {
+        given.push(lease);
+        given.last().unwrap().source
+    };
+    assert_eq!(last(leases.lease(100).await.unwrap()), LeaseSource::Keygen);
+    keygen.stop().await;
+    assert_eq!(leases.keygen_up().await, Some(false));
+    assert_eq!(last(leases.lease(100).await.unwrap()), LeaseSource::Redis);
+    redis.kill();
+    assert_eq!(last(leases.lease(100).await.unwrap()), LeaseSource::Store);
+    redis.restart().await;
+    let keygen = Keygen::start(&url, Some(redis.url()), &address).await;
+    // Each lease that does not come from keygen is made while keygen is being left alone.
+    while last(leases.lease(1).await.unwrap()) != LeaseSource::Keygen {
+        tokio::task::yield_now().await;
+    }
+    keygen.stop().await;
+    assert_disjoint(given);
+}
+
+#[tokio::test]
+async fn allocators_that_share_nothing_but_the_database_never_overlap() {
+    let postgres = Postgres::start().await;
+    let url = postgres.database("links").await;
+    let mut tasks = JoinSet::new();
+    for n in 0..8 {
+        let store = connect(&url).await;
+        tasks.spawn(async move {
+            let allocator = Arc::new(Allocator::new(store, None).unwrap());
+            let name = stack(if n % 2 == 0 { "rust" } else { "python" });
+            let mut leases = vec![];
+            for size in 1..50 {
+                leases.push(allocator.allocate(&name, size).await.unwrap());
+            }
+            leases
+        });
+    }
+    assert_disjoint(tasks.join_all().await.into_iter().flatten().collect());
+}

@@ -1,0 +1,71 @@
+//! Requests with the same Idempotency-Key, side by side.
+
+use crate::support::{Postgres, connect};
+use proofload_server::codes::{Codec, Key, PUBLIC_DEFAULT_KEY};
+use proofload_server::creator::{CreateError, Creator, CreatorOptions, Idempotency, NewLink};
+use proofload_server::keygen::Leases;
+use proofload_server::store::{Claim, Store};
+use sqlx::{ConnectOptions, Executor};
+use tokio::runtime::Handle;
+
+fn creator(store: &Store) -> Creator {
+    let leases = Leases::new(store.clone(), "rust".parse().unwrap(), None, None).unwrap();
+    let codec = Codec::new(&PUBLIC_DEFAULT_KEY);
+    Creator::start(store.clone(), codec, leases, CreatorOptions::default(), &Handle::current())
+}
+
+/// One of two requests made the link, was answered, and its client deleted the link, while the other had come as far as to
+/// know that the first had not made it yet.
+#[tokio::test]
+async fn the_second_of_two_at_once_brings_nothing_back() {
+    let postgres = Postgres::start().await;
+    let store = connect(&postgres.database("links").await).await;
+    let creator = creator(&store);
+    for (name, key, made) in [
+        (
+            "generated",
+            Key::Generated(4_096),
+            "INSERT INTO links VALUES (4096, 'https://example.com/', 7, NULL, 0)",
+        ),
+        (
+            "custom",
+            Key::Custom("my-code".into()),
+            "INSERT INTO custom_links VALUES ('my-code', 'https://example.com/', 7, NULL, 0)",
+        ),
+    ] {
+        store.claim(name, &Claim { fingerprint: 1, key: key.clone() }).await.unwrap();
+        let mut first = postgres.options("links").connect().await.unwrap();
+        first.execute("BEGIN").await.unwrap();
+        first.execute("SELECT 1 FROM claims FOR UPDATE").await.unwrap();
+        let custom = match &key {
+            Key::Custom(code) => Some(code.to_string()),
+            Key::Generated(_) => None,
+        };
+        let idempotency = Some(Idempotency { key: name.into(), fingerprint: 1 });
+        let new = NewLink { url: "https://example.com/".into(), custom, idempotency, ..NewLink::default() };
+        let second = creator.clone();
+        let second = tokio::spawn(async move { second.create(new).await });
+        // It waits for the claim; had it not asked for it, it would be done soon.
+        while waiting(&postgres).await == 0 && !second.is_finished() {
+            tokio::task::yield_now().await;
+        }
+        first.execute(made).await.unwrap();
+        first.execute("UPDATE claims SET made = 7").await.unwrap();
+        first.execute("DELETE FROM links").await.unwrap();
+        first.execute("DELETE FROM custom_links").await.unwrap();
+        first.execute("COMMIT").await.unwrap();
+        let second = second.await.unwrap();
+        assert!(matches!(second, Err(CreateError::Deleted)), "{second:?}");
+        assert_eq!(store.find(&key).await.unwrap(), None);
+    }
+    assert_eq!(creator.counters().created, 0);
+}
+
+/// How many statements wait for a lock.
+async fn waiting(postgres: &Postgres) -> i64 {
+    let mut beside = postgres.options("links").connect().await.unwrap();
+    sqlx::query_scalar("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        .fetch_one(&mut beside)
+        .await
+        .unwrap()
+}
