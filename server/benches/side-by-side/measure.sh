@@ -37,15 +37,19 @@ shuffled() {
     awk 'BEGIN { srand(7) } { printf "%.12f %s\n", rand(), $0 }' | LC_ALL=C sort | cut -d' ' -f2
 }
 
-# sample PIDS...: until it is ended, five times a second: the time, the busy time of the server's core so far, and the processor
-# time of these processes so far, both in clock ticks. It starts no programs, so as to disturb nobody.
+# sample PIDS...: until it is ended, five times a second: the time, how long the server's core was busy so far, how long it was idle,
+# how long a hypervisor gave it and the client's core to others, and the processor time of these processes, all in clock ticks.
+# It starts no programs, so as to disturb nobody.
 sample() {
-    local LC_ALL=C pid fields busy used
+    local LC_ALL=C pid fields busy idle stolen client_stolen used
     while :; do
         while read -r -a fields; do
             if [ "${fields[0]}" = "cpu$server_core" ]; then
                 busy=$((fields[1] + fields[2] + fields[3] + fields[6] + fields[7]))
-                break
+                idle=$((fields[4] + fields[5]))
+                stolen=${fields[8]}
+            elif [ "${fields[0]}" = "cpu$client_core" ]; then
+                client_stolen=${fields[8]}
             fi
         done </proc/stat
         used=0
@@ -53,7 +57,7 @@ sample() {
             read -r -a fields <"/proc/$pid/stat"
             used=$((used + fields[13] + fields[14]))
         done
-        echo "$EPOCHREALTIME $busy $used"
+        echo "$EPOCHREALTIME $busy $idle $stolen $client_stolen $used"
         read -rt 0.2 <>"$directory/never" || true
     done
 }
@@ -71,9 +75,10 @@ resident_mb() {
     awk '/^VmRSS/ { printf "%.1f\n", $2 / 1024 }' "/proc/$(cat "$directory/$1.pid")/status"
 }
 
-# load NAME SCRIPT: one stretch of wrk; appends "cpu_us_per_request requests_per_second p99_ms busy_percent". The core's busy
-# share is of the whole core, whoever uses it. wrk prepares its requests before it sends any, and takes a while to end: what the
-# processors did is told for the time alone that wrk says it measured, up to when it said so.
+# load NAME SCRIPT: one stretch of wrk; appends "cpu_us_per_request requests_per_second p99_ms busy_percent stolen_percent
+# client_stolen_percent". The core's busy share is whoever's who uses it, and of the time that it was there: what a hypervisor gave
+# to others is told apart. wrk prepares its requests before it sends any, and takes a while to end: what the processors did is told
+# for the time alone that wrk says it measured, up to when it said so.
 load() {
     local name=$1 script=$2 pid url sampler
     pid=$(cat "$directory/$name.pid")
@@ -94,17 +99,22 @@ load() {
     fi
     awk -v end="$(cat "$directory/wrk.end")" -v hertz="$(getconf CLK_TCK)" '
         function ms(text) { return text ~ /us$/ ? text / 1000 : text ~ /ms$/ ? text + 0 : text * 1000 }
+        # How much a count grew meanwhile.
+        function grown(count) { return at(end, count) - at(end - took, count) }
         # What a count stood at, between the two samples around that moment.
         function at(moment, count,    i) {
             for (i = 2; i < samples && when[i] < moment; i++) {}
             return count[i - 1] + (count[i] - count[i - 1]) * (moment - when[i - 1]) / (when[i] - when[i - 1])
         }
-        FILENAME ~ /samples$/ { when[++samples] = $1; busy[samples] = $2; used[samples] = $3 }
+        FILENAME ~ /samples$/ {
+            when[++samples] = $1; busy[samples] = $2; idle[samples] = $3; stolen[samples] = $4; client[samples] = $5
+            used[samples] = $6
+        }
         / requests in / { requests = $1; took = $4 ~ /ms/ ? $4 / 1000 : $4 ~ /m,/ ? $4 * 60 : $4 + 0 }
         /99%/ { p99 = ms($2) }
-        END { ticks = at(end, used) - at(end - took, used)
-              share = (at(end, busy) - at(end - took, busy)) / hertz / took * 100
-              printf "%.3f %.0f %.3f %.1f\n", ticks / hertz * 1e6 / requests, requests / took, p99, share }' \
+        END { printf "%.3f %.0f %.3f %.1f %.1f %.1f\n", grown(used) / hertz * 1e6 / requests, requests / took, p99,
+              100 * grown(busy) / (grown(busy) + grown(idle)),
+              100 * grown(stolen) / hertz / took, 100 * grown(client) / hertz / took }' \
         "$directory/samples" "$directory/wrk.out" | tee -a "$directory/$name.rows"
 }
 
@@ -112,8 +122,8 @@ load() {
 summary() {
     local name
     for name in "$1" "$2"; do
-        printf '%-10s %9.2f us CPU/request %10.0f/s  p99 %8.3f ms  core %5.1f %% busy\n' "$name" \
-            "$(median 1 "$name")" "$(median 2 "$name")" "$(median 3 "$name")" "$(median 4 "$name")"
+        printf '%-10s %9.2f us CPU/request %10.0f/s  p99 %8.3f ms  core %5.1f %% busy, %.1f %% stolen (client %.1f %%)\n' \
+            "$name" $(for column in 1 2 3 4 5 6; do median "$column" "$name"; done)
     done
     ratio_line "CPU per request" 1 "$1" "$2"
     ratio_line "requests per second" 2 "$1" "$2"
