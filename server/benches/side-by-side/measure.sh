@@ -44,13 +44,16 @@ sample() {
     local LC_ALL=C pid fields busy idle stolen client_stolen used
     while :; do
         while read -r -a fields; do
-            if [ "${fields[0]}" = "cpu$server_core" ]; then
+            case ${fields[0]-} in
+            "cpu$server_core")
                 busy=$((fields[1] + fields[2] + fields[3] + fields[6] + fields[7]))
                 idle=$((fields[4] + fields[5]))
                 stolen=${fields[8]}
-            elif [ "${fields[0]}" = "cpu$client_core" ]; then
-                client_stolen=${fields[8]}
-            fi
+                ;;
+            "cpu$client_core") client_stolen=${fields[8]} ;;
+            cpu*) ;;
+            *) break ;; # The processors come first.
+            esac
         done </proc/stat
         used=0
         for pid; do
