@@ -16,10 +16,12 @@
 # again; nginx for redirects, cargo for codes. STORE=sqlite has redirects flush their clicks to SQLite, in the server's own
 # process. Server and client have a core each. PostgreSQL has the cores that are left; where none are, it shares the server's, so
 # that the client has its own for itself: the server's processor time is counted apart, how busy its core is together. No client
-# runs beside warming, so there PostgreSQL has the client's core. Two sides
-# run in ABBA order, so that a machine that warms up or that others use favours neither. May be set: ROUNDS (12),
-# SECONDS_EACH (5), LINKS (1000000), SERVER_CORE (0), CLIENT_CORE (1), POSTGRES_CORES, PROOFLOAD, the binary
-# (target/release/proofload), BARS, a file to which each bar is added for `proofload check --bars`.
+# runs beside warming, so there PostgreSQL has the client's core. Two sides run in ABBA order, so that a machine that warms up or
+# that others use favours neither.
+#
+# May be set: ROUNDS (12), SECONDS_EACH (5), LINKS (1000000), URL_TAIL, what follows the 47 bytes of each link's URL (nothing),
+# SERVER_CORE (0), CLIENT_CORE (1), POSTGRES_CORES, PROOFLOAD, the binary (target/release/proofload), BARS, a file to which each bar
+# is added for `proofload check --bars`.
 set -euo pipefail
 
 what=${1:-}
@@ -27,6 +29,8 @@ asked=$what
 rounds=${ROUNDS:-12}
 seconds=${SECONDS_EACH:-5}
 links=${LINKS:-1000000}
+url_head=https://example.com/some/page/
+url_end="?with=query${URL_TAIL:-}"
 proofload=${PROOFLOAD:-target/release/proofload}
 server_core=${SERVER_CORE:-0}
 client_core=${CLIENT_CORE:-1}
@@ -83,7 +87,7 @@ start_nginx() {
 worker_processes 1; daemon off; pid $directory/nginx.pid.own; error_log /dev/null;
 events { worker_connections 1024; }
 http { access_log off; keepalive_requests 1000000000; server_tokens off;
-  server { listen 127.0.0.1:18302; location / { return 302 https://example.com/some/page/123456?with=query; } } }
+  server { listen 127.0.0.1:18302; location / { return 302 ${url_head}123456$url_end; } } }
 CONF
     taskset -c "$server_core" nginx -c "$directory/nginx.conf" -p "$directory" &
     pids+=($!)

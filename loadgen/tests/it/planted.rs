@@ -36,7 +36,7 @@ pub enum Fault {
     NeedsKeygen,
     /// Takes a while over each create while keygen is away.
     WaitsForKeygen,
-    /// Stands still for most of a second when keygen goes away.
+    /// Stands still for a second when keygen goes away.
     StandsStill,
     /// Tells of no collision.
     HidesCollisions,
@@ -105,6 +105,7 @@ fn serve() {
         behind,
         keygen: keygen.map(|url| url.trim_start_matches("http://").to_owned()),
         creates: AtomicU64::new(0),
+        slowest_ms: AtomicU64::new(0),
         first_code: Mutex::default(),
         well: Mutex::default(),
         looks: AtomicU64::new(0),
@@ -124,6 +125,8 @@ struct Planted {
     behind: String,
     keygen: Option<String>,
     creates: AtomicU64,
+    /// How long the honest server took at most over a create, while keygen was there.
+    slowest_ms: AtomicU64,
     first_code: Mutex<Option<Vec<u8>>>,
     well: Mutex<Option<Message>>,
     looks: AtomicU64,
@@ -188,17 +191,27 @@ impl Planted {
                 .write(&mut client)?;
                 continue;
             }
-            if self.fault == Fault::WaitsForKeygen && request.is("POST /api/links ") && self.lacks_keygen() {
-                // Not all for as long, or clients that wait would come in waves, with nothing to be timed between them.
-                let nth = self.creates.fetch_add(1, Relaxed);
-                thread::sleep(Duration::from_millis(150 + nth * 37 % 150));
+            let creates = request.is("POST /api/links ");
+            let lacks_keygen = match self.fault {
+                Fault::WaitsForKeygen if creates => self.lacks_keygen(),
+                _ => false,
+            };
+            if lacks_keygen {
+                // Longer than creates took before, on a disk however slow. Not all for as long, or clients that wait would come in
+                // waves, with nothing to be timed between them.
+                let (nth, slowest) = (self.creates.fetch_add(1, Relaxed), self.slowest_ms.load(Relaxed));
+                thread::sleep(Duration::from_millis((2 * slowest).clamp(150, 600) + nth * 37 % 150));
             }
             if self.fault == Fault::StandsStill && (self.stood_still.get().is_some() || self.lacks_keygen()) {
-                const STILL: Duration = Duration::from_millis(700);
+                const STILL: Duration = Duration::from_millis(1100);
                 thread::sleep(STILL.saturating_sub(self.stood_still.get_or_init(Instant::now).elapsed()));
             }
+            let began = Instant::now();
             request.write(&mut server)?;
             let answer = Message::read(&mut answers, request.is("HEAD "))?;
+            if creates && !lacks_keygen {
+                self.slowest_ms.fetch_max(began.elapsed().as_millis() as u64, Relaxed);
+            }
             self.bent(&request, answer).write(&mut client)?;
         }
         Some(())

@@ -2,7 +2,7 @@
 # shellcheck shell=bash disable=SC2154
 
 # Of the links that make_links makes.
-bytes_of_code_and_url=$((8 + $(printf 'https://example.com/some/page/123456?with=query' | wc -c)))
+bytes_of_code_and_url=$((8 + ${#url_head} + 6 + ${#url_end}))
 
 # start NAME FLAGS...: starts a server pinned to its core; its address is left in $directory/NAME.url.
 start() {
@@ -23,10 +23,9 @@ start() {
 
 # make_links URL: creates LINKS links in bulk and prints their codes.
 make_links() {
-    local first
+    local first body="{\"url\":\"$url_head%.0f${url_end//%/%%}\"}"
     for first in $(seq 100000 1000 $((100000 + links - 1))); do
-        seq "$first" $((first + 999)) | sed 's|.*|{"url":"https://example.com/some/page/&?with=query"}|' |
-            paste -sd, | sed 's|.*|[&]|' | curl -sf -d @- "$1/api/links/bulk"
+        seq -f "$body" "$first" $((first + 999)) | paste -sd, | sed 's|.*|[&]|' | curl -sf -d @- "$1/api/links/bulk"
     done | grep -o '"code":"[^"]*"' | cut -d'"' -f4 >"$directory/made"
     [ "$(wc -l <"$directory/made")" -ge "$links" ] || { echo "too few links were created" >&2; exit 2; }
     cat "$directory/made"
