@@ -53,11 +53,17 @@ impl Observer {
     }
 }
 
-/// What was counted between two readings. A counter that is missing from one of them is left out.
+/// What was counted between two readings. A counter that is missing from one of them is left out; but a target shows a counter
+/// only once there is something to be counted, and where it was read without, that was from zero.
 pub fn difference(earlier: &Reading, later: &Reading) -> Reading {
+    let target_was_read = earlier.contains_key(&run::elapsed("target"));
+    let before = |name: &str| {
+        let zero = (target_was_read && name.starts_with("target.")).then_some(0);
+        earlier.get(name).copied().or(zero)
+    };
     later
         .iter()
-        .filter_map(|(name, count)| Some((name.clone(), count.saturating_sub(*earlier.get(name)?))))
+        .filter_map(|(name, count)| Some((name.clone(), count.saturating_sub(before(name)?))))
         .collect()
 }
 
@@ -118,5 +124,17 @@ mod tests {
         let earlier = Reading::from([("a".to_owned(), 3)]);
         let later = Reading::from([("a".to_owned(), 5), ("b".to_owned(), 9)]);
         assert_eq!(difference(&earlier, &later), Reading::from([("a".to_owned(), 2)]));
+    }
+
+    /// The series of a status begins with the first answer of that status.
+    #[test]
+    fn what_a_target_shows_for_the_first_time_began_at_zero() {
+        let reading = |counts: &[(&str, u64)]| -> Reading {
+            counts.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
+        };
+        let later = reading(&[("elapsed.target_us", 9), ("target.errors{kind=\"b\"}", 40)]);
+        let found = difference(&reading(&[("elapsed.target_us", 4)]), &later);
+        assert_eq!(found["target.errors{kind=\"b\"}"], 40);
+        assert!(difference(&reading(&[]), &later).is_empty(), "it was not read before");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use proofload_scenarios::Scenario;
 use proofload_scenarios::workload::url_of;
 
@@ -44,7 +44,14 @@ impl Subject {
     /// The service at `url`, which is only asked, never prepared.
     pub(crate) fn given(name: &str, scenario: &Scenario, url: &str) -> Result<Self> {
         let manner = generate::manner(scenario)?;
-        let target = Box::new(Target::of_url(url, &manner).context("--target")?.0);
+        let (mut target, path) = Target::of_url(url, &manner).context("--target")?;
+        ensure!(
+            !path.contains('?'),
+            "--target: {} has a query, which no request could keep; leave it out, or put it into the scenario's paths",
+            presentable(url)
+        );
+        path.trim_end_matches('/').clone_into(&mut target.path);
+        let target = Box::new(target);
         let metrics = || Metrics::of_target(url, &manner).context("--target");
         let mut witnesses: Vec<Box<dyn Witness>> =
             vec![Box::new(Machine), Box::new(Processes::new().watch_generator())];

@@ -71,6 +71,7 @@ fn record(seconds: usize) -> Recording {
         samples: Vec::new(),
         ended_early: None,
         next_operation: 0,
+        scheduled_until: None,
     };
     let load = Load::Closed { connections: 1, think: Duration::ZERO };
     let drive = Drive::new(Target::at(([127, 0, 0, 1], 1).into()), load, Duration::from_secs(1));

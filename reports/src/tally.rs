@@ -52,8 +52,12 @@ impl Tally {
 
 /// How long arrivals came, in seconds: a slice that is the last of its drive lasts until the last answer.
 pub fn scheduled_s(measurement: &Measurement, series: &Series) -> f64 {
-    let slice_s = measurement.scenario.phases.slice_s;
-    series.slices.iter().map(|slice| slice.duration_s.min(slice_s)).sum()
+    let phases = &measurement.scenario.phases;
+    match measurement.series.len() {
+        // One drive, whose last slice may be longer or shorter than the others.
+        1 => series.slices.iter().map(|slice| slice.duration_s).sum::<f64>().min(phases.measurement_s),
+        _ => series.slices.iter().map(|slice| slice.duration_s.min(phases.slice_s)).sum(),
+    }
 }
 
 /// Requests of a series that have no time under that name although they ended, or were never sent.

@@ -232,6 +232,16 @@ fn check_counter(path: &str, name: &str) -> Result<(), Fault> {
     need(WITNESSES.contains(&witness), path, || {
         format!("`{name}` names no witness before its dot; {}", suggestion(witness, &WITNESSES))
     })?;
+    if let Some(status) = name.strip_prefix("client.status/") {
+        let digits = status.strip_suffix('*');
+        let fits = digits.map_or(status.len() == 3, |digits| digits.len() < 3);
+        let are_digits = digits.unwrap_or(status).bytes().all(|byte| byte.is_ascii_digit());
+        return need(fits && are_digits, path, || {
+            format!(
+                "`{name}` is no status; write `client.status/503`, or `client.status/5*` for all that begin so"
+            )
+        });
+    }
     let inner = counter.strip_suffix('*').unwrap_or(counter);
     need(!counter.is_empty() && !inner.contains('*'), path, || {
         format!(
@@ -300,6 +310,11 @@ variant = { one = {}, two = {} }
                 "client.ok",
                 "client.*k",
                 "c.toml, line 10: `client.*k` names no counter; write `client.NAME`, or `client.NAME*` for all that begin so",
+            ),
+            (
+                "client.ok",
+                "client.status/5xx",
+                "c.toml, line 10: `client.status/5xx` is no status; write `client.status/503`, or `client.status/5*` for all that begin so",
             ),
             ("0.01", "2", "c.toml, line 10: `within` is 2; give a share from 0 to below 1"),
             (

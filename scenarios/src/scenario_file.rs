@@ -187,6 +187,10 @@ impl Scenario {
         need(journeys || !self.operations.is_empty(), "load", || {
             "there is no operation, so nothing would be sent; add an [[operation]]".to_owned()
         })?;
+        let of_http = self.operations.iter().filter(|it| matches!(it.action, Action::Http(_))).count();
+        need(of_http == 0 || of_http == self.operations.len(), "operation", || {
+            "`http` and the shortener's own actions do not mix; write them all as `http`, or none".to_owned()
+        })?;
         for (index, operation) in self.operations.iter().enumerate() {
             let at = |field: &str| format!("operation.{index}.{field}");
             need(operation.weight > 0, at("weight"), || {

@@ -160,17 +160,18 @@ pub fn template(args: &AdhocArgs, path: String) -> Result<HttpTemplate> {
         fs::read_to_string(path)
             .with_context(|| format!("--body-file {} cannot be read as text", path.display()))
     };
+    // An empty body is one, too.
     let body = match (&args.body, &args.body_file) {
-        (Some(text), _) => text.clone(),
-        (None, Some(path)) => read(path)?,
-        (None, None) => String::new(),
+        (Some(text), _) => Some(text.clone()),
+        (None, Some(path)) => Some(read(path)?),
+        (None, None) => None,
     };
-    let usual = if body.is_empty() { "GET" } else { "POST" };
+    let usual = if body.is_none() { "GET" } else { "POST" };
     Ok(HttpTemplate {
         method: args.method.clone().unwrap_or_else(|| usual.to_owned()),
         path,
         headers: joined(args.header.iter().map(header).collect::<Result<Vec<_>>>()?),
-        body,
+        body: body.unwrap_or_default(),
         status: args.expect_status,
         ..HttpTemplate::default()
     })

@@ -64,6 +64,8 @@ impl Http2 {
         let request = self.addressed(exchange.request(operation));
         let answering = self.sender.send_request(request);
         let response = self.wait(answering, &over).await?;
+        // What came before may have been of the connection: its settings, room for the body, a ping.
+        self.stamps.first.set(self.stamps.last.get());
         let (parts, body) = response.into_parts();
         self.stamps.status.set(parts.status.as_u16());
         let body = self.read_body(body, &over).await?;

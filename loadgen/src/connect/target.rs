@@ -21,6 +21,8 @@ pub struct Target {
     pub host: String,
     /// The `Authorization` header that the URL's user and password make.
     pub authorization: Option<String>,
+    /// What the path of each request begins with, without a slash at its end: empty, or `/v1`.
+    pub path: String,
     pub tls: Option<Tls>,
     /// HTTP/2 instead of HTTP/1.1, with one stream a connection.
     pub http2: bool,
@@ -56,6 +58,7 @@ impl Target {
             others: Vec::new(),
             host: addr.to_string(),
             authorization: None,
+            path: String::new(),
             tls: None,
             http2: false,
         }
@@ -104,6 +107,7 @@ impl Target {
             others: Vec::new(),
             host,
             authorization: user.map(basic),
+            path: String::new(),
             tls,
             http2: manner.http2,
         };

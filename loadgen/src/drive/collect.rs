@@ -140,7 +140,7 @@ impl Collector {
         let mut times = Times::new(self.kinds.len());
         let [mut created, mut deleted, mut indeterminate] = [const { Spools::none() }; 3];
         let mut samples = Vec::new();
-        let (mut ended_early, mut next_operation) = (None, 0);
+        let (mut ended_early, mut next_operation, mut until) = (None, 0, None);
         for result in results {
             times.merge(&result.times);
             created.add(result.created)?;
@@ -151,6 +151,7 @@ impl Collector {
             );
             ended_early = ended_early.or(result.ended_early);
             next_operation = next_operation.max(result.next_operation);
+            until = until.max(result.scheduled_until);
         }
         let symptoms = Symptoms::of(drive, &self.totals, &times, &self.slices);
         let invalid_latency = trust::reasons(&symptoms);
@@ -159,7 +160,10 @@ impl Collector {
             _ => self.totals.latency,
         };
         Ok(Recording {
-            scheduled_s: self.slices.duration_s().min(drive.measurement.as_secs_f64()),
+            scheduled_s: match until {
+                Some(until) => seconds(until.saturating_sub(self.timeline.measured)),
+                None => self.slices.duration_s().min(drive.measurement.as_secs_f64()),
+            },
             slices: self.slices,
             times: named(times, latency, &self.kinds, drive.load.is_open()),
             before_measurement: self.before,

@@ -208,6 +208,7 @@ impl Lane {
         self.refusals = 0;
         let ready = shared.clock.now();
         shared.recorder.borrow_mut().connected(connection.took);
+        connection.stamps.reset();
         self.connection = Some(connection);
         Ok(ready)
     }

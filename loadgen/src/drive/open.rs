@@ -101,14 +101,20 @@ pub async fn pace(
     mut operations: impl Iterator<Item = Operation>,
 ) {
     let timeline = shared.timeline;
-    let mut in_a_row = 0;
+    let (mut in_a_row, mut latest) = (0, None);
     for offset in arrivals {
         let due = timeline.start + nanoseconds(offset);
         if due >= timeline.end {
             break;
         }
         // Nothing is left to send: the run ends here, and its slices show how long it was.
-        let Some(operation) = operations.next() else { return feed.end(&shared) };
+        let Some(operation) = operations.next() else {
+            // That many came until then. A single one that came at once tells no rate but by the one after it.
+            let until = latest.filter(|latest| *latest > timeline.measured).unwrap_or(due);
+            shared.scheduled_until.set(Some(until));
+            return feed.end(&shared);
+        };
+        latest = Some(due);
         let noticed = shared.clock.reach(due, &shared.ending).await;
         if shared.ending.get() {
             break;

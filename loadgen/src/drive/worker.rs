@@ -49,6 +49,8 @@ pub struct WorkerResult {
     pub samples: Vec<String>,
     pub ended_early: Option<String>,
     pub next_operation: u64,
+    /// When the last arrival was due, where all operations were used before the schedule ended.
+    pub scheduled_until: Option<u64>,
 }
 
 /// What the lanes and the pacer of one worker share. One thread: no locks.
@@ -64,6 +66,8 @@ pub struct Shared {
     pub samples: RefCell<Vec<String>>,
     /// Operations taken from this worker's share of the workload.
     pub used: Cell<u64>,
+    /// As in the worker's result.
+    pub scheduled_until: Cell<Option<u64>>,
     /// No new requests are to be sent.
     pub ending: Cell<bool>,
     /// Why the drive ends before its time.
@@ -196,6 +200,7 @@ impl Worker {
             indeterminate: RefCell::default(),
             samples: RefCell::default(),
             used: Cell::new(0),
+            scheduled_until: Cell::new(None),
             ending: Cell::new(false),
             ended_early: RefCell::default(),
             timeout: nanoseconds(self.drive.timeout),
@@ -249,6 +254,7 @@ impl Worker {
             next_operation: used.saturating_sub(1) * self.workers as u64
                 + self.index as u64
                 + u64::from(used > 0),
+            scheduled_until: shared.scheduled_until.get(),
         }
     }
 }

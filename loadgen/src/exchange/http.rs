@@ -57,11 +57,22 @@ impl Templates {
     /// # Errors
     /// Names the template, the place and what is wrong there.
     pub fn new(host: &str, templates: &[HttpTemplate], values: Values) -> Result<Self, TemplateError> {
+        Self::below("", host, templates, values)
+    }
+
+    /// The same for a service whose paths all begin with `base`. Their names do not: those of two services are alike.
+    fn below(
+        base: &str,
+        host: &str,
+        templates: &[HttpTemplate],
+        values: Values,
+    ) -> Result<Self, TemplateError> {
         let kinds = names(templates);
         let prepared = templates
             .iter()
+            .map(|template| HttpTemplate { path: format!("{base}{}", template.path), ..template.clone() })
             .zip(&kinds)
-            .map(|(template, kind)| Template::new(host, template, kind, values.names()))
+            .map(|(template, kind)| Template::new(host, &template, kind, values.names()))
             .collect::<Result<_, _>>()?;
         let mut this = Self { kinds, templates: prepared, values };
         this.try_all()?;
@@ -94,7 +105,8 @@ impl Templates {
         });
         let templates: Vec<HttpTemplate> =
             of_operations.chain(of_steps).map(|template| authorized(template.clone(), target)).collect();
-        Self::new(&target.host, &templates, Values::new(&scenario.values, scenario.seed, directory)?)
+        let values = Values::new(&scenario.values, scenario.seed, directory)?;
+        Self::below(&target.path, &target.host, &templates, values)
     }
 
     /// The first row that no template can use: a file of values ended that is not to be begun again.
@@ -305,6 +317,15 @@ mod tests {
         assert_eq!(path_of("/plain", 9).unwrap(), "/plain");
         assert_eq!(path_of("/{random}", 1).unwrap(), path_of("/{random}", 1).unwrap());
         assert_ne!(path_of("/{random}", 1).unwrap(), path_of("/{random}", 2).unwrap());
+    }
+
+    /// Two services behind one address are told apart by it, and what they are asked has one name.
+    #[test]
+    fn paths_begin_with_the_targets_own() {
+        let spec = [template("/u/{row}")];
+        let templates = Templates::below("/v2", "h", &spec, Values::built_in(7)).unwrap();
+        assert_eq!(templates.request(Operation::Http { template: 0, row: 3 }).uri(), "/v2/u/3");
+        assert_eq!(templates.kinds(), ["GET /u/{row}"]);
     }
 
     #[test]

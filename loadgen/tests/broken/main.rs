@@ -31,7 +31,7 @@ fn with_checks(id: &str, titles: &[&str]) -> String {
 }
 
 /// How often a claim is checked whose samples something else on the machine spoils.
-const ATTEMPTS: usize = 4;
+const ATTEMPTS: usize = 8;
 
 /// Where other tests take the generator's core its latencies are invalid, and where they come and go the slices scatter:
 /// then nothing is said, which is no answer.

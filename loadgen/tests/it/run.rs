@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use proofload::connect::Target;
 use proofload::exchange::{Exchange, Templates};
@@ -264,6 +265,18 @@ fn a_trace_times_the_arrivals_of_any_service() {
     let output = proofload(place.path(), &["run", "visits.toml", "--target", &url]);
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(2) && error.contains("times.txt cannot be read"), "{error}");
+}
+
+/// What was offered is told by the schedule, and not by when a slow target has answered the last of it.
+#[test]
+fn arrivals_that_are_counted_are_offered_while_they_came() {
+    let times = Arc::new(vec![Duration::from_millis(20)]);
+    let server = TestServer::start(Behaviour::Queue { times }, None).unwrap();
+    let options = ["--rate", "200", "--arrivals", "constant", "--requests", "40", "--connections", "40"];
+    let found = loaded(&server, &options);
+    let offered = found["offered"].as_f64().unwrap();
+    assert!((offered - 200.0).abs() < 1.0, "{found}");
+    assert!(found["throughput"].as_f64().unwrap() < 60.0, "{found}");
 }
 
 /// Whoever reads what is printed may be gone: what was measured is kept first.

@@ -28,6 +28,9 @@ use tokio_rustls::TlsAcceptor;
 const CERTIFICATE: &[u8] = include_bytes!("certificates/certificate.pem");
 const KEY: &[u8] = include_bytes!("certificates/key.pem");
 
+/// How long `/late` waits when it has read the body.
+const LATE: Duration = Duration::from_millis(50);
+
 /// Tells the host that is asked for at `/host`, and else echoes bodies, with status 200 over HTTP/2 and 203 over HTTP/1.1. Ends with the test's process.
 fn server(secure: bool, http2: bool) -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -88,8 +91,12 @@ async fn echo(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infal
         let host = host.or_else(|| request.uri().authority().map(|authority| authority.to_string()));
         return Ok(Response::new(Full::new(Bytes::from(host.unwrap_or_default()))));
     }
+    let is_late = request.uri().path() == "/late";
     let status = if request.version() == Version::HTTP_2 { 200 } else { 203 };
     let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    if is_late {
+        tokio::time::sleep(LATE).await;
+    }
     Ok(Response::builder().status(status).body(Full::new(body)).unwrap())
 }
 
@@ -125,6 +132,29 @@ fn both_versions_are_spoken_plain_and_secure() {
         assert!(recording.total("client.ok") > 0, "{scheme}, HTTP/2 {http2}: {:?}", recording.samples);
         assert_eq!(recording.total("client.wrong") + recording.total("client.error"), 0);
         assert!(recording.samples.is_empty(), "{:?}", recording.samples);
+    }
+}
+
+/// A server that makes room for a long body has not answered yet.
+#[test]
+fn the_first_byte_is_the_answers() {
+    for http2 in [false, true] {
+        let (target, path) =
+            Target::of_url(&format!("http://{}/late", server(false, http2)), &trusting(http2)).unwrap();
+        let template = HttpTemplate {
+            method: "POST".to_owned(),
+            path,
+            body: "x".repeat(40_000),
+            ..HttpTemplate::default()
+        };
+        let exchange = Templates::new(&target.host, &[template], Values::built_in(1)).unwrap();
+        let some: Source<Operation> =
+            Arc::new(|| Box::new((0..5).map(|row| Operation::Http { template: 0, row })));
+        let load = Load::Closed { connections: 1, think: Duration::ZERO };
+        let spec = Drive::new(target, load, Duration::from_secs(30));
+        let recording = drive(&spec, Arc::new(exchange), some, &mut |_| ()).unwrap();
+        let soonest = recording.times["first-byte"].quantile_us(0.0).unwrap();
+        assert!(soonest >= LATE.as_micros() as f64 * 0.99, "HTTP/2 {http2}: {soonest} us");
     }
 }
 

@@ -6,6 +6,7 @@ use proofload_scenarios::Kind;
 
 use crate::distribution::Distribution;
 use crate::run::{Measurement, Series, Slice};
+use crate::tally::Tally;
 
 const SERVER_CPU: &str = "cpu.server_us";
 
@@ -50,6 +51,8 @@ struct Side {
     ok: f64,
     seconds: f64,
     cpu_us: f64,
+    /// Never sent, and so slower than all that have a time.
+    dropped: f64,
     slices: usize,
     first_start_s: Option<f64>,
     latency: Distribution,
@@ -82,10 +85,14 @@ pub(super) fn log_ratios(
 
 fn series<'a>(measurement: &'a Measurement, variant: &str) -> Result<&'a Series, String> {
     let series = measurement.series(Some(variant)).ok_or(format!("`{variant}` was not measured"))?;
-    let wrong: u64 = series.slices.iter().filter_map(|slice| slice.counters.get("client.wrong")).sum();
-    match wrong {
+    // Who fails early is quick, and what never ended has no time: neither may pass for a better build.
+    let tally = Tally::of(&series.slices);
+    match tally.failed() {
         0 => Ok(series),
-        _ => Err(format!("`{variant}` gave {wrong} wrong answers")),
+        failed => Err(format!(
+            "{failed} requests to `{variant}` failed: {} answered wrongly, {} timed out, {} without an answer",
+            tally.wrong, tally.timeout, tally.error
+        )),
     }
 }
 
@@ -104,10 +111,22 @@ impl Side {
         let counter = |name: &str| slice.counters.get(name).copied().unwrap_or(0) as f64;
         self.ok += counter("client.ok");
         self.cpu_us += counter(SERVER_CPU);
+        self.dropped += counter("client.dropped");
         self.seconds += slice.duration_s;
         self.slices += 1;
         self.first_start_s = Some(self.first_start_s.map_or(slice.start_s, |first| first.min(slice.start_s)));
         self.latency.merge(&slice.latency.unpack());
+    }
+}
+
+impl Side {
+    /// Zero where nothing has a time, and infinite where the quantile lies among what was dropped.
+    fn quantile_us(&self, q: f64) -> f64 {
+        let timed = self.latency.count() as f64;
+        match q * (timed + self.dropped) {
+            rank if rank > timed => f64::INFINITY,
+            rank => self.latency.quantile_us(rank / timed).unwrap_or(0.0),
+        }
     }
 }
 
@@ -127,8 +146,8 @@ fn balanced(blocks: &BTreeMap<u32, [Side; 2]>) -> Result<(), String> {
 
 fn log_ratio(timing: Timing, block: u32, [base, head]: &[Side; 2]) -> Result<f64, String> {
     let value = |side: &Side| match timing {
-        Timing::P50 => side.latency.quantile_us(0.5).unwrap_or(0.0),
-        Timing::P99 => side.latency.quantile_us(0.99).unwrap_or(0.0),
+        Timing::P50 => side.quantile_us(0.5),
+        Timing::P99 => side.quantile_us(0.99),
         Timing::ServerCpu => side.cpu_us / side.ok,
         Timing::Throughput => side.seconds / side.ok,
     };

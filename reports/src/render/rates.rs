@@ -114,7 +114,7 @@ fn load(number: usize, measurement: &Measurement, series: &Series) -> Load {
         failed: figure::count(tally.failed()),
         p50: quantile(0.5),
         p99: quantile(0.99),
-        max: latencies.told(times.and_then(|it| it.quantile_us(1.0)).map(figure::time_us)),
+        max: quantile(1.0),
         lag: (series.times.get(lag::NAME).and_then(|it| it.quantile_us(0.99)))
             .map_or("–".to_owned(), figure::time_us),
         times: name_of_times,

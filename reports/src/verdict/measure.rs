@@ -31,7 +31,8 @@ pub(super) fn measure(
 ) -> Result<Measured, String> {
     let part = check.metric.part();
     if !part.is_all() {
-        let parts = series.iter().map(|series| of_part(part, series)).collect::<Result<Vec<_>, _>>()?;
+        let parts =
+            series.iter().map(|series| of_part(part, series, measurement)).collect::<Result<Vec<_>, _>>()?;
         let whole = Check { metric: check.metric.clone().of_all(), ..check.clone() };
         let mut measured = measure(&whole, measurement, &parts.iter().collect::<Vec<_>>())?;
         measured.notes.push(format!("counted {part}"));
@@ -52,19 +53,22 @@ pub(super) fn measure(
         Metric::Response { quantile, .. } => times::quantile(check, "response", *quantile, series[0]),
         Metric::Service { quantile, .. } => times::quantile(check, "service", *quantile, series[0]),
         Metric::Slowdown { quantile, of, over } => {
-            let sides = [of_part(of.part(), series[0])?, of_part(over.part(), series[1])?];
+            let sides =
+                [of_part(of.part(), series[0], measurement)?, of_part(over.part(), series[1], measurement)?];
             times::slowdown(check, *quantile, &sides, measurement.model)
         }
         Metric::Fact { name } => fact(name, measurement),
     }
 }
 
-/// The series, cut to the slices that the metric is about.
-fn of_part(part: Part, series: &Series) -> Result<Series, String> {
+/// The series, cut to the slices that the metric is about. The last slice of a drive lasts until the last answer: that is no reason
+/// to leave it out, with all that was slow to end.
+fn of_part(part: Part, series: &Series, measurement: &Measurement) -> Result<Series, String> {
     if part.is_all() {
         return Ok(series.clone());
     }
-    let within = |slice: &&Slice| part.holds(slice.start_s, slice.start_s + slice.duration_s);
+    let slice_s = measurement.scenario.phases.slice_s;
+    let within = |slice: &&Slice| part.holds(slice.start_s, slice.start_s + slice.duration_s.min(slice_s));
     let slices: Vec<Slice> = series.slices.iter().filter(within).cloned().collect();
     match slices.is_empty() {
         true => Err(format!("no slice lies {part}")),

@@ -1,11 +1,13 @@
 //! Validity: every reason why a measurement cannot answer a check.
 
+use std::collections::BTreeMap;
+
 use proofload_scenarios::claim::{Agreement, Counted};
 use proofload_scenarios::{Check, Metric};
 
 use crate::ceiling;
 use crate::figure;
-use crate::run::{Ledger, Measurement, Model, Run, Series, Slice, Standing};
+use crate::run::{Ledger, Measurement, Model, Run, Series, Slice, Standing, elapsed};
 
 /// The measurement of the check's scenario.
 pub(super) fn measurement<'a>(check: &Check, run: &'a Run) -> Result<&'a Measurement, String> {
@@ -249,7 +251,12 @@ fn absent(name: &str, measurement: &Measurement, series: &[&Series]) -> Option<S
         };
     }
     series.iter().find_map(|series| {
-        let mut lacking = series.slices.iter().filter(|slice| !has(&slice.counters, name));
+        let appeared = appearances(name, &series.slices);
+        let lacks = |(index, slice): &(usize, &Slice)| match appeared.is_empty() {
+            true => !has(&slice.counters, name),
+            false => lacks(*index, slice, &appeared),
+        };
+        let mut lacking = series.slices.iter().enumerate().filter(lacks).map(|(_, slice)| slice);
         let first = lacking.next()?;
         let (without, all, variant) = (1 + lacking.count(), series.slices.len(), &series.variant);
         Some(match without == all {
@@ -262,11 +269,38 @@ fn absent(name: &str, measurement: &Measurement, series: &[&Series]) -> Option<S
     })
 }
 
-fn has(counters: &std::collections::BTreeMap<String, u64>, name: &str) -> bool {
+/// The slices that counters of the target by that name first appeared in. It shows a series, such as that of a status, once
+/// there is something to be counted; none of it is to be lost from then on.
+fn appearances<'a>(name: &str, slices: &'a [Slice]) -> BTreeMap<&'a str, usize> {
+    let mut appeared = BTreeMap::new();
+    if name.starts_with("target.") {
+        let stem = name.trim_end_matches('*');
+        for (index, slice) in slices.iter().enumerate() {
+            let begun = slice.counters.range(stem.to_owned()..).map(|(key, _)| key.as_str());
+            for key in begun.take_while(|key| key.starts_with(stem)) {
+                if key == name || stem != name {
+                    appeared.entry(key).or_insert(index);
+                }
+            }
+        }
+    }
+    appeared
+}
+
+/// Whether the slice lacks a series that had appeared, or nobody read the target in it.
+fn lacks(index: usize, slice: &Slice, appeared: &BTreeMap<&str, usize>) -> bool {
+    let is_there = |key: &str| slice.counters.contains_key(key);
+    let none_yet = appeared.values().all(|first| index < *first);
+    (none_yet && !is_there(&elapsed("target")))
+        || appeared.iter().any(|(key, first)| index >= *first && !is_there(key))
+}
+
+fn has(counters: &BTreeMap<String, u64>, name: &str) -> bool {
     match name.strip_suffix('*') {
         None => counters.contains_key(name) || (is_seldom(name) && counters.contains_key("client.sent")),
         Some(prefix) => {
             counters.range(prefix.to_owned()..).next().is_some_and(|(key, _)| key.starts_with(prefix))
+                || (is_seldom(prefix) && counters.contains_key("client.sent"))
         }
     }
 }

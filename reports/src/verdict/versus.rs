@@ -37,7 +37,8 @@ pub(super) fn ratio(
     let estimate = ratio_of_variants(check, &blocks, totals);
     // What was asked for and never answered may have been done: it counts above and not below, or the other way.
     let lost = [series[0], series[1]].map(unanswered);
-    let most = (1.0 + lost[0]) * (1.0 + lost[1]);
+    let all_over_answered = lost.map(|share| 1.0 / (1.0 - share).max(f64::EPSILON));
+    let most = all_over_answered[0] * all_over_answered[1];
     let estimate = estimate.clone().widened_to(estimate.low / most, estimate.high * most);
     let mut doubts = Vec::new();
     if !enough {

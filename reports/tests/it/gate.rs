@@ -90,8 +90,24 @@ fn without_processor_times_only_what_the_client_sees_is_compared() {
 }
 
 #[test]
-fn wrong_answers_make_it_invalid() {
-    let mut run = comparison(1.0);
-    run.measurements[0].series[1].slices[3].counters.insert("client.wrong".into(), 1);
-    assert_eq!(code_of(&run), 4);
+fn failed_requests_make_it_invalid() {
+    for failure in ["client.wrong", "client.timeout", "client.error"] {
+        let mut run = comparison(1.0);
+        run.measurements[0].series[1].slices[3].counters.insert(failure.into(), 1);
+        assert_eq!(code_of(&run), 4, "{failure}");
+    }
+}
+
+/// What was never sent is slower than all that was, and not left out.
+#[test]
+fn dropped_requests_count_as_slowest() {
+    let dropping = |dropped: u64| {
+        let mut run = comparison(1.0);
+        for slice in &mut run.measurements[0].series[1].slices {
+            slice.counters.insert("client.dropped".into(), dropped);
+        }
+        code_of(&run)
+    };
+    assert_eq!((dropping(0), dropping(REQUESTS / 2)), (0, 1));
+    assert_eq!(dropping(REQUESTS * 2), 4, "half of them have no time");
 }

@@ -130,6 +130,11 @@ fn a_fault_is_one_line_with_file_line_field_and_remedy() {
         ),
         (
             "[links]",
+            "[[operation]]\naction.http = { path = \"/metrics\" }\n[links]",
+            "my.toml, line 8: `http` and the shortener's own actions do not mix; write them all as `http`, or none",
+        ),
+        (
+            "[links]",
             "[[fault]]\nat_s = 1\ntarget = \"keygen\"\naction = \"flush\"\n[links]",
             "my.toml, line 11: only `redis` can be dumped or restored, and only it and the `app` flushed; `kill`, \
              `start` or `restart` this",

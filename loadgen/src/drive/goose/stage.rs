@@ -170,6 +170,7 @@ impl Stage {
             samples: findings.samples,
             ended_early,
             next_operation: self.sequence.load(Relaxed),
+            scheduled_until: None,
         }
     }
 

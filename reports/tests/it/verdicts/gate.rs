@@ -95,7 +95,7 @@ fn what_cannot_be_trusted_is_invalid() {
     let wrong = |head: &mut Series| {
         head.slices[0].counters.insert("client.wrong".to_owned(), 2);
     };
-    assert_invalid(&broken(good(), wrong), "`head` gave 2 wrong answers");
+    assert_invalid(&broken(good(), wrong), "2 requests to `head` failed: 2 answered wrongly, 0 timed out");
     let idle = |head: &mut Series| head.slices.iter_mut().for_each(|it| it.latency = Default::default());
     assert_invalid(&broken(good(), idle), "block 0 has no latency p50");
 }

@@ -2,7 +2,7 @@
 
 use proofload_reports::Verdict;
 use proofload_reports::run::Model;
-use proofload_scenarios::claim::Side;
+use proofload_scenarios::claim::{Part, Side};
 use proofload_scenarios::{Bound, Metric};
 
 use super::made::*;
@@ -39,6 +39,18 @@ fn dropped_and_lost_requests_count_as_slowest() {
     let found = judged(check(response(0.99), Bound::AtMost(2_000.0)), measurement(vec![dropping]));
     assert_eq!(found.estimate, None);
     assert_verdict(&found, Verdict::Fails, "400 requests have no response time");
+}
+
+/// The last slice lasts until the last answer, and what stalled is in it.
+#[test]
+fn a_part_that_ends_with_the_measurement_holds_its_last_slice() {
+    let part = Part { from_s: Some(40.0), until_s: Some(48.0) };
+    let metric = Metric::Count { sum: vec!["client.timeout".to_owned()], variant: None, part };
+    let mut made = measurement(vec![redirects(990)]);
+    let last = made.series[0].slices.last_mut().unwrap();
+    last.duration_s = 6.0;
+    last.counters.insert("client.timeout".to_owned(), 9);
+    assert_verdict(&judged(check(metric, Bound::AtMost(0.0)), made), Verdict::Fails, "");
 }
 
 /// How many times as long requests take in the second half.

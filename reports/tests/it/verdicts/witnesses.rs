@@ -7,6 +7,34 @@ use proofload_scenarios::{Bound, Metric};
 
 use super::made::*;
 
+/// Labels appear with what they count. From then on none of it may be lost.
+#[test]
+fn a_targets_counters_may_appear_late_and_not_vanish() {
+    const OLD: &str = "target.errors{kind=\"a\"}";
+    const NEW: &str = "target.errors{kind=\"b\"}";
+    let errors = |from: usize, until: usize, read: bool| {
+        let mut made = measurement(vec![redirects(990)]);
+        let witness = made.witnesses["server"].clone();
+        made.witnesses.insert("target".to_owned(), witness);
+        for (index, slice) in made.series[0].slices.iter_mut().enumerate() {
+            let names = [(OLD, true), (NEW, (from..until).contains(&index)), ("elapsed.target_us", read)];
+            for (name, _) in names.iter().filter(|(_, there)| *there) {
+                slice.counters.insert((*name).to_owned(), u64::from(*name == NEW && index == from) * 40);
+            }
+        }
+        let judged = |sum| judged(check(counted(sum), Bound::AtMost(0.0)), made.clone());
+        (judged("target.errors*"), judged(NEW))
+    };
+    let (all, new) = errors(3, 48, true);
+    assert_verdict(&all, Verdict::Fails, "");
+    assert_verdict(&new, Verdict::Fails, "");
+    let (all, new) = errors(3, 20, true);
+    assert_verdict(&all, Verdict::Invalid, "missing from 28 of 48 slices");
+    assert_verdict(&new, Verdict::Invalid, "missing from 28 of 48 slices");
+    assert_verdict(&errors(3, 48, false).1, Verdict::Invalid, "missing from 3 of 48 slices");
+    assert_verdict(&errors(48, 48, true).1, Verdict::Invalid, "was not counted");
+}
+
 /// The planted server: it tells a tenth of the statements that the database saw.
 #[test]
 fn a_server_that_under_reports_is_caught() {
