@@ -221,7 +221,7 @@ pub const KEYGEN_WAITED_FOR: Broken = Broken {
 };
 
 pub const STANDS_STILL: Broken = Broken {
-    what: "a server that stands still for 1.1 s when keygen goes away",
+    what: "a server that stands still for 0.7 s when keygen goes away",
     server: Some(Fault::StandsStill),
     edits: &[("keygen-killed", &[FEWER_CREATES])],
     red: &[("keygen-fallback", &["p95 of a create while keygen is away, over that before: ≤ 2"])],

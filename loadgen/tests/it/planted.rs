@@ -36,7 +36,7 @@ pub enum Fault {
     NeedsKeygen,
     /// Takes a while over each create while keygen is away.
     WaitsForKeygen,
-    /// Stands still for a second when keygen goes away.
+    /// Stands still for most of a second when keygen goes away.
     StandsStill,
     /// Tells of no collision.
     HidesCollisions,
@@ -203,7 +203,8 @@ impl Planted {
                 thread::sleep(Duration::from_millis((2 * slowest).clamp(150, 600) + nth * 37 % 150));
             }
             if self.fault == Fault::StandsStill && (self.stood_still.get().is_some() || self.lacks_keygen()) {
-                const STILL: Duration = Duration::from_millis(1100);
+                // Longer, and fewer slices would hold an answer than the check needs.
+                const STILL: Duration = Duration::from_millis(700);
                 thread::sleep(STILL.saturating_sub(self.stood_still.get_or_init(Instant::now).elapsed()));
             }
             let began = Instant::now();
