@@ -57,20 +57,21 @@ pub(super) const DELETE: Sql = Sql::same("DELETE FROM links WHERE id = $1");
 pub(super) const DELETE_CUSTOM: Sql = Sql::same("DELETE FROM custom_links WHERE code = $1");
 
 /// What was added is told as one sum, so that no flush sends thousands of rows back; SQLite, which has no such thing, sends
-/// them within the process.
+/// them within the process. A link has as many clicks as a row can hold at most: clicks are reported by clients, and one number
+/// that is too large would keep those of all others from being stored.
 pub(super) const ADD_CLICKS: Sql = Sql::pair(
-    "WITH added AS (UPDATE links SET clicks = links.clicks + d.n \
+    "WITH added AS (UPDATE links SET clicks = LEAST(links.clicks, 9223372036854775807 - d.n) + d.n \
      FROM UNNEST($1::bigint[], $2::bigint[]) AS d (id, n) WHERE links.id = d.id RETURNING d.n) \
      SELECT COALESCE(SUM(n), 0)::bigint FROM added",
-    "UPDATE links SET clicks = links.clicks + d.n \
+    "UPDATE links SET clicks = MIN(links.clicks, 9223372036854775807 - d.n) + d.n \
      FROM (SELECT value ->> 0 AS id, value ->> 1 AS n FROM json_each($1)) AS d WHERE links.id = d.id \
      RETURNING id",
 );
 pub(super) const ADD_CUSTOM_CLICKS: Sql = Sql::pair(
-    "WITH added AS (UPDATE custom_links SET clicks = custom_links.clicks + d.n \
+    "WITH added AS (UPDATE custom_links SET clicks = LEAST(custom_links.clicks, 9223372036854775807 - d.n) + d.n \
      FROM UNNEST($1::text[], $2::bigint[]) AS d (code, n) WHERE custom_links.code = d.code RETURNING d.n) \
      SELECT COALESCE(SUM(n), 0)::bigint FROM added",
-    "UPDATE custom_links SET clicks = custom_links.clicks + d.n \
+    "UPDATE custom_links SET clicks = MIN(custom_links.clicks, 9223372036854775807 - d.n) + d.n \
      FROM (SELECT value ->> 0 AS code, value ->> 1 AS n FROM json_each($1)) AS d WHERE custom_links.code = d.code \
      RETURNING code",
 );

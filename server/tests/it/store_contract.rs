@@ -158,7 +158,16 @@ async fn clicks_add_up(store: Store) {
     // One statement would add to a row once, however often it is named.
     let again = [(Key::Generated(1), 2), (custom.clone(), 1), (Key::Generated(1), 3), (custom.clone(), 4)];
     assert_eq!(store.add_clicks(&again).await.unwrap(), 10);
-    assert_eq!((clicks(Key::Generated(1)).await, clicks(custom).await), (5, 18));
+    assert_eq!((clicks(Key::Generated(1)).await, clicks(custom.clone()).await), (5, 18));
+    // However many are told of, the row can be read, and the others of the same statement are stored.
+    const MOST: u64 = i64::MAX as u64;
+    for custom in [custom.clone(), Key::Generated(1)] {
+        for _ in 0..2 {
+            store.add_clicks(&[(custom.clone(), MOST - 100), (Key::Generated(2), 1)]).await.unwrap();
+        }
+        assert_eq!(clicks(custom).await, MOST);
+    }
+    assert_eq!(clicks(Key::Generated(2)).await, 19);
     let before = store.statements().of(Kind::Clicks).attempts;
     assert_eq!(store.add_clicks(&[]).await.unwrap(), 0);
     assert_eq!(store.statements().of(Kind::Clicks).attempts, before);
