@@ -97,13 +97,7 @@ pub struct Quantiles {
 impl Quantiles {
     fn of(distribution: Option<&Distribution>, untimed: u64) -> Option<Self> {
         let distribution = distribution.filter(|distribution| distribution.count() > 0)?;
-        let timed = distribution.count() as f64;
-        let all = timed + untimed as f64;
-        let at = |q: f64| match q * all > timed {
-            true => f64::INFINITY,
-            // The same rank among those that have a time.
-            false => distribution.quantile_us(q * all / timed).unwrap_or(f64::INFINITY),
-        };
+        let at = |q: f64| distribution.quantile_of_all_us(q, untimed).unwrap_or(f64::INFINITY);
         let (p50, p90, p99, p999, max) = (at(0.5), at(0.9), at(0.99), at(0.999), at(1.0));
         Some(Self { mean: distribution.0.mean() / 1_000.0, p50, p90, p99, p999, max })
     }

@@ -36,6 +36,12 @@ impl Distribution {
         (!self.0.is_empty()).then(|| self.0.value_at_quantile(q) as f64 / 1_000.0)
     }
 
+    /// The same among all requests, `lost` of which have no time and count as slowest; `None` if it is one of those.
+    pub fn quantile_of_all_us(&self, q: f64, lost: u64) -> Option<f64> {
+        let among_timed = q * (self.count() + lost) as f64 / self.count() as f64;
+        self.quantile_us(among_timed).filter(|_| among_timed <= 1.0)
+    }
+
     pub fn count(&self) -> u64 {
         self.0.len()
     }

@@ -32,7 +32,8 @@ const KEYGENS: &str = "keygen_";
 /// any other counter keeps its name: `target.http_requests_total{code="200"}`. Seconds become whole
 /// microseconds: `server.cpu_us`. Gauges are no counts and left out; what has no type is a counter if its name says so.
 ///
-/// A counter that a page shows no more is missing from all readings to come: what it counted meanwhile is nobody's to know. Only a process that began anew, as the fall of another of its counters tells, may not have it yet.
+/// A counter that a page shows no more is missing from all readings to come: what it counted meanwhile is nobody's to know. Only a
+/// process that began anew, as the fall of another of its counters tells, may not have it yet.
 #[derive(Debug)]
 pub struct Metrics {
     name: String,

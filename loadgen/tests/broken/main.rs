@@ -101,6 +101,9 @@ fn is_caught(broken: &Broken) {
         true => check["verdict"] != "holds",
         false => check["verdict"] == broken.verdict,
     };
+    if let Some((id, check)) = found.iter().find(|(_, check)| is_spoilt(check)) {
+        eprintln!("unsettled, this machine is too busy: {id}: {}", check["reasons"]);
+    }
     let passed: Vec<String> = found
         .iter()
         .filter(|(_, check)| !is_caught(check))

@@ -52,7 +52,7 @@ struct Side {
     seconds: f64,
     cpu_us: f64,
     /// Never sent, and so slower than all that have a time.
-    dropped: f64,
+    dropped: u64,
     slices: usize,
     first_start_s: Option<f64>,
     latency: Distribution,
@@ -111,7 +111,7 @@ impl Side {
         let counter = |name: &str| slice.counters.get(name).copied().unwrap_or(0) as f64;
         self.ok += counter("client.ok");
         self.cpu_us += counter(SERVER_CPU);
-        self.dropped += counter("client.dropped");
+        self.dropped += slice.counters.get("client.dropped").copied().unwrap_or(0);
         self.seconds += slice.duration_s;
         self.slices += 1;
         self.first_start_s = Some(self.first_start_s.map_or(slice.start_s, |first| first.min(slice.start_s)));
@@ -122,10 +122,9 @@ impl Side {
 impl Side {
     /// Zero where nothing has a time, and infinite where the quantile lies among what was dropped.
     fn quantile_us(&self, q: f64) -> f64 {
-        let timed = self.latency.count() as f64;
-        match q * (timed + self.dropped) {
-            rank if rank > timed => f64::INFINITY,
-            rank => self.latency.quantile_us(rank / timed).unwrap_or(0.0),
+        match self.latency.count() {
+            0 => 0.0,
+            _ => self.latency.quantile_of_all_us(q, self.dropped).unwrap_or(f64::INFINITY),
         }
     }
 }

@@ -224,8 +224,7 @@ fn longer_than(times: &Distribution, ascending_us: &[f64]) -> Vec<f64> {
 }
 
 fn caption(model: Model, variants: usize, first: &Curve) -> String {
-    let at =
-        |q| rates::quantile_of_all(first.times, first.lost, q).map_or("never".to_owned(), figure::time_us);
+    let at = |q| first.times.quantile_of_all_us(q, first.lost).map_or("never".to_owned(), figure::time_us);
     let lost = not_in_the_curve(model, first);
     let longest = first.times.quantile_us(1.0).map_or("–".to_owned(), figure::time_us);
     let figures = format!(
@@ -288,6 +287,6 @@ fn cell(curve: &Curve, q: f64) -> String {
     match () {
         () if q == 1.0 => curve.times.quantile_us(q).map_or("–".to_owned(), figure::time_us),
         () if (1.0 - q) * all < 10.0 => "too few".to_owned(),
-        () => rates::quantile_of_all(curve.times, curve.lost, q).map_or("never".to_owned(), figure::time_us),
+        () => curve.times.quantile_of_all_us(q, curve.lost).map_or("never".to_owned(), figure::time_us),
     }
 }

@@ -75,12 +75,6 @@ pub fn times_of(model: Model) -> &'static str {
     }
 }
 
-/// A quantile in microseconds among all requests, the lost ones counted as slowest; none if it is one of those.
-pub fn quantile_of_all(times: &Distribution, lost: u64, q: f64) -> Option<f64> {
-    let among_timed = q * (times.count() + lost) as f64 / times.count() as f64;
-    times.quantile_us(among_timed).filter(|_| among_timed <= 1.0)
-}
-
 fn load(number: usize, measurement: &Measurement, series: &Series) -> Load {
     let tally = Tally::of(&series.slices);
     let seconds: f64 = series.slices.iter().map(|slice| slice.duration_s).sum();
@@ -93,7 +87,8 @@ fn load(number: usize, measurement: &Measurement, series: &Series) -> Load {
     let lost = untimed(name_of_times, series);
     let latencies = Marked(counts.0 || !measurement.invalid_latency.is_empty());
     let quantile = |q| {
-        let among_all = |it| quantile_of_all(it, lost, q).map_or("never".to_owned(), figure::time_us);
+        let among_all =
+            |it| Distribution::quantile_of_all_us(it, q, lost).map_or("never".to_owned(), figure::time_us);
         latencies.told(times.map(among_all))
     };
     let reasons = measurement.invalid.iter().chain(&measurement.invalid_latency);

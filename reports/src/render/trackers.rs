@@ -123,7 +123,7 @@ fn of_series(measurement: &Measurement, series: &Series) -> Vec<Figure> {
     let name = rates::times_of(measurement.model);
     let times = series.times.get(name).filter(|_| measurement.invalid_latency.is_empty());
     for (q, percentile) in [(0.5, "p50"), (0.99, "p99")] {
-        let us = times.and_then(|times| rates::quantile_of_all(times, untimed(name, series), q));
+        let us = times.and_then(|times| times.quantile_of_all_us(q, untimed(name, series)));
         figures.extend(us.map(|us| figure(format!("{name} {percentile}"), "us", us, true)));
     }
     figures
