@@ -4,9 +4,10 @@ use anyhow::Context;
 use futures_core::Stream;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::cache::redis::{CHANNEL, RedisLevel};
 use crate::redis_client::RedisClient;
@@ -16,7 +17,7 @@ use crate::redis_client::RedisClient;
 pub struct Changes {
     redis: Arc<RedisClient>,
     created: mpsc::Sender<Box<str>>,
-    untold: Arc<AtomicBool>,
+    owed: Arc<Owed>,
     hears: Arc<AtomicBool>,
     trusts: Arc<AtomicBool>,
     lost: Arc<AtomicBool>,
@@ -26,10 +27,20 @@ pub struct Changes {
 pub struct ChangesTask {
     redis: Arc<RedisClient>,
     created: mpsc::Receiver<Box<str>>,
-    /// A change could not be told of one by one.
-    untold: Arc<AtomicBool>,
+    owed: Arc<Owed>,
     client: redis::Client,
     trust: Trust,
+}
+
+/// What could not be done when links were changed, and is made good for later.
+#[derive(Default)]
+struct Owed {
+    /// A change could not be told of one by one.
+    any: AtomicBool,
+    /// Changes that Redis did not take in, so that it may hold links as they were before.
+    refused: AtomicU64,
+    /// How many of those emptying has made good for.
+    emptied: AtomicU64,
 }
 
 /// What a replica is told.
@@ -43,6 +54,8 @@ pub enum Change<'a> {
 
 /// Said regularly, so that a connection on which nothing comes is known to be dead.
 const HEARTBEAT: &str = "";
+/// Said in its place as long as Redis may hold links as they were before a change.
+const STALE: &str = "!";
 const ANY: &str = "*";
 const BEAT: Duration = Duration::from_millis(200);
 /// So long without a heartbeat, and messages may have been lost.
@@ -52,8 +65,8 @@ const CATCHING_UP: Duration = Duration::from_millis(150);
 /// While messages may be lost nothing is cached for longer than this, and the wait for a connection.
 const DISTRUST: Duration = Duration::from_millis(250);
 const PATIENCE: Duration = Duration::from_millis(250);
-/// So long after hearing began or came back, links that are cached in Redis are left alone: who changed links while
-/// Redis was away takes them out first.
+/// So long after hearing began or came back, and after it was last said that Redis may hold what was before a change, links
+/// that are cached there are left alone: who changed links while Redis was away, or refused, takes them out first.
 const QUARANTINE: Duration = Duration::from_secs(1);
 /// New codes that wait to be told of. Further ones are not: nobody remembers for a whole second that a code is unknown.
 const MOST_WAITING: usize = 4_096;
@@ -63,16 +76,16 @@ impl Changes {
         let client = redis::Client::open(redis_url).context("--redis-url")?;
         let redis = Arc::new(RedisClient::new(redis_url, PATIENCE)?);
         let (sender, created) = mpsc::channel(MOST_WAITING);
-        let (untold, trust) = (Arc::<AtomicBool>::default(), Trust::default());
+        let (owed, trust) = (Arc::<Owed>::default(), Trust::default());
         let changes = Changes {
             redis: redis.clone(),
             created: sender,
-            untold: untold.clone(),
+            owed: owed.clone(),
             hears: trust.hears.clone(),
             trusts: trust.trusts.clone(),
             lost: trust.lost.clone(),
         };
-        Ok((changes, ChangesTask { redis, created, untold, client, trust }))
+        Ok((changes, ChangesTask { redis, created, owed, client, trust }))
     }
 
     /// Tells all replicas, some time soon, of a code that they may remember as unknown.
@@ -81,14 +94,23 @@ impl Changes {
     }
 
     /// Tells all replicas of a link that they may have cached, and has `level` drop it; `begun` where Redis was told before
-    /// the change too. Takes a quarter of a second at most. What cannot be told is made good by telling that any link may
-    /// have been changed, as soon as that can be told.
+    /// the change too. Takes three quarters of a second at most. A Redis that refuses to drop it is not believed until it was
+    /// emptied, and what cannot be told is made good by telling that any link may have been changed, as soon as either can be
+    /// done.
     pub async fn changed(&self, code: &str, begun: bool, level: Option<&RedisLevel>) {
-        let told = match level {
+        let is_dropped = match level {
             Some(level) => level.end_change(code, begun).await,
-            None => publish(&self.redis, code).await,
+            None => false,
         };
-        self.untold.fetch_or(!told, Relaxed);
+        if is_dropped {
+            return;
+        }
+        if level.is_some() {
+            self.owed.refused.fetch_add(1, Relaxed);
+        }
+        // In this order: what a replica drops it would find again in Redis.
+        let told = (level.is_none() || publish(&self.redis, STALE).await) && publish(&self.redis, code).await;
+        self.owed.any.fetch_or(!told, Relaxed);
     }
 
     /// Whether changes made elsewhere are heard of now.
@@ -116,41 +138,53 @@ impl Changes {
 impl ChangesTask {
     /// Announces and listens until it is dropped; `heard` is called with each change. Changes are taken out of `level`.
     pub async fn run(self, level: Option<Arc<RedisLevel>>, heard: impl Fn(Change<'_>)) {
+        let announcing = announce(&self.redis, self.created, &self.owed);
         let listening = listen(&self.client, &self.trust, heard);
-        tokio::join!(announce(&self.redis, self.created, &self.untold, level.as_deref()), listening);
+        tokio::join!(announcing, listening, empty(level.as_deref(), &self.owed));
     }
 }
 
-async fn announce(
-    redis: &RedisClient,
-    mut created: mpsc::Receiver<Box<str>>,
-    untold: &AtomicBool,
-    level: Option<&RedisLevel>,
-) {
-    let mut beats = tokio::time::interval(BEAT);
+impl Owed {
+    fn is_emptied(&self) -> bool {
+        self.emptied.load(Relaxed) == self.refused.load(Relaxed)
+    }
+}
+
+async fn announce(redis: &RedisClient, mut created: mpsc::Receiver<Box<str>>, owed: &Owed) {
+    let mut beats = interval(BEAT);
     loop {
-        let code = tokio::select! {
-            code = created.recv() => match code {
-                Some(code) => code,
-                None => return,
-            },
-            _ = beats.tick() => HEARTBEAT.into(),
-        };
-        if untold.swap(false, Relaxed) && !tell_any(redis, level).await {
-            untold.store(true, Relaxed);
-        } else if !publish(redis, &code).await {
-            // By the time that Redis is back they are no news.
-            while created.try_recv().is_ok() {}
+        tokio::select! {
+            code = created.recv() => {
+                let Some(code) = code else { return };
+                if !publish(redis, &code).await {
+                    // By the time that Redis is back they are no news.
+                    while created.try_recv().is_ok() {}
+                }
+            }
+            _ = beats.tick() => beat(redis, owed).await,
         }
     }
 }
 
-async fn tell_any(redis: &RedisClient, level: Option<&RedisLevel>) -> bool {
-    let is_empty = match level {
-        Some(level) => level.empty().await,
-        None => true,
-    };
-    is_empty && publish(redis, ANY).await
+async fn beat(redis: &RedisClient, owed: &Owed) {
+    let is_told = publish(redis, if owed.is_emptied() { HEARTBEAT } else { STALE }).await;
+    if is_told && owed.any.swap(false, Relaxed) && !publish(redis, ANY).await {
+        owed.any.store(true, Relaxed);
+    }
+}
+
+/// Empties Redis whenever it refused a change, beside the heartbeats, since many links take a while.
+async fn empty(level: Option<&RedisLevel>, owed: &Owed) {
+    let Some(level) = level else { return };
+    let mut tries = interval(BEAT);
+    tries.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tries.tick().await;
+        let refused = owed.refused.load(Relaxed);
+        if !owed.is_emptied() && level.empty().await {
+            owed.emptied.store(refused, Relaxed);
+        }
+    }
 }
 
 async fn publish(redis: &RedisClient, said: &str) -> bool {
@@ -189,7 +223,7 @@ async fn subscribe(client: &redis::Client) -> redis::RedisResult<redis::aio::Pub
 }
 
 async fn listen_while_alive(pubsub: redis::aio::PubSub, trust: &Trust, heard: &impl Fn(Change<'_>)) {
-    let since = Instant::now();
+    let mut since = Instant::now();
     let mut messages = pubsub.into_on_message();
     let mut next = async || std::future::poll_fn(|context| Pin::new(&mut messages).poll_next(context)).await;
     loop {
@@ -201,6 +235,7 @@ async fn listen_while_alive(pubsub: redis::aio::PubSub, trust: &Trust, heard: &i
         let Ok(Some(message)) = message else { return };
         match message.get_payload::<String>().as_deref() {
             Ok(HEARTBEAT) => {}
+            Ok(STALE) => since = Instant::now(),
             Ok(ANY) | Err(_) => heard(Change::Any),
             Ok(code) => heard(Change::One(code)),
         }

@@ -162,6 +162,47 @@ async fn a_redis_that_hangs_fails_no_redirect() {
     assert_ne!(path, second);
 }
 
+#[tokio::test]
+async fn a_redis_that_refuses_brings_no_deleted_link_back() {
+    let redis = Redis::start().await;
+    let rule = async |rule: &str| redis.ask::<()>(&["ACL", "SETUSER", "default", rule]).await;
+    let (database, _directory) = database();
+    let flags = ["--redis-url", &redis.url(), "--warm", "none"];
+    let here = App::start_on(&database, &flags);
+    let there = App::start_on(&database, &flags);
+    let path = until_shared(&here, &there);
+    // From here on what is cached in Redis can be read, and not be taken out.
+    rule("-eval").await;
+    assert_eq!(here.ask("DELETE", &format!("/api/links{path}"), &[], "").status, 204);
+    until(|| there.get(&path).status == 404);
+    let stays_deleted = |time| {
+        let begun = Instant::now();
+        while begun.elapsed() < time {
+            assert_eq!(there.ask("DELETE", "/api/cache", &[], "").status, 204);
+            assert_eq!(there.get(&path).status, 404);
+        }
+    };
+    stays_deleted(Duration::from_millis(1_500));
+    rule("+eval").await;
+    stays_deleted(Duration::from_millis(500));
+    until_shared(&here, &there);
+    stays_deleted(Duration::ZERO);
+}
+
+#[tokio::test]
+async fn changes_are_told_by_a_redis_whose_run_is_unknown() {
+    let redis = Redis::start().await;
+    redis.ask::<()>(&["ACL", "SETUSER", "default", "-info"]).await;
+    let (database, _directory) = database();
+    let flags = ["--redis-url", &redis.url()];
+    let here = App::start_on(&database, &flags);
+    let there = App::start_on(&database, &flags);
+    assert_eq!(here.post("/api/links", LINK).status, 201);
+    until_at(&there, Some("https://example.com/old"));
+    here.ask("DELETE", "/api/links/shared-link", &[], "");
+    until_at(&there, None);
+}
+
 #[test]
 fn without_redis_what_is_cached_has_an_age() {
     let (database, _directory) = database();
