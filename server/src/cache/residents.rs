@@ -103,7 +103,9 @@ impl Residents {
             self.fade();
         }
         let residents = self.all.len();
-        self.sketch.get_or_insert_with(|| Sketch::for_residents(residents)).count(hash)
+        let sketch = self.sketch.get_or_insert_with(|| Sketch::for_residents(residents));
+        sketch.fit(residents);
+        sketch.count(hash)
     }
 
     /// Halves all popularity, so that links that were hot long ago make room for those that are hot now.

@@ -8,11 +8,19 @@ pub struct Sketch {
 }
 
 impl Sketch {
-    /// Four counters a row for each expected resident keep collisions among the many cold links rare.
+    /// Four counters a row for each resident keep collisions among the many cold links rare.
     pub fn for_residents(residents: usize) -> Self {
         let width = (residents.max(16) * 4).next_power_of_two();
         let row = || vec![0u16; width].into_boxed_slice();
         Self { rows: [row(), row()], mask: width as u64 - 1 }
+    }
+
+    /// Widens the rows where there are more residents by now. What was counted together so far stays so, and fades.
+    pub fn fit(&mut self, residents: usize) {
+        while self.rows[0].len() < residents * 4 {
+            self.rows = self.rows.each_ref().map(|row| row.repeat(2).into_boxed_slice());
+            self.mask = self.mask * 2 + 1;
+        }
     }
 
     /// Counts one request of the link with this hash, then estimates how many there were.
@@ -54,5 +62,21 @@ mod tests {
         assert!(sketch.count(hash(3)) >= 4);
         let empty = Sketch::for_residents(16).count(hash(3));
         assert_eq!(empty, 1);
+    }
+
+    #[test]
+    fn widens_with_its_residents_and_forgets_nothing() {
+        let hash = |i: u64| (i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut sketch = Sketch::for_residents(0);
+        for _ in 0..5 {
+            sketch.count(hash(0));
+        }
+        sketch.fit(5_000);
+        assert_eq!(sketch.rows.each_ref().map(|row| row.len()), [32_768; 2]);
+        assert!(sketch.count(hash(0)) >= 6);
+        sketch.fit(10);
+        let wrong = (1..5_000).filter(|&link| sketch.count(hash(link)) > 1).count();
+        // What was counted for one link stands in every cell that its own cells became.
+        assert!(wrong < 500, "{wrong}");
     }
 }
