@@ -20,6 +20,13 @@ pub(crate) const CODES_SPEEDUP: &str = "codes-speedup";
 /// The share of the ceiling at which a cache counts as recovered.
 const RECOVERED: f64 = 0.99;
 
+/// Look-ups that the server's caches answered, and all those of links that may exist, out of the server's counters.
+pub(crate) fn hits_of_lookups(count: impl Fn(&str) -> u64) -> (u64, u64) {
+    let sum = |levels: &[&str]| levels.iter().map(|level| count(&format!("server.lookups_{level}"))).sum::<u64>();
+    let hits = sum(&["process", "redis"]);
+    (hits, hits + sum(&["waiter", "store", "failed"]))
+}
+
 /// Whether a measurement of `scenario` will hold a fact of that name.
 pub fn is_recorded(name: &str, scenario: &Scenario) -> bool {
     let probes = |probe| scenario.probes.contains(&probe);
@@ -79,10 +86,10 @@ fn recovery_s(measurement: &Measurement) -> Option<Recovery> {
     let ceiling = measurement.ceiling.unwrap_or(1.0);
     let slices: Vec<_> =
         measurement.series.first()?.slices.iter().filter(|slice| slice.start_s >= broken).collect();
-    let hits = ["server.lookups_process".to_owned(), "server.lookups_redis".to_owned()];
-    let misses = ["server.lookups_waiter".to_owned(), "server.lookups_store".to_owned()];
-    let counts: Vec<(u64, u64)> =
-        slices.iter().map(|slice| (slice.sum(&hits), slice.sum(&hits) + slice.sum(&misses))).collect();
+    let counts: Vec<(u64, u64)> = slices
+        .iter()
+        .map(|slice| hits_of_lookups(|name| slice.counters.get(name).copied().unwrap_or(0)))
+        .collect();
     let recovered = |hit: u64, all: u64| all > 0 && hit as f64 >= RECOVERED * ceiling * all as f64;
     let back = (0..counts.len()).find(|&index| {
         let (hit, all) = counts[index..].iter().fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1));

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::drive::Boundary;
+use crate::facts::hits_of_lookups;
 
 /// Shows phases, and the rates, percentiles and errors of each drive, on standard error.
 pub struct Live {
@@ -141,8 +142,7 @@ fn figures(boundary: &Boundary<'_>) -> String {
     if totals.dropped > 0 {
         line += &format!("  dropped {}", grouped(totals.dropped as f64));
     }
-    let hits = count("server.lookups_process") + count("server.lookups_redis");
-    let lookups = hits + count("server.lookups_waiter") + count("server.lookups_store");
+    let (hits, lookups) = hits_of_lookups(count);
     if lookups > 0 {
         line += &format!("  hits {:.1} %", hits as f64 / lookups as f64 * 100.0);
     }

@@ -17,6 +17,7 @@ use proofload_scenarios::schedule::{Rate, Schedule};
 use proofload_scenarios::workload::Operation;
 
 use crate::cli::RunArgs;
+use crate::facts::hits_of_lookups;
 use crate::generate::Script;
 use crate::lab::Lab;
 use crate::live::Live;
@@ -170,8 +171,7 @@ fn accounting(path: &Path, log: &Replay, measurements: &[Measurement]) -> String
             let names = [name.to_owned()];
             measurement.series.iter().flat_map(|it| &it.slices).map(|slice| slice.sum(&names)).sum()
         };
-        let hits = sum("server.lookups_process") + sum("server.lookups_redis");
-        let lookups = hits + sum("server.lookups_waiter") + sum("server.lookups_store");
+        let (hits, lookups) = hits_of_lookups(sum);
         let _ = writeln!(
             text,
             "{}: {} visits answered rightly of {} sent; hit rate {:.2} % ({hits} of {lookups} look-ups)",

@@ -170,11 +170,12 @@ impl Totals {
         &self.times[what as usize]
     }
 
-    /// Look-ups of links that may exist: answered without the store, and all. Unknown codes stand apart, since no cache
-    /// could have them.
+    /// Look-ups of links that may exist: answered without the store, and all, those that nothing could answer too. Unknown
+    /// codes stand apart, since no cache could have them.
     pub fn hits_of_lookups(&self) -> (u64, u64) {
         let hits = self.lookups(Level::Process) + self.lookups(Level::Redis);
-        (hits, hits + self.lookups(Level::Waiter) + self.lookups(Level::Store))
+        let misses = [Level::Waiter, Level::Store, Level::Failed].map(|level| self.lookups(level));
+        (hits, hits + misses.iter().sum::<u64>())
     }
 }
 
