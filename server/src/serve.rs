@@ -67,7 +67,10 @@ pub fn run(
     ready: impl FnOnce(SocketAddr),
 ) -> anyhow::Result<()> {
     let home = runtime()?;
-    home.block_on(run_at_home(config, listener, shutdown, ready))
+    let ended = home.block_on(run_at_home(config, listener, shutdown, ready));
+    // Not waited for: a name that is still being resolved, which can take longer than all else.
+    home.shutdown_background();
+    ended
 }
 
 async fn run_at_home(
@@ -297,7 +300,6 @@ async fn drop_the_old(shortener: Arc<Shortener>, max_age: Option<Duration>) {
 async fn forget_claims(shortener: Arc<Shortener>) {
     const KEPT: i64 = 86_400;
     let mut ticks = tokio::time::interval(Duration::from_secs(3_600));
-    ticks.tick().await;
     loop {
         ticks.tick().await;
         drop(shortener.store.forget_claims(crate::shortener::now() - KEPT).await);

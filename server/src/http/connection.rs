@@ -60,6 +60,7 @@ impl Watch {
     #[inline]
     pub fn asked(&self) {
         self.head_since.store(0, Relaxed);
+        self.slow.store(false, Relaxed);
     }
 
     /// An answer that takes time is begun, or done.

@@ -46,13 +46,16 @@ pub fn serve(args: &KeygenArgs) -> anyhow::Result<()> {
     check_database_url(&args.database_url)?;
     args.redis_url.as_deref().map(check_redis_url).transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let listener = TcpListener::bind(args.listen).await.with_context(|| {
             format!("--listen {}: the address cannot be used; is the port in use?", args.listen)
         })?;
         let ready = |address| println!("listening on http://{address}");
         run_keygen(args, listener, crate::serve::ended_by_signal(), ready).await
-    })
+    });
+    // Not waited for: a name that is still being resolved, which can take longer than all else.
+    runtime.shutdown_background();
+    ended
 }
 
 /// Runs the keygen service until `shutdown` resolves, then finishes the answers under way. `ready` is called once it has
