@@ -22,7 +22,8 @@ const RECOVERED: f64 = 0.99;
 
 /// Look-ups that the server's caches answered, and all those of links that may exist, out of the server's counters.
 pub(crate) fn hits_of_lookups(count: impl Fn(&str) -> u64) -> (u64, u64) {
-    let sum = |levels: &[&str]| levels.iter().map(|level| count(&format!("server.lookups_{level}"))).sum::<u64>();
+    let sum =
+        |levels: &[&str]| levels.iter().map(|level| count(&format!("server.lookups_{level}"))).sum::<u64>();
     let hits = sum(&["process", "redis"]);
     (hits, hits + sum(&["waiter", "store", "failed"]))
 }

@@ -10,7 +10,8 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use crate::codes::{Codec, Slot};
-use crate::keygen::{Lease, LeaseSource, Leases, MOST_IDS};
+use crate::keygen::{Lease, LeaseSource, Leases, MOST_IDS, Stack};
+use crate::store::{Store, StoreError};
 
 /// A block that lasts less than this is followed by one twice its size.
 const SHORT: Duration = Duration::from_secs(10);
@@ -51,12 +52,16 @@ pub struct Blocks(Arc<Shared>);
 
 struct Shared {
     codec: Codec,
+    /// Whose ids these are; nobody's where none are leased.
+    stack: Option<Stack>,
     state: Mutex<State>,
     /// Wakes the task that leases.
     wanted: Notify,
     /// Wakes who waits for ids.
     arrived: Notify,
     counters: Counters,
+    /// How often the store had lost a connection when it was last made sure that it knows of the leases.
+    held_at: AtomicU64,
 }
 
 #[derive(Default)]
@@ -87,7 +92,7 @@ struct Counters {
 impl Blocks {
     /// Starts to lease on `handle`; the first block has as many ids as the least may have.
     pub fn start(leases: Leases, codec: Codec, sizes: RangeInclusive<u64>, handle: &Handle) -> Blocks {
-        let blocks = Blocks::none(codec);
+        let blocks = Blocks::of(Some(leases.stack().clone()), codec);
         let sizing = Sizing::new(sizes);
         blocks.0.counters.size.store(sizing.size, Relaxed);
         handle.spawn(fetch(Arc::downgrade(&blocks.0), leases, sizing));
@@ -96,13 +101,33 @@ impl Blocks {
 
     /// No blocks at all, for designs that lease none.
     pub fn none(codec: Codec) -> Blocks {
+        Blocks::of(None, codec)
+    }
+
+    fn of(stack: Option<Stack>, codec: Codec) -> Blocks {
         Blocks(Arc::new(Shared {
             codec,
+            stack,
             state: Mutex::default(),
             wanted: Notify::new(),
             arrived: Notify::new(),
             counters: Counters::default(),
+            held_at: AtomicU64::new(0),
         }))
+    }
+
+    /// To be called before links are stored. After the store has lost a connection, it may be a database to which the last
+    /// leases never came, failed over to or restored: it is told of them once more, so that links with ids of these are found,
+    /// and nobody else gets the ids.
+    pub async fn hold(&self, store: &Store) -> Result<(), StoreError> {
+        let losses = store.losses();
+        let Some(stack) = &self.0.stack else { return Ok(()) };
+        if self.0.held_at.load(Relaxed) != losses {
+            let end = self.0.state.lock().end();
+            store.hold_lease(stack.as_str(), end).await?;
+            self.0.held_at.store(losses, Relaxed);
+        }
+        Ok(())
     }
 
     /// Appends `count` ids to `ids`, one for each create; they wait for a block if they must, until `deadline`.
@@ -185,6 +210,11 @@ impl State {
             self.current = next;
         }
         self.current.next < self.current.end
+    }
+
+    /// Where the last lease ends; those before it end sooner.
+    fn end(&self) -> u64 {
+        self.next.map_or(self.current.end, |next| next.end.max(self.current.end))
     }
 
     fn wants_next(&self) -> bool {

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::blocks::{Blocks, NoIds};
 use crate::codes::{Code, Codec};
+use crate::store::{Store, StoreError};
 
 /// An id and its code.
 pub type Ready = (u64, Code);
@@ -62,6 +63,11 @@ impl Pool {
             taken.extend(self.0.encode(ids));
         }
         Ok(taken)
+    }
+
+    /// As [`Blocks::hold`].
+    pub async fn hold(&self, store: &Store) -> Result<(), StoreError> {
+        self.0.blocks.hold(store).await
     }
 
     /// Codes served ready, and codes that had to be made on the spot although there is a pool.

@@ -22,6 +22,7 @@ pub use statements::{Kind, StatementCount, StatementCounts};
 pub(crate) use warm::entropy;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use backend::Backend;
@@ -111,6 +112,7 @@ struct Inner {
     backend: Backend,
     statements: Statements,
     statement_timeout: Duration,
+    losses: AtomicU64,
 }
 
 impl Store {
@@ -119,7 +121,8 @@ impl Store {
         let backend = Backend::open(url, options)?;
         let statements = Statements::default();
         migrations::migrate(&backend, &statements, options.statement_timeout, unix_now()).await?;
-        let inner = Inner { backend, statements, statement_timeout: options.statement_timeout };
+        let losses = AtomicU64::new(0);
+        let inner = Inner { backend, statements, statement_timeout: options.statement_timeout, losses };
         Ok(Store { inner: Arc::new(inner), deadline: None })
     }
 
@@ -145,6 +148,11 @@ impl Store {
 
     pub async fn ping(&self) -> Result<()> {
         self.execute(Statement::read(Kind::Ping, sql::PING, vec![])).await.map(drop)
+    }
+
+    /// How often a connection was lost: what answers on the next one may be another database, failed over to or restored.
+    pub fn losses(&self) -> u64 {
+        self.inner.losses.load(Relaxed)
     }
 
     /// What this database calls itself, drawn at random once and kept for good: what is shared outside of it, such as a
@@ -216,14 +224,17 @@ impl Store {
     }
 
     async fn run_once(&self, statement: &Statement<'_>, sink: Sink<'_>) -> Result<u64> {
-        let Inner { backend, statements, statement_timeout } = &*self.inner;
+        let Inner { backend, statements, statement_timeout, losses } = &*self.inner;
         if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             return Err(StoreError::Late);
         }
         let mut session = backend.session(statement.lane, self.deadline).await?;
         let outcome = session.run(statement, statements, *statement_timeout, self.deadline, sink).await;
         match outcome {
-            Err(StoreError::Unavailable(_)) => backend.forget_idle(),
+            Err(StoreError::Unavailable(_)) => {
+                losses.fetch_add(1, Relaxed);
+                backend.forget_idle();
+            }
             _ => session.keep(),
         }
         outcome

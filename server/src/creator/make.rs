@@ -192,6 +192,7 @@ impl Making<'_> {
         if is_custom && is_first && self.store.is_taken(&key).await.map_err(nothing_stored)? {
             return Err(CreateError::Taken);
         }
+        self.maker.pool.hold(&self.store).await.map_err(nothing_stored)?;
         let link = Link { key, url: new.url, created: unix_now(), expires: new.expires, clicks: new.clicks };
         let inserted = self.store.insert_claimed(idempotency_key, &link).await;
         self.maker.inserter.count_one(&inserted);

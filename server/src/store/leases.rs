@@ -50,6 +50,12 @@ impl Store {
         Ok((Slot(slot), end - size, end))
     }
 
+    /// Makes sure that a stack is leased up to `end`, where the database has lost the lease that said so.
+    pub async fn hold_lease(&self, stack: &str, end: u64) -> Result<()> {
+        let hold = Statement::write(Kind::Lease, sql::HOLD_LEASE, vec![Value::Text(stack), int(end)]);
+        self.execute(hold).await.map(drop)
+    }
+
     async fn slots_assigned(&self) -> Result<u64> {
         let count = Statement::read(Kind::Lease, sql::SLOTS_ASSIGNED, vec![]);
         Ok(self.first(count, |row| row.int(0)).await?.unwrap_or(0).cast_unsigned())

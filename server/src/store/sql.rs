@@ -115,6 +115,8 @@ pub(super) const ASSIGN_SLOT: Sql = Sql::same(
 /// that is absurdly far ahead, which would burn the slot.
 pub(super) const COMMIT_LEASE: Sql =
     Sql::same("UPDATE slots SET high = $3 WHERE stack = $1 AND high <= $2 AND high >= $4");
+/// For who holds a lease that may have been lost.
+pub(super) const HOLD_LEASE: Sql = Sql::same("UPDATE slots SET high = $2 WHERE stack = $1 AND high < $2");
 pub(super) const EXTEND_LEASE: Sql =
     Sql::same("UPDATE slots SET high = high + $2 WHERE stack = $1 AND high <= $3 RETURNING slot, high");
 

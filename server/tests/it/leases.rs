@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use crate::app::App;
 use crate::keygens::{Keygen, sqlite_url};
 use crate::support::{Postgres, Redis, connect, sqlite};
 use proofload_server::codes::CODES_PER_SLOT;
 use proofload_server::keygen::{Allocator, Lease, LeaseSource, Leases, Stack};
 use proofload_server::store::Store;
+use sqlx::{ConnectOptions, Executor};
 use tokio::task::JoinSet;
 
 fn stack(name: &str) -> Stack {
@@ -149,4 +151,29 @@ async fn allocators_that_share_nothing_but_the_database_never_overlap() {
         });
     }
     assert_disjoint(tasks.join_all().await.into_iter().flatten().collect());
+}
+
+const END_OURS: &str =
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'proofload'";
+
+#[tokio::test]
+async fn a_database_that_lost_the_last_leases_is_told_of_them_again() {
+    let postgres = Postgres::start().await;
+    for (database, headers) in [("plain", &[][..]), ("keyed", &[("Idempotency-Key", "once")])] {
+        let url = postgres.database(database).await;
+        let here = App::start_on(&url, &[]);
+        let mut owner = postgres.options(database).connect().await.unwrap();
+        here.create("https://example.com/before");
+        // A standby that is behind takes over.
+        owner.execute("UPDATE slots SET high = 0").await.unwrap();
+        owner.execute(END_OURS).await.unwrap();
+        let created =
+            here.ask("POST", "/api/links", headers, r#"{"url":"https://example.com/after"}"#).json();
+        let path = format!("/{}", created["code"].as_str().unwrap());
+        let other = App::start_on(&url, &["--warm", "none", "--stack", "python"]);
+        assert_eq!(other.get(&path).status, 302, "it does not lie beyond what was leased");
+        let same = App::start_on(&url, &["--warm", "none"]);
+        same.create("https://example.com/");
+        assert_eq!(same.metric("shortener_unique_violations_total"), 0.0, "no id is leased again");
+    }
 }
