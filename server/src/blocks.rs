@@ -18,6 +18,8 @@ const SHORT: Duration = Duration::from_secs(10);
 /// A block that lasts more than this is followed by one half its size.
 const LONG: Duration = Duration::from_secs(120);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// A number of losses that no store comes to.
+const NEVER: u64 = u64::MAX;
 
 /// What the blocks did so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -68,6 +70,8 @@ struct Shared {
 struct State {
     current: Block,
     next: Option<Block>,
+    /// Where the furthest lease ends. A database that lost leases grants nearer ones again.
+    furthest: u64,
     last_error: Option<String>,
 }
 
@@ -118,13 +122,13 @@ impl Blocks {
 
     /// To be called before links are stored. After the store has lost a connection, it may be a database to which the last
     /// leases never came, failed over to or restored: it is told of them once more, so that links with ids of these are found,
-    /// and nobody else gets the ids.
+    /// and nobody else gets the ids from then on.
     pub async fn hold(&self, store: &Store) -> Result<(), StoreError> {
         let losses = store.losses();
         let Some(stack) = &self.0.stack else { return Ok(()) };
         if self.0.held_at.load(Relaxed) != losses {
-            let end = self.0.state.lock().end();
-            store.hold_lease(stack.as_str(), end).await?;
+            let furthest = self.0.state.lock().furthest;
+            store.hold_lease(stack.as_str(), furthest).await?;
             self.0.held_at.store(losses, Relaxed);
         }
         Ok(())
@@ -212,11 +216,6 @@ impl State {
         self.current.next < self.current.end
     }
 
-    /// Where the last lease ends; those before it end sooner.
-    fn end(&self) -> u64 {
-        self.next.map_or(self.current.end, |next| next.end.max(self.current.end))
-    }
-
     fn wants_next(&self) -> bool {
         let left = self.current.end - self.current.next;
         self.next.is_none() && left * 10 <= self.current.size * 9
@@ -226,6 +225,7 @@ impl State {
         let size = lease.end - lease.start;
         let block = Block { slot: lease.slot.0, next: lease.start, end: lease.end, size };
         self.next = Some(block);
+        self.furthest = self.furthest.max(lease.end);
         self.last_error = None;
         self.has_ids();
     }
@@ -241,12 +241,16 @@ async fn fetch(shared: std::sync::Weak<Shared>, leases: Leases, mut sizing: Sizi
             let _ = tokio::time::timeout(LONGEST_PAUSE, blocks.wanted.notified()).await;
             continue;
         }
+        let losses = leases.losses();
         match leases.lease(sizing.next(Instant::now())).await {
             Ok(lease) => {
                 pause = Duration::ZERO;
                 blocks.counters.by_source[source_index(lease.source)].fetch_add(1, Relaxed);
                 blocks.counters.size.store(sizing.size, Relaxed);
                 blocks.state.lock().add(&lease);
+                if leases.losses() != losses {
+                    blocks.held_at.store(NEVER, Relaxed);
+                }
                 blocks.arrived.notify_waiters();
             }
             Err(error) => {

@@ -167,10 +167,11 @@ async fn announce(redis: &RedisClient, mut created: mpsc::Receiver<Box<str>>, ow
 }
 
 async fn beat(redis: &RedisClient, owed: &Owed) {
-    let is_told = publish(redis, if owed.is_emptied() { HEARTBEAT } else { STALE }).await;
-    if is_told && owed.any.swap(false, Relaxed) && !publish(redis, ANY).await {
-        owed.any.store(true, Relaxed);
-    }
+    // In this order: whoever owes that any link was changed owes, if so, the emptying before it.
+    let any = owed.any.swap(false, Relaxed);
+    let said = if owed.is_emptied() { HEARTBEAT } else { STALE };
+    let told = publish(redis, said).await && (!any || publish(redis, ANY).await);
+    owed.any.fetch_or(any && !told, Relaxed);
 }
 
 /// Empties Redis whenever it refused a change, beside the heartbeats, since many links take a while.

@@ -150,7 +150,8 @@ impl Store {
         self.execute(Statement::read(Kind::Ping, sql::PING, vec![])).await.map(drop)
     }
 
-    /// How often a connection was lost: what answers on the next one may be another database, failed over to or restored.
+    /// How often a connection was given up, since it was lost or a statement took too long: what answers on the next one may
+    /// be another database, failed over to or restored.
     pub fn losses(&self) -> u64 {
         self.inner.losses.load(Relaxed)
     }

@@ -192,7 +192,9 @@ impl Making<'_> {
         if is_custom && is_first && self.store.is_taken(&key).await.map_err(nothing_stored)? {
             return Err(CreateError::Taken);
         }
-        self.maker.pool.hold(&self.store).await.map_err(nothing_stored)?;
+        if !is_custom {
+            self.maker.pool.hold(&self.store).await.map_err(nothing_stored)?;
+        }
         let link = Link { key, url: new.url, created: unix_now(), expires: new.expires, clicks: new.clicks };
         let inserted = self.store.insert_claimed(idempotency_key, &link).await;
         self.maker.inserter.count_one(&inserted);
@@ -239,13 +241,14 @@ impl Making<'_> {
         }
     }
 
-    /// What stands under the code of an open claim. A generated code is nobody else's; a custom one is, if it leads
-    /// elsewhere.
+    /// What stands under the code of an open claim: someone else's link, if it leads elsewhere. A generated code is so only
+    /// where the database had lost the lease of its id.
     async fn found(&self, wanted: Link) -> Result<Created, CreateError> {
         match self.store.find(&wanted.key).await.map_err(nothing_stored)? {
-            Some(link) if matches!(link.key, Key::Custom(_)) && link.url != wanted.url => {
-                Err(CreateError::Taken)
-            }
+            Some(link) if link.url != wanted.url => Err(match link.key {
+                Key::Custom(_) => CreateError::Taken,
+                Key::Generated(_) => CreateError::Store("its code was given to another link".into()),
+            }),
             Some(link) => Ok(self.replay(link)),
             None => Err(CreateError::Deleted),
         }

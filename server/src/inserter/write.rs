@@ -126,8 +126,11 @@ impl Writer {
     async fn send(&self, batch: &[Placed], alone: bool) -> Result<Stored, StoreError> {
         let rows: Vec<&NewRow> = batch.iter().map(|placed| &placed.row).collect();
         let store = self.store.by(last_deadline(batch.iter().map(|placed| placed.deadline)));
-        // Where this fails, no row was sent.
-        self.pool.hold(&store).await.map_err(|error| StoreError::Unreachable(error.to_string()))?;
+        self.pool.hold(&store).await.map_err(|error| match error {
+            // No row was sent.
+            StoreError::Unavailable(text) => StoreError::Unreachable(text),
+            error => error,
+        })?;
         let stored = match &rows[..] {
             [row] if alone => match self.counted(1, store.insert(row)).await? {
                 true => Stored::All,

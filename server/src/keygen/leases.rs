@@ -72,6 +72,11 @@ impl Leases {
         }
     }
 
+    /// As [`Store::losses`].
+    pub fn losses(&self) -> u64 {
+        self.0.allocator.store().losses()
+    }
+
     pub fn stack(&self) -> &Stack {
         &self.0.stack
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sqlx::ConnectOptions;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgQueryResult, PgRow};
 use sqlx::query::Query;
 use sqlx::{Row as _, postgres};
@@ -21,7 +22,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
 pub(super) fn open(url: &str, options: &StoreOptions) -> Result<ThreeLanes<PgConnection>> {
     let connect: PgConnectOptions =
         url.parse().map_err(|error: sqlx::Error| StoreError::Url(error.to_string()))?;
-    let connect = connect.application_name("proofload");
+    let connect = connect.application_name("proofload").disable_statement_logging();
     // A statement that we gave up ends on the server too: it can neither take effect much later, nor keep a connection
     // there that nobody here counts any more. Where we gave up sooner than that, the server finds us gone.
     let lanes = |size: usize, timeout: Duration| {

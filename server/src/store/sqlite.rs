@@ -1,12 +1,12 @@
 //! Statements on SQLite: one writer, a few readers, every commit synced to disk.
 
 use serde_json::Value as Json;
-use sqlx::Row as _;
 use sqlx::query::Query;
 use sqlx::sqlite::{
     self, SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteQueryResult,
     SqliteRow, SqliteSynchronous,
 };
+use sqlx::{ConnectOptions, Row as _};
 
 use super::backend::{Results, ThreeLanes, drain};
 use super::lanes::{Lanes, Opening};
@@ -35,7 +35,8 @@ pub(super) fn open(url: &str, options: &StoreOptions) -> Result<ThreeLanes<Sqlit
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(options.statement_timeout)
-        .row_buffer_size(1_000);
+        .row_buffer_size(1_000)
+        .disable_statement_logging();
     let reader = writer.clone().create_if_missing(false).pragma("query_only", "ON");
     let readers = options.readers.clamp(1, MOST_READERS);
     // The writer shares our cores: a flush of clicks is tens of milliseconds of work, which no redirect should wait for.

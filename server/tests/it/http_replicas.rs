@@ -184,9 +184,14 @@ async fn a_redis_that_refuses_brings_no_deleted_link_back() {
     };
     stays_deleted(Duration::from_millis(1_500));
     rule("+eval").await;
-    stays_deleted(Duration::from_millis(500));
+    // Nobody asks for it, or empties anything, until it was taken out.
+    let key = format!("proofload:link:*:{}", &path[1..]);
+    let begun = Instant::now();
+    while !redis.ask::<Vec<String>>(&["KEYS", &key]).await.is_empty() {
+        assert!(begun.elapsed() < SOON, "{key} should have been taken out");
+    }
     until_shared(&here, &there);
-    stays_deleted(Duration::ZERO);
+    assert_eq!(there.get(&path).status, 404);
 }
 
 #[tokio::test]
