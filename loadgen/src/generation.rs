@@ -10,6 +10,7 @@ use rand_pcg::Pcg64Mcg;
 use sqlx::{Connection, PgConnection, SqliteConnection};
 
 use crate::criterion::{Criterion, Each};
+use crate::services::postgres::connect;
 
 /// How many times faster the first way is, with bounds, and where the number comes from.
 #[derive(Debug, Clone, PartialEq)]
@@ -122,7 +123,7 @@ impl Database {
     async fn connect(url: &str) -> sqlx::Result<Self> {
         Ok(match url.starts_with("sqlite:") {
             true => Database::Sqlite(SqliteConnection::connect(url).await?),
-            false => Database::Postgres(PgConnection::connect(url).await?),
+            false => Database::Postgres(connect(url).await?),
         })
     }
 

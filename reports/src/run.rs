@@ -7,6 +7,7 @@ use proofload_scenarios::{Claim, Scenario};
 use serde::{Deserialize, Serialize};
 
 use crate::distribution::{Distribution, Packed};
+use crate::figure;
 
 /// Version of the format. A reader refuses a newer one.
 pub const VERSION: u32 = 1;
@@ -219,6 +220,29 @@ pub struct Ledger {
     pub stacks: BTreeMap<String, u64>,
     /// How it was read back.
     pub source: String,
+}
+
+impl Ledger {
+    /// How the store denies what was acknowledged, if it does.
+    pub fn denial(&self) -> Option<String> {
+        let faults: Vec<String> = [
+            (self.missing, "missing"),
+            (self.wrong, "stored with another URL"),
+            (self.duplicates, "acknowledged twice"),
+        ]
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, fault)| format!("{} {fault}", figure::count(count)))
+        .collect();
+        let (all, faults) = (figure::count(self.acknowledged), faults.join(", "));
+        let denial = || format!("the store does not confirm the creates: of {all} acknowledged {faults}");
+        (!faults.is_empty()).then(denial)
+    }
+}
+
+/// The counter of how often a witness's own counters began anew: what they counted right before that is lost.
+pub fn begun_anew(witness: &str) -> String {
+    format!("{witness}.begun_anew")
 }
 
 /// The counter of the time between two readings of a witness.

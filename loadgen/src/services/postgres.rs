@@ -11,7 +11,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use sqlx::{Connection, Executor, PgConnection};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
 
 use super::guard::Child;
 use super::service::Service;
@@ -93,12 +94,22 @@ impl Postgres {
     pub fn given(url: &str) -> Result<Self> {
         let given = url.to_owned();
         let (version, may_create) = apart(async move {
-            let mut connection = PgConnection::connect(&given).await?;
+            let mut connection = connect(&given).await?;
             let version: String = sqlx::query_scalar("SHOW server_version").fetch_one(&mut connection).await?;
             let may_create: bool =
                 sqlx::query_scalar("SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user")
                     .fetch_one(&mut connection)
                     .await?;
+            for setting in ["fsync", "synchronous_commit"] {
+                let value: String =
+                    sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SHOW {setting}"))).fetch_one(&mut connection).await?;
+                if value == "off" {
+                    bail!(
+                        "{setting} is off: a create that is acknowledged may be lost, and costs too little; set it to on, or give \
+                         --backends spawn"
+                    );
+                }
+            }
             sqlx::query("SELECT calls FROM pg_stat_statements LIMIT 1")
                 .fetch_optional(&mut connection)
                 .await
@@ -186,10 +197,18 @@ impl Postgres {
         Ok(url.into())
     }
 
+    /// Writes all that is changed out, so that the server is back soon after it was killed.
+    ///
+    /// # Errors
+    /// If that fails.
+    pub fn checkpoint(&self) -> Result<()> {
+        self.execute("CHECKPOINT".to_owned()).context("PostgreSQL wrote no checkpoint")
+    }
+
     fn execute(&self, statement: String) -> Result<()> {
         let url = self.home.clone();
         apart(async move {
-            let mut connection = PgConnection::connect(&url).await?;
+            let mut connection = connect(&url).await?;
             connection.execute(sqlx::AssertSqlSafe(statement)).await?;
             connection.close().await?;
             Ok(())
@@ -204,6 +223,11 @@ impl Drop for Postgres {
             let _ = self.execute(format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)"));
         }
     }
+}
+
+/// Without sqlx's word about slow statements, which Goose's logger would print.
+pub(crate) async fn connect(url: &str) -> sqlx::Result<PgConnection> {
+    url.parse::<PgConnectOptions>()?.disable_statement_logging().connect().await
 }
 
 fn check_name(name: &str) -> Result<()> {

@@ -75,17 +75,23 @@ impl Service {
     }
 
     /// Asks it to end and waits until it has; one that does not is killed.
-    pub fn stop(&mut self) {
-        if let Some(child) = &mut self.child {
-            let _ = child.terminate(self.farewell, END_WITHIN);
-        }
+    ///
+    /// # Errors
+    /// If it had to be killed.
+    pub fn stop(&mut self) -> Result<()> {
+        let ended = self.child.as_mut().map(|child| child.terminate(self.farewell, END_WITHIN)).transpose();
         self.kill();
+        ended.map(drop).context("it did not end when asked to, and was killed")
     }
 
     /// Ends it in good order and starts it again.
+    ///
+    /// # Errors
+    /// If it did not end, or does not come up.
     pub fn restart(&mut self) -> Result<()> {
-        self.stop();
-        self.start()
+        let ended = self.stop();
+        self.start()?;
+        ended
     }
 
     pub fn name(&self) -> &'static str {
@@ -101,6 +107,6 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        self.stop();
+        drop(self.stop());
     }
 }

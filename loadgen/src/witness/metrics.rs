@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper::header::{ACCEPT, AUTHORIZATION, HOST};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use proofload_reports::run;
+use proofload_reports::run::{self, begun_anew};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -43,6 +43,8 @@ pub struct Metrics {
     pages: Vec<(Target, String)>,
     /// By page.
     counts: Vec<BTreeMap<String, Shown>>,
+    /// How often a page began anew.
+    begun_anew: u64,
 }
 
 /// A counter of one page.
@@ -77,7 +79,7 @@ impl Metrics {
         let page = |base: &String| Target::of_url(&format!("{}/metrics", base.trim_end_matches('/')), manner);
         let pages = bases.iter().map(page).collect::<Result<Vec<_>, _>>()?;
         let counts = pages.iter().map(|_| BTreeMap::new()).collect();
-        Ok(Self { name: name.to_owned(), prefix, pages, counts })
+        Ok(Self { name: name.to_owned(), prefix, pages, counts, begun_anew: 0 })
     }
 
     async fn read_all(&mut self) -> Result<Counters> {
@@ -95,7 +97,8 @@ impl Metrics {
         }
         for read in reading.join_all().await {
             let (process, text) = read?;
-            advance(&mut self.counts[process], parse(&text, self.prefix).collect());
+            let anew = advance(&mut self.counts[process], parse(&text, self.prefix).collect());
+            self.begun_anew += u64::from(anew);
         }
         let mut counters = Counters::new();
         for (metric, shown) in self.counts.iter().flatten() {
@@ -104,24 +107,29 @@ impl Metrics {
         for (metric, _) in self.counts.iter().flatten().filter(|(_, shown)| shown.gone) {
             counters.remove(&format!("{}.{metric}", self.name));
         }
+        if !counters.is_empty() {
+            counters.insert(begun_anew(&self.name), self.begun_anew);
+        }
         Ok(counters)
     }
 }
 
-/// Takes in what a page shows now.
-fn advance(counts: &mut BTreeMap<String, Shown>, now: Counters) {
+/// Takes in what a page shows now; says whether it is that of a process that began anew. None of its counters goes on then,
+/// not even one that has come further by now than it was.
+fn advance(counts: &mut BTreeMap<String, Shown>, now: Counters) -> bool {
     let fell = |(metric, value): (&String, &u64)| counts.get(metric).is_some_and(|it| *value < it.count.last);
     let anew = now.iter().any(fell);
     for (_, shown) in counts.iter_mut().filter(|(metric, _)| !now.contains_key(*metric)) {
         shown.gone |= !anew;
-        if anew {
-            shown.count.advance(0);
-        }
+    }
+    if anew {
+        counts.values_mut().for_each(|shown| shown.count.begin_anew());
     }
     for (metric, value) in now {
         let shown = counts.entry(metric).or_default();
         shown.count.advance(value);
     }
+    anew
 }
 
 impl Witness for Metrics {
@@ -324,6 +332,18 @@ wait_seconds_sum 0.5
         assert_eq!(read(&[("a", 7), ("b", 4)]), [Some(7), Some(4)]);
         assert_eq!(read(&[("a", 1)]), [Some(8), Some(4)]);
         assert_eq!(read(&[("a", 2), ("b", 1)]), [Some(9), Some(5)]);
+    }
+
+    #[test]
+    fn of_a_process_that_began_anew_no_counter_goes_on() {
+        let mut counts = BTreeMap::new();
+        let mut read = |a, b| {
+            let anew = advance(&mut counts, Counters::from([("a".to_owned(), a), ("b".to_owned(), b)]));
+            (anew, counts.values().map(|shown| shown.count.total()).collect::<Vec<_>>())
+        };
+        assert_eq!(read(10, 5), (false, vec![10, 5]));
+        assert_eq!(read(2, 7), (true, vec![12, 12]), "`b` had come further than before by then");
+        assert_eq!(read(3, 7), (false, vec![13, 12]));
     }
 
     async fn answer_in_turn(answers: Vec<String>) -> String {

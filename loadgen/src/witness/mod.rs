@@ -52,10 +52,15 @@ struct Continued {
 impl Continued {
     fn advance(&mut self, reading: u64) -> u64 {
         if reading < self.last {
-            self.before += self.last;
+            self.begin_anew();
         }
         self.last = reading;
         self.total()
+    }
+
+    /// Its source counts from zero, as something else of it tells.
+    fn begin_anew(&mut self) {
+        self.before += std::mem::take(&mut self.last);
     }
 
     fn total(&self) -> u64 {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use proofload_reports::run;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection, PgConnection, Row};
+use sqlx::{ConnectOptions, Connection, PgConnection, Row};
 use tokio::time::timeout;
 
 use super::{Continued, Counters, Reading, Witness};
@@ -74,7 +74,7 @@ impl Postgres {
     pub fn of(url: &str) -> Result<Self> {
         let own: PgConnectOptions =
             url.parse().with_context(|| format!("{url} is no URL of a PostgreSQL"))?;
-        let own = own.application_name("proofload-witness");
+        let own = own.application_name("proofload-witness").disable_statement_logging();
         let database = own.get_database().unwrap_or(own.get_username()).to_owned();
         let options = vec![own.clone().database("postgres"), own];
         Ok(Self { database, options, connection: None, counts: Default::default() })

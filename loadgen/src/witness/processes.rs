@@ -6,7 +6,7 @@ use std::fs;
 use proofload_reports::run;
 
 use super::machine::ticks_to_us;
-use super::{Continued, Reading, Witness};
+use super::{Reading, Witness};
 use crate::services::guard::{children, cpu_time};
 
 type Ids = Box<dyn FnMut() -> Vec<u32> + Send>;
@@ -21,7 +21,8 @@ struct Watched {
     name: String,
     with_children: bool,
     ids: Ids,
-    times: BTreeMap<u32, Continued>,
+    /// In microseconds, by process.
+    times: BTreeMap<u32, u64>,
 }
 
 impl Processes {
@@ -78,9 +79,11 @@ impl Watched {
             if self.with_children {
                 us += children_us(id);
             }
-            self.times.entry(id).or_default().advance(us);
+            // A child that ends moves from a fine clock to a coarse one, which lags: a sum that falls is no new process.
+            let known = self.times.entry(id).or_default();
+            *known = us.max(*known);
         }
-        self.times.values().map(Continued::total).sum()
+        self.times.values().sum()
     }
 }
 
