@@ -156,7 +156,7 @@ impl Deployment {
     pub fn pause<T>(&mut self, work: impl FnOnce(&Database) -> Result<T>) -> Result<T> {
         self.stop();
         if let Some((keygen, _)) = &mut self.keygen {
-            keygen.stop();
+            drop(keygen.stop());
         }
         let done = work(&self.database)?;
         if let Some((keygen, _)) = &mut self.keygen {
@@ -171,7 +171,7 @@ impl Deployment {
 
     /// Ends every server in good order, so that all that it acknowledged is in its database.
     pub fn stop(&mut self) {
-        self.apps.iter_mut().for_each(|app| app.service.stop());
+        self.apps.iter_mut().for_each(|app| drop(app.service.stop()));
     }
 
     /// Where requests go; connections are dealt over the processes.

@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::anyhow;
 use proofload_reports::run;
 use proofload_scenarios::Scenario;
-use proofload_scenarios::scenario::{Fault, FaultAction};
+use proofload_scenarios::scenario::{Fault, FaultAction, FaultTarget};
 
 use crate::lab::Lab;
 use crate::subject::Place;
@@ -14,6 +14,8 @@ use crate::subject::Place;
 pub struct Faults<'a> {
     /// With the second that each is due at; the next to come is last.
     coming: Vec<(f64, &'a Fault)>,
+    /// When the load ends, in seconds of the measurement.
+    end_s: f64,
     /// When the measurement began: at its first boundary.
     began: Option<Instant>,
     pub struck: Vec<run::Fault>,
@@ -22,16 +24,23 @@ pub struct Faults<'a> {
 
 impl<'a> Faults<'a> {
     pub fn of(scenario: &'a Scenario) -> Self {
-        let end_s = scenario.phases.measurement_s;
+        let last_s = scenario.phases.last_fault_s();
         let mut coming: Vec<(f64, &Fault)> = scenario
             .faults
             .iter()
-            .flat_map(|fault| moments(fault, end_s).map(move |at_s| (at_s, fault)))
+            .flat_map(|fault| moments(fault, last_s).map(move |at_s| (at_s, fault)))
             .collect();
         // Those due at one moment come in the file's order.
         coming.sort_by(|a, b| a.0.total_cmp(&b.0));
         coming.reverse();
-        Self { coming, began: None, struck: Vec::new(), failed: Vec::new() }
+        let end_s = scenario.phases.measurement_s;
+        Self { coming, end_s, began: None, struck: Vec::new(), failed: Vec::new() }
+    }
+
+    /// Whether one is to end that service.
+    pub fn end(&self, whom: FaultTarget) -> bool {
+        let ends = |fault: &Fault| fault.target == whom && fault.action != FaultAction::Start;
+        self.coming.iter().any(|(_, fault)| ends(fault))
     }
 
     /// Brings about what is due by `now_s`, at the boundary of a slice; whether a cache was flushed.
@@ -46,13 +55,17 @@ impl<'a> Faults<'a> {
                 Place::Given { .. } => Err(anyhow!("only the bundled server and its services can be broken")),
             };
             let Fault { action: what, target: whom, .. } = *fault;
+            let fault = format!("{what:?} {whom:?}").to_lowercase();
             match suffered {
                 Ok(()) => {
                     let took_s = began.elapsed().as_secs_f64() - at_s;
+                    if at_s + took_s > self.end_s {
+                        let taken = format!("{fault} from {at_s:.2} s took {took_s:.2} s");
+                        self.failed.push(format!("a fault outlasted the load: {taken}"));
+                    }
                     self.struck.push(run::Fault { at_s, took_s, what, whom });
                 }
                 Err(error) => {
-                    let fault = format!("{what:?} {whom:?}").to_lowercase();
                     self.failed
                         .push(format!("a fault did not come about: {fault} at {at_s:.2} s: {error:#}"));
                 }
@@ -63,16 +76,15 @@ impl<'a> Faults<'a> {
 }
 
 /// When the fault strikes, in seconds of the measurement.
-fn moments(fault: &Fault, end_s: f64) -> impl Iterator<Item = f64> {
-    let times = fault.every_s.map_or(1, |every_s| ((end_s - fault.at_s - 1e-9) / every_s).floor() as u32 + 1);
+fn moments(fault: &Fault, last_s: f64) -> impl Iterator<Item = f64> {
+    let times =
+        fault.every_s.map_or(1, |every_s| ((last_s - fault.at_s) / every_s + 1e-9).floor() as u32 + 1);
     let (at_s, every_s) = (fault.at_s, fault.every_s.unwrap_or(0.0));
     (0..times).map(move |time| at_s + f64::from(time) * every_s)
 }
 
 #[cfg(test)]
 mod tests {
-    use proofload_scenarios::scenario::FaultTarget;
-
     use super::*;
 
     #[test]
@@ -84,7 +96,7 @@ mod tests {
             action: FaultAction::Flush,
             process: None,
         };
-        let struck = |every_s| moments(&fault(every_s), 3.0).collect::<Vec<_>>();
+        let struck = |every_s| moments(&fault(every_s), 2.5).collect::<Vec<_>>();
         assert_eq!(struck(None), [1.0]);
         assert_eq!(struck(Some(0.5)), [1.0, 1.5, 2.0, 2.5]);
     }

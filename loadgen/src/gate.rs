@@ -235,8 +235,9 @@ impl Experiment<'_> {
     fn enter(&mut self, block: Block) {
         let Block { measurement, ledger, elapsed_s } = block;
         self.elapsed_s += elapsed_s;
-        self.ledgers.extend(ledger);
         let into = &mut self.measurement;
+        into.invalid.extend(ledger.as_ref().and_then(Ledger::denial));
+        self.ledgers.extend(ledger);
         into.invalid.extend(measurement.invalid);
         into.invalid_latency.extend(measurement.invalid_latency);
         into.remarks.extend(measurement.remarks);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use proofload_reports::run::{self, Measurement, Model, Series, Slice};
-use proofload_scenarios::scenario::{FaultAction, Load, Probe};
+use proofload_scenarios::scenario::{FaultAction, FaultTarget, Load, Probe};
 use proofload_scenarios::{Claim, Scenario};
 
 use crate::drive::Boundary;
@@ -121,6 +121,9 @@ fn alone(
     describe_rate(rate, into);
     let phases = load_phases(scenario);
     let mut faults = Faults::of(scenario);
+    if let Some(postgres) = lab.postgres().filter(|_| faults.end(FaultTarget::Postgres)) {
+        postgres.borrow().checkpoint()?;
+    }
     let mut prober = prober(scenario, lab, &subject.place)?;
     let (observer, place) = (&mut subject.observer, &mut subject.place);
     // Without a warm-up the load may be ahead of the reading at the measurement's start: read before it begins.

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail};
 use proofload_reports::knee::Slo;
-use proofload_reports::run::{Measurement, Run, Series};
+use proofload_reports::run::{Ledger, Measurement, Run, Series};
 use proofload_scenarios::Scenario;
 use proofload_scenarios::scenario::{Load, RateSpec, ScheduleSpec};
 
@@ -58,6 +58,9 @@ fn one_scenario(name: &str, args: &RunArgs) -> Result<u8> {
     let mut session = Session::begin("run", args.profile, &lab);
     session.run.measurements = measure_all(&scenarios, &[], &lab, &live)?;
     live.finish();
+    for measurement in &mut session.run.measurements {
+        measurement.invalid.extend(measurement.ledger.as_ref().and_then(Ledger::denial));
+    }
     let run = session.end();
     let code = destination.publish(&run, args.output.json)?;
     if nothing_was_right(&run) && !interrupt::requested() {

@@ -239,12 +239,12 @@ impl Compared {
         };
         let variant = Some(variant);
         let hits = ["server.lookups_process", "server.lookups_redis"];
-        let misses = ["server.lookups_store", "server.lookups_waiter"];
+        let misses = ["server.lookups_store", "server.lookups_waiter", "server.lookups_failed"];
         match self {
             Compared::Response { quantile } => Metric::Response { quantile, variant },
             Compared::Service { quantile } => Metric::Service { quantile, variant },
             Compared::ServerCpu => ratio(&["cpu.server_us"], &["client.ok"], variant),
-            Compared::HitRate => ratio(&hits, &[hits, misses].concat(), variant),
+            Compared::HitRate => ratio(&hits, &[&hits[..], &misses].concat(), variant),
             Compared::StatementsPerCreate => ratio(&["server.statements_*"], &["client.created"], variant),
             Compared::Throughput => unreachable!("it is per second, not per counter"),
         }

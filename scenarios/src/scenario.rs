@@ -129,6 +129,13 @@ pub struct Phases {
     pub slice_s: f64,
 }
 
+impl Phases {
+    /// When a fault may strike at last, so that a slice is left to show what it does.
+    pub fn last_fault_s(&self) -> f64 {
+        self.measurement_s - self.slice_s
+    }
+}
+
 /// Links that are created through the API before the load begins, and their popularity.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

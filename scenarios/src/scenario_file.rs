@@ -294,9 +294,13 @@ impl Scenario {
         let keygen = self.variants.values().any(|settings| settings.keygen);
         for (index, fault) in self.faults.iter().enumerate() {
             let at = |field: &str| format!("fault.{index}.{field}");
-            let measurement_s = self.phases.measurement_s;
-            need((0.0..measurement_s).contains(&fault.at_s), at("at_s"), || {
-                format!("{} s lies outside of the measurement; give 0 to {measurement_s}", fault.at_s)
+            let last_s = self.phases.last_fault_s();
+            need((0.0..=last_s + 1e-9).contains(&fault.at_s), at("at_s"), || {
+                format!(
+                    "{} s leaves no slice of the measurement to show what it does; give 0 to {}",
+                    fault.at_s,
+                    (last_s * 1e3).round() / 1e3
+                )
             })?;
             need(fault.every_s.is_none_or(|every_s| every_s >= self.phases.slice_s), at("every_s"), || {
                 format!("faults strike between slices; give at least `slice_s`, {}", self.phases.slice_s)

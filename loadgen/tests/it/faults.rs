@@ -39,8 +39,13 @@ action = "visit"
 "#;
 
 fn check(directory: &Path, faults: &str) -> Output {
+    check_sliced(directory, faults, "slice_s = 0.1")
+}
+
+fn check_sliced(directory: &Path, faults: &str, slice: &str) -> Output {
+    let scenario = SCENARIO.replace("slice_s = 0.1", slice);
     fs::write(directory.join("claim.toml"), CLAIM).unwrap();
-    fs::write(directory.join("deployment.toml"), format!("{SCENARIO}{faults}")).unwrap();
+    fs::write(directory.join("deployment.toml"), format!("{scenario}{faults}")).unwrap();
     Command::new(env!("CARGO_BIN_EXE_proofload"))
         .args(["check", "./claim.toml", "--backends", "spawn", "--out", "report"])
         .current_dir(directory)
@@ -53,6 +58,16 @@ fn check(directory: &Path, faults: &str) -> Output {
 fn expect(output: &Output, code: i32) {
     let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(code), "{out}\n{error}");
+}
+
+#[test]
+fn a_restart_that_outlasts_the_load_proves_nothing() {
+    let directory = TempDir::new().unwrap();
+    let late = "[[fault]]\nat_s = 3.18\ntarget = \"app\"\naction = \"restart\"\n";
+    let output = check_sliced(directory.path(), late, "slice_s = 0.02");
+    expect(&output, 4);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("a fault outlasted the load: restart app from 3."), "{error}");
 }
 
 #[test]

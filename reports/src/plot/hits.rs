@@ -15,8 +15,8 @@ use crate::run::{Measurement, Series, Slice};
 const LOOKUPS: &str = "server.lookups_";
 /// Levels that answer without the database.
 const HITS: [&str; 2] = ["process", "redis"];
-/// Levels that wait for the database or ask it. Look-ups of codes that no link has stand apart.
-const MISSES: [&str; 2] = ["waiter", "store"];
+/// Levels that wait for the database, ask it, or could not. Look-ups of codes that no link has stand apart.
+const MISSES: [&str; 3] = ["waiter", "store", "failed"];
 
 /// Drawn where anything was looked up.
 pub fn plot(measurement: &Measurement, series: &Series) -> Option<Plot> {

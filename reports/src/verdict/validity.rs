@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use proofload_scenarios::claim::{Agreement, Counted};
+use proofload_scenarios::scenario::{FaultAction, FaultTarget};
 use proofload_scenarios::{Check, Metric};
 
 use crate::ceiling;
 use crate::figure;
-use crate::run::{Ledger, Measurement, Model, Run, Series, Slice, Standing, elapsed};
+use crate::run::{Fault, Ledger, Measurement, Model, Run, Series, Slice, Standing, begun_anew, elapsed};
 
 /// The measurement of the check's scenario.
 pub(super) fn measurement<'a>(check: &Check, run: &'a Run) -> Result<&'a Measurement, String> {
@@ -68,6 +69,7 @@ pub(super) fn objections(
     found.extend(wrong_answers(check, series));
     found.extend(against_creates(check, measurement));
     found.extend(forgotten(check, series));
+    found.extend(restarted(check, measurement, series));
     found.extend(check.agree.iter().flat_map(|pair| disagreement(pair, measurement, series)));
     found
 }
@@ -109,6 +111,12 @@ pub(super) fn counters(metric: &Metric) -> Vec<String> {
             Vec::new()
         }
     }
+}
+
+/// Those, and what they are checked against.
+fn rests_on_counters(check: &Check) -> Vec<String> {
+    let agreeing = check.agree.iter().flat_map(|pair| [&pair.counters.0, &pair.counters.1]);
+    [counters(&check.metric), agreeing.flat_map(Counted::names).cloned().collect()].concat()
 }
 
 /// The counters without which the check cannot be judged: those of the metric, and the client's own,
@@ -333,32 +341,44 @@ fn wrong_answers(check: &Check, series: &[&Series]) -> Option<String> {
 /// Creates that the store does not confirm are no creates.
 fn against_creates(check: &Check, measurement: &Measurement) -> Option<String> {
     let names = counters(&check.metric);
-    let about_creates = names.iter().any(|name| name.contains("create"));
-    let ledger =
-        measurement.ledger.as_ref().filter(|_| about_creates && !names.iter().any(|it| is_of_ledger(it)))?;
-    let faults: Vec<String> = [
-        (ledger.missing, "missing"),
-        (ledger.wrong, "stored with another URL"),
-        (ledger.duplicates, "acknowledged twice"),
-    ]
-    .into_iter()
-    .filter(|(count, _)| *count > 0)
-    .map(|(count, fault)| format!("{} {fault}", figure::count(count)))
-    .collect();
-    let acknowledged = figure::count(ledger.acknowledged);
-    (!faults.is_empty()).then(|| {
-        format!(
-            "the store does not confirm the creates: of {acknowledged} acknowledged {}",
-            faults.join(", ")
-        )
+    // What a request costs, or how many there are, is known only where all of them did what was asked.
+    let rests_on_them =
+        matches!(check.metric, Metric::Ratio { .. } | Metric::Versus { .. } | Metric::Rate { .. })
+            || names.iter().any(|name| name.contains("create"));
+    let counts_them = names.iter().any(|name| is_of_ledger(name));
+    measurement.ledger.as_ref().filter(|_| rests_on_them && !counts_them)?.denial()
+}
+
+/// Counters that fell though nobody was to restart who keeps them. That of several processes, which answer in turn, do so as
+/// well, and each time all that one of them ever counted would be added.
+fn restarted(check: &Check, measurement: &Measurement, series: &[&Series]) -> Option<String> {
+    let names = rests_on_counters(check);
+    let of = |witness: &str| names.iter().any(|name| self::witness(name) == witness);
+    let on_purpose = |whom| {
+        let ends =
+            |it: &Fault| it.whom == whom && matches!(it.what, FaultAction::Kill | FaultAction::Restart);
+        measurement.faults.iter().any(ends)
+    };
+    let meant = [
+        ("server", on_purpose(FaultTarget::App)),
+        ("keygen", on_purpose(FaultTarget::Keygen)),
+        ("target", false),
+    ];
+    meant.into_iter().filter(|(witness, meant)| !meant && of(witness)).find_map(|(witness, _)| {
+        let times = total(&begun_anew(witness), series);
+        (times > 0).then(|| {
+            format!(
+                "the counters of the {witness} fell {} times: it was restarted, or its address leads to several processes in \
+                 turn; name one process, whose counters only grow",
+                figure::count(times)
+            )
+        })
     })
 }
 
 /// PostgreSQL keeps count of so many different statements, and forgets the rarest of more.
 fn forgotten(check: &Check, series: &[&Series]) -> Option<String> {
-    let agreeing = check.agree.iter().flat_map(|pair| [&pair.counters.0, &pair.counters.1]);
-    let names = [counters(&check.metric), agreeing.flat_map(Counted::names).cloned().collect()].concat();
-    let rests = names.iter().any(|name| name.starts_with("postgres."));
+    let rests = rests_on_counters(check).iter().any(|name| name.starts_with("postgres."));
     let evicted = total("postgres.evicted", series);
     (rests && evicted > 0).then(|| {
         format!(
@@ -368,12 +388,18 @@ fn forgotten(check: &Check, series: &[&Series]) -> Option<String> {
     })
 }
 
-/// Two witnesses that tell different things. A witness that was no part of the run cannot disagree;
-/// [`rests_on`] says so.
+/// Two witnesses that tell different things. A witness that was no part of the run cannot disagree; [`rests_on`] says so.
+/// The target's own counters are no such: who writes a claim about a target knows what it counts.
 fn disagreement(pair: &Agreement, measurement: &Measurement, series: &[&Series]) -> Vec<String> {
     let (one, other) = &pair.counters;
-    if unseen(one, measurement).or_else(|| unseen(other, measurement)).is_some() {
-        return Vec::new();
+    match unseen(one, measurement).or_else(|| unseen(other, measurement)) {
+        Some("target") => {
+            return vec![format!(
+                "{one} was to be checked against {other}, and nobody could read the counters of the target"
+            )];
+        }
+        Some(_) => return Vec::new(),
+        None => {}
     }
     let names = one.names().iter().chain(other.names());
     let missing: Vec<String> = names.filter_map(|name| absent(name, measurement, series)).collect();

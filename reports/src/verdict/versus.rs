@@ -49,7 +49,7 @@ pub(super) fn ratio(
     }
     let mut notes = Vec::new();
     if left_out > 0 {
-        notes.push(format!("{left_out} blocks lack one side and were left out"));
+        doubts.push(format!("in {left_out} blocks one variant got nothing done, and they count for neither"));
     }
     if most > 1.0 {
         notes.push(format!("widened by {:.3} % for requests whose answer never came", (most - 1.0) * 100.0));

@@ -126,7 +126,7 @@ fn a_fault_is_one_line_with_file_line_field_and_remedy() {
         (
             "[links]",
             "[[fault]]\nat_s = 10\ntarget = \"app\"\naction = \"kill\"\n[links]",
-            "my.toml, line 9: 10 s lies outside of the measurement; give 0 to 10",
+            "my.toml, line 9: 10 s leaves no slice of the measurement to show what it does; give 0 to 9",
         ),
         (
             "[links]",

@@ -78,6 +78,7 @@ pub fn redirects(hits: u64) -> Series {
                     ("server.lookups_redis", hits - hits / 2),
                     ("server.lookups_store", 1_000 - hits),
                     ("server.lookups_waiter", 0),
+                    ("server.lookups_failed", 0),
                     ("client.sent", 1_000),
                     ("client.ok", 1_000),
                     ("client.wrong", 0),

@@ -1,8 +1,9 @@
 //! What witnesses and the ledger have against a claim.
 
-use proofload_reports::run::Ledger;
+use proofload_reports::run::{Fault, Ledger};
 use proofload_reports::{Verdict, figure};
 use proofload_scenarios::claim::Agreement;
+use proofload_scenarios::scenario::{FaultAction, FaultTarget};
 use proofload_scenarios::{Bound, Metric};
 
 use super::made::*;
@@ -33,6 +34,33 @@ fn a_targets_counters_may_appear_late_and_not_vanish() {
     assert_verdict(&new, Verdict::Invalid, "missing from 28 of 48 slices");
     assert_verdict(&errors(3, 48, false).1, Verdict::Invalid, "missing from 3 of 48 slices");
     assert_verdict(&errors(48, 48, true).1, Verdict::Invalid, "was not counted");
+}
+
+/// Two replicas behind one address, one of which has counted more than the other.
+#[test]
+fn counters_that_fall_are_no_evidence_unless_the_server_was_killed_on_purpose() {
+    let mut made = measurement(vec![redirects(990)]);
+    let hit_rate = || check(hit_rate(false), Bound::AtLeast(0.9));
+    assert_holds(&judged(hit_rate(), made.clone()));
+    for slice in &mut made.series[0].slices {
+        slice.counters.insert("server.begun_anew".to_owned(), u64::from(slice.start_s > 1.0));
+    }
+    assert_verdict(&judged(hit_rate(), made.clone()), Verdict::Invalid, "the counters of the server fell");
+    made.faults = vec![Fault { at_s: 1.0, took_s: 0.1, what: FaultAction::Restart, whom: FaultTarget::App }];
+    assert_holds(&judged(hit_rate(), made));
+}
+
+#[test]
+fn a_target_that_nobody_could_read_agrees_with_nothing() {
+    let mut asked = check(hit_rate(false), Bound::AtLeast(0.9));
+    asked.agree = vec![Agreement {
+        counters: ("target.requests".into(), "client.sent".into()),
+        within: 0.01,
+        slack: 0,
+        at_most: false,
+    }];
+    let found = judged(asked, measurement(vec![redirects(990)]));
+    assert_verdict(&found, Verdict::Invalid, "nobody could read the counters of the target");
 }
 
 /// The planted server: it tells a tenth of the statements that the database saw.
