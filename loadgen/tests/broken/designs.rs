@@ -382,20 +382,40 @@ pub const UNPARTITIONED: Broken = Broken {
     verdict: "fails",
 };
 
+const A_PROCESS_DIES: (&str, &str) = (
+    "[[operation]]",
+    "[[fault]]\nat_s = 4\ntarget = \"app\"\naction = \"kill\"\nprocess = 0\n\n[[operation]]",
+);
+
+/// To be told from a target that is gone for good.
+const IT_COMES_BACK: (&str, &str) = (
+    "[[operation]]",
+    "[[fault]]\nat_s = 4.4\ntarget = \"app\"\naction = \"start\"\nprocess = 0\n\n[[operation]]",
+);
+
 pub const KILLED_REPLICAS: Broken = Broken {
     what: "replicas that are killed instead of drained",
     server: None,
-    edits: &[(
-        "replicas-restarted",
-        &[
-            ("measurement_s = 7.5", "measurement_s = 5"),
-            (
-                "action = \"restart\"",
-                "action = \"kill\"\nprocess = 0\n\n[[fault]]\nat_s = 3\ntarget = \"app\"\naction = \"start\"\nprocess = 0",
-            ),
-        ],
-    )],
-    red: &[("rolling-restart", &["no failed request while replicas restart"])],
+    edits: &[
+        (
+            "replicas-restarted",
+            &[
+                ("measurement_s = 7.5", "measurement_s = 5"),
+                (
+                    "action = \"restart\"",
+                    "action = \"kill\"\nprocess = 0\n\n[[fault]]\nat_s = 3\ntarget = \"app\"\naction = \"start\"\nprocess = 0",
+                ),
+            ],
+        ),
+        ("stacks-apart", &[A_PROCESS_DIES]),
+        ("stacks-eighteen", &[A_PROCESS_DIES]),
+        ("caches-emptied", &[A_PROCESS_DIES, IT_COMES_BACK]),
+    ],
+    red: &[
+        ("rolling-restart", &["no failed request while replicas restart"]),
+        ("no-collisions", &["no failed create of two stacks", "no failed create of eighteen stacks"]),
+        ("rewarm", &["no failed visit meanwhile"]),
+    ],
     verdict: "fails",
 };
 
