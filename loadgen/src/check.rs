@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
-use proofload_reports::run::Bar;
+use proofload_reports::run::{Bar, NotChecked};
 
 use crate::ask;
 use crate::cli::CheckArgs;
@@ -22,7 +22,8 @@ use crate::session::Session;
 pub fn check(args: &CheckArgs) -> Result<u8> {
     let lab = Lab::open(&args.place)?;
     let asked = ask::claims(&args.claims, args.profile, &lab)?;
-    tell_left_out(&asked.left_out, lab.has_services());
+    let not_checked = not_checked(asked.left_out, lab.has_services());
+    not_checked.iter().for_each(|it| eprintln!("not checked: {}: {}", it.claims.join(", "), it.why));
     let plan = Plan::of(&asked.scenarios, &lab);
     if args.plan {
         print!("{plan}");
@@ -35,6 +36,7 @@ pub fn check(args: &CheckArgs) -> Result<u8> {
     session.run.measurements = measure_all(&asked.scenarios, &asked.claims, &lab, &live)?;
     session.run.claims = asked.claims;
     session.run.bars = bars;
+    session.run.not_checked = not_checked;
     live.finish();
     destination.publish(&session.end(), args.output.json)
 }
@@ -59,13 +61,11 @@ fn bars(path: &Path) -> Result<Vec<Bar>> {
 }
 
 /// Without services most claims are left out for the same reason, which is told once.
-fn tell_left_out(left_out: &[(String, String)], services: bool) {
-    let named: Vec<&str> = left_out.iter().map(|(claim, _)| claim.as_str()).collect();
-    match services {
-        false if named.len() > 1 => eprintln!(
-            "not checked: {}: they need PostgreSQL and Redis, which --backends spawn starts",
-            named.join(", ")
-        ),
-        _ => left_out.iter().for_each(|(claim, obstacle)| eprintln!("not checked: {claim}: {obstacle}")),
+fn not_checked(left_out: Vec<(String, String)>, services: bool) -> Vec<NotChecked> {
+    if !services && left_out.len() > 1 {
+        let claims = left_out.into_iter().map(|(claim, _)| claim).collect();
+        let why = "they need PostgreSQL and Redis, which --backends spawn starts".to_owned();
+        return vec![NotChecked { claims, why }];
     }
+    left_out.into_iter().map(|(claim, why)| NotChecked { claims: vec![claim], why }).collect()
 }

@@ -31,6 +31,7 @@ impl Session {
             invalid: Vec::new(),
             generator_error: selftest::last_known(),
             bars: Vec::new(),
+            not_checked: Vec::new(),
         };
         Self { run, began: Instant::now() }
     }

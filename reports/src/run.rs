@@ -47,6 +47,18 @@ pub struct Run {
     /// Bars of the server that other tools measured, before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bars: Vec<Bar>,
+    /// Claims of the catalogue that could not be checked here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_checked: Vec<NotChecked>,
+}
+
+/// Claims that are left out for the same reason.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NotChecked {
+    /// Their ids.
+    pub claims: Vec<String>,
+    pub why: String,
 }
 
 /// A bar, and what was measured: the median of several rounds, with its interval at 95 %.

@@ -9,7 +9,7 @@ use crate::render::{figure, means, table};
 use crate::run::{Measurement, Run};
 use crate::verdict::{CheckVerdict, ClaimVerdict, Verdict, untrusted};
 
-/// A claim that fails is a `<failure>`, an invalid one an `<error>`, an inconclusive one `<skipped>`.
+/// A claim that fails is a `<failure>`, an invalid one an `<error>`, one that is inconclusive or was left out `<skipped>`.
 ///
 /// The bound that is upheld decides, as it decides the exit code, so that a test summary and the exit
 /// code never disagree. What became of the published bound stands in the case's properties and output.
@@ -23,6 +23,15 @@ pub fn junit(run: &Run, verdicts: &[ClaimVerdict]) -> String {
         status.set_message(reasons.join("; ")).set_type("invalid");
         TestCase::new(format!("scenario {}", measurement.scenario.name), status)
     }));
+    for left_out in &run.not_checked {
+        suite.add_test_cases(left_out.claims.iter().map(|claim| {
+            let mut status = TestCaseStatus::skipped();
+            status.set_message(left_out.why.clone()).set_type("not checked");
+            let mut case = TestCase::new(claim.clone(), status);
+            case.set_classname("proofload");
+            case
+        }));
+    }
     if !run.invalid.is_empty() {
         let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
         status.set_message(run.invalid.join("; ")).set_type("invalid");

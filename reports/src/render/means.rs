@@ -3,7 +3,7 @@
 use crate::figure;
 use crate::gate;
 use crate::plot;
-use crate::run::{Bar, Measurement, Run};
+use crate::run::{Bar, Measurement, NotChecked, Run};
 use crate::tally::Tally;
 use crate::verdict::{ClaimVerdict, Verdict};
 
@@ -53,7 +53,8 @@ pub fn aloud(run: &Run, verdicts: &[ClaimVerdict]) -> Vec<String> {
         [only] if run.verb != gate::VERB => Some(only.sentence.clone()).filter(|it| !it.is_empty()),
         _ => None,
     };
-    only.into_iter().chain(offered(run)).collect()
+    let left_out = |it: &NotChecked| format!("Not checked: {}: {}.", it.claims.join(", "), it.why);
+    only.into_iter().chain(offered(run)).chain(run.not_checked.iter().map(left_out)).collect()
 }
 
 /// `61,430 of 61,442 requests were answered rightly (99.98 %): 2 dropped, 10 failed.` Points of curves and maps are left

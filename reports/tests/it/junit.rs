@@ -75,6 +75,18 @@ fn a_claim_comes_with_its_workload() {
 fn a_run_that_cannot_be_trusted_is_an_error_even_without_claims() {
     let mut run = crate::synthetic::quick_run();
     run.invalid.push("the target died".into());
+    run.not_checked.clear();
     let report = Report::deserialize_from_str(&junit(&run, &[])).unwrap();
     assert_eq!((report.tests, report.errors), (1, 1));
+}
+
+#[test]
+fn what_was_not_checked_is_skipped_and_says_why() {
+    let report = Report::deserialize_from_str(&junit(&crate::synthetic::quick_run(), &[])).unwrap();
+    let cases = &report.test_suites[0].test_cases;
+    assert_eq!(cases.iter().map(|case| case.name.as_str()).collect::<Vec<_>>(), ["health", "rewarm"]);
+    for case in cases {
+        let TestCaseStatus::Skipped { message, .. } = &case.status else { panic!("not skipped") };
+        assert!(message.as_ref().unwrap().as_str().contains("--backends spawn"));
+    }
 }

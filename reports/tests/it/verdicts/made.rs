@@ -186,6 +186,7 @@ pub fn run(checks: Vec<Check>, measurement: Measurement) -> Run {
         invalid: Vec::new(),
         generator_error: None,
         bars: Vec::new(),
+        not_checked: Vec::new(),
     }
 }
 
