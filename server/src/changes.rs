@@ -113,6 +113,11 @@ impl Changes {
         self.owed.any.fetch_or(!told, Relaxed);
     }
 
+    /// Says that links may have been changed by others than us, so that nobody believes Redis until it was emptied.
+    pub fn owe_emptying(&self) {
+        self.owed.refused.fetch_add(1, Relaxed);
+    }
+
     /// Whether changes made elsewhere are heard of now.
     pub fn hears(&self) -> bool {
         self.hears.load(Relaxed)

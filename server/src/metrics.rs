@@ -50,6 +50,8 @@ pub enum Redirected {
     Found,
     NotFound,
     Gone,
+    /// The store could not be asked, or did not answer in time.
+    Failed,
 }
 
 /// How a create ended that made no link. Those that did are counted where they are committed, since a client may be gone
@@ -77,8 +79,12 @@ impl Level {
 }
 
 impl Redirected {
-    pub const ALL: [(Redirected, &str); 3] =
-        [(Redirected::Found, "found"), (Redirected::NotFound, "not_found"), (Redirected::Gone, "gone")];
+    pub const ALL: [(Redirected, &str); 4] = [
+        (Redirected::Found, "found"),
+        (Redirected::NotFound, "not_found"),
+        (Redirected::Gone, "gone"),
+        (Redirected::Failed, "failed"),
+    ];
 }
 
 impl CreateResult {

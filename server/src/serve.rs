@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::MissedTickBehavior;
 
 use crate::cache::redis::{RedisLevel, RedisLevelOptions};
 use crate::cache::table::Table;
@@ -120,7 +121,7 @@ async fn build(config: &Config, address: SocketAddr) -> anyhow::Result<Arc<Site>
         Some(url) => {
             let (changes, task) = Changes::new(url)?;
             let redis = redis_level(config, url, &store, &changes).await?;
-            (Some(changes), redis, Some(task))
+            (Some(changes), Some(redis), Some(task))
         }
         None => (None, None, None),
     };
@@ -146,28 +147,29 @@ async fn build(config: &Config, address: SocketAddr) -> anyhow::Result<Arc<Site>
         hear_changes(&shortener, task, redis).await;
     }
     let warmer = Warmer::new(shortener.clone(), config.warmth);
-    if !config.warmth.is_none() {
-        warmer.warm().await.context("warming the cache")?;
+    if !config.warmth.is_none()
+        && let Err(error) = warmer.warm().await
+    {
+        eprintln!("proofload: the cache starts cold, and is warmed later: {error}");
     }
     let health = Health::new(shortener.clone(), leases);
     Ok(Site::new(config, shortener, warmer, health))
 }
 
-/// The cache level that replicas share, where the settings have it.
+/// The cache level that replicas share. Where the settings switch it off here, others may use it.
 async fn redis_level(
     config: &Config,
     url: &str,
     store: &Store,
     changes: &Changes,
-) -> anyhow::Result<Option<Arc<RedisLevel>>> {
-    let Some(time_to_live) = config.redis_time_to_live else { return Ok(None) };
+) -> anyhow::Result<Arc<RedisLevel>> {
     let options = RedisLevelOptions {
         patience: config.limits.redis_timeout(),
-        time_to_live,
+        time_to_live: config.redis_time_to_live,
         longest_change: config.limits.store_timeout(),
     };
     let database = store.identity().await.context("--database-url")?;
-    Ok(Some(Arc::new(RedisLevel::new(url, &database, options, changes.trust())?)))
+    Ok(Arc::new(RedisLevel::new(url, &database, options, changes.trust())?))
 }
 
 /// Listens before warming, since hearing for the first time empties the cache. Without Redis the server starts all the
@@ -277,6 +279,8 @@ async fn finish(config: &Config, shortener: &Shortener) -> anyhow::Result<()> {
 
 async fn flush_clicks(shortener: Arc<Shortener>) {
     let mut ticks = tokio::time::interval(CLICK_FLUSH);
+    // The budget is of each second, also after a database that hung.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         // What could not be stored stays for the next time; /health shows why.

@@ -127,7 +127,8 @@ impl Shortener {
 
     /// Follows a code that the in-process cache does not have.
     pub async fn follow(&self, code: &str, desk: &Desk, is_click: bool) -> Answer {
-        let followed = self.reader.follow(code, &desk.tally).await?;
+        let followed = self.reader.follow(code, &desk.tally).await;
+        let followed = followed.inspect_err(|_| desk.tally.redirected(Redirected::Failed))?;
         if is_click && matches!(followed, Followed::Found(_)) {
             desk.clicks.click(Name::of(code), code);
         }
@@ -161,10 +162,13 @@ impl Shortener {
             .await
     }
 
-    /// Empties this process's cache, and the level that it shares with other replicas.
+    /// Empties this process's cache, and the level that it shares with other replicas; that as soon as it can be, and it is
+    /// not believed until then.
     pub async fn empty_cache(&self) {
-        if let Some(redis) = &self.redis {
-            redis.empty().await;
+        if let (Some(redis), Some(changes)) = (&self.redis, &self.changes)
+            && !redis.empty().await
+        {
+            changes.owe_emptying();
         }
         self.reader.forget_all();
     }

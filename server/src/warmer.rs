@@ -2,8 +2,10 @@
 
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
+
+use tokio::time::MissedTickBehavior;
 
 use crate::cache::monitor::Monitor;
 use crate::cache::table::{Capacity, OVERHEAD};
@@ -18,6 +20,8 @@ pub struct Warmer {
     last: Mutex<Option<Warming>>,
     warmings: AtomicU64,
     micros: AtomicU64,
+    /// The last warming did not come about.
+    owed: AtomicBool,
 }
 
 /// A warming that was done.
@@ -39,6 +43,7 @@ impl Warmer {
             last: Mutex::new(None),
             warmings: AtomicU64::new(0),
             micros: AtomicU64::new(0),
+            owed: AtomicBool::new(false),
         })
     }
 
@@ -51,6 +56,7 @@ impl Warmer {
         let survey = self.shortener.survey();
         let filled = self.fill(&survey).await;
         let stands = filled.is_ok() && !survey.is_void();
+        self.owed.store(filled.is_err(), Relaxed);
         if was_lost && !stands {
             self.shortener.set_lost_track(true);
         }
@@ -86,16 +92,21 @@ impl Warmer {
     /// emptied because changes elsewhere may have been missed.
     pub async fn watch(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(Duration::from_secs(1));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut before = (0, 0);
+        let mut not_before = Instant::now();
         loop {
             ticks.tick().await;
             let totals = self.shortener.totals().hits_of_lookups();
             let wants_warming = self.monitor.lock().observe(totals.0 - before.0, totals.1 - before.1);
             before = totals;
             let hears = self.shortener.hears_changes() != Some(false);
-            if (wants_warming || (hears && self.shortener.lost_track())) && !self.warmth.is_none() {
-                // A store that is away is seen by /health.
+            let owed = self.owed.load(Relaxed) || (hears && self.shortener.lost_track());
+            if (wants_warming || (owed && Instant::now() >= not_before)) && !self.warmth.is_none() {
+                let begun = Instant::now();
+                // A store that is away is seen by /health, and is left alone for as long as it was kept busy to no use.
                 let has_warmed = self.warm().await.unwrap_or(false);
+                not_before = Instant::now() + if has_warmed { Duration::ZERO } else { begun.elapsed() };
                 if wants_warming && !has_warmed {
                     self.monitor.lock().undone();
                 }

@@ -28,8 +28,9 @@ use crate::store::{Link, entropy, unix_now};
 pub struct RedisLevelOptions {
     /// The longest a redirect waits for Redis.
     pub patience: Duration,
-    /// How long a link may stay.
-    pub time_to_live: Duration,
+    /// How long a link may stay; none where this process neither looks links up there nor puts any. Those that others have
+    /// there are taken out all the same when this one changes them.
+    pub time_to_live: Option<Duration>,
     /// The longest a change may take in the database.
     pub longest_change: Duration,
 }
@@ -125,7 +126,7 @@ impl RedisLevel {
 
     /// Looks a link up; takes no longer than the patience, and no time at all while Redis is found away.
     pub async fn look(&self, code: &str, key: &Key) -> Looked {
-        if !self.trusted.load(Relaxed) {
+        if self.options.time_to_live.is_none() || !self.trusted.load(Relaxed) {
             return Looked::Miss(None);
         }
         let token = format!("l{:x}-{:x}", self.tokens.0, self.tokens.1.fetch_add(1, Relaxed));
@@ -146,10 +147,8 @@ impl RedisLevel {
     /// Stores what was read under a lease; says whether it was stored.
     pub async fn fill(&self, lease: Lease, link: &Link) -> bool {
         let left = link.expires.map_or(i64::MAX, |at| at - unix_now());
-        if left <= 0 {
-            return false;
-        }
-        let life = self.options.time_to_live.min(Duration::from_secs(left.cast_unsigned()));
+        let Some(time_to_live) = self.options.time_to_live.filter(|_| left > 0) else { return false };
+        let life = time_to_live.min(Duration::from_secs(left.cast_unsigned()));
         let expires = link.expires.map_or("-".to_owned(), |at| at.to_string());
         let value = format!("v{} {expires} {}", link.clicks, link.url);
         let mut fill = redis::cmd("EVAL");

@@ -201,7 +201,9 @@ impl Making<'_> {
         if inserted.map_err(refusal)? {
             return Ok(Created { code: self.maker.codec.text(&link.key), link, replayed: false });
         }
-        match self.store.claimed(idempotency_key).await.map_err(nothing_stored)? {
+        // Another request with this key may have stored the link, and not noted it yet: the claim is to stay.
+        let claim = self.store.claimed(idempotency_key).await;
+        match claim.map_err(|error| CreateError::Indeterminate(error.to_string()))? {
             Some(Claimed::Made(claim, made)) => self.made_before(&claim.key, made).await,
             Some(_) => self.found(link).await,
             None => {
@@ -244,7 +246,8 @@ impl Making<'_> {
     /// What stands under the code of an open claim: someone else's link, if it leads elsewhere. A generated code is so only
     /// where the database had lost the lease of its id.
     async fn found(&self, wanted: Link) -> Result<Created, CreateError> {
-        match self.store.find(&wanted.key).await.map_err(nothing_stored)? {
+        let found = self.store.find(&wanted.key).await;
+        match found.map_err(|error| CreateError::Indeterminate(error.to_string()))? {
             Some(link) if link.url != wanted.url => Err(match link.key {
                 Key::Custom(_) => CreateError::Taken,
                 Key::Generated(_) => CreateError::Store("its code was given to another link".into()),

@@ -149,6 +149,15 @@ async fn collect<'a>(
     Ok(Whole { bytes: whole.into(), _share: share })
 }
 
+/// A refusal before the body was read. Unless there is none, it is read on for a moment, and the connection ends.
+pub async fn refuse(mut body: Incoming, problem: Problem) -> Problem {
+    if body.is_end_stream() {
+        return problem;
+    }
+    discard(&mut body).await;
+    problem.closing()
+}
+
 async fn discard(body: &mut Incoming) {
     let discard = async {
         let mut discarded = 0;

@@ -82,7 +82,7 @@ pub async fn create(client: &Client, request: Request) -> Result<Response, Probl
     let (head, incoming) = request.into_parts();
     let shortener = &client.site.shortener;
     let new = async {
-        client.site.admit(head.headers.get(AUTHORIZATION), client.address, 1)?;
+        let incoming = admitted(client, &head.headers, incoming).await?;
         let body = body::read(incoming, &client.site).await?;
         let idempotency = idempotency(&head.headers, &body)?;
         let asked: CreateBody = body::parse(&body)?;
@@ -123,12 +123,22 @@ async fn asked_for_many(
     headers: &HeaderMap,
     incoming: Incoming,
 ) -> Result<Vec<CreateBody>, Problem> {
-    client.site.authorize(headers.get(AUTHORIZATION))?;
+    if let Err(problem) = client.site.authorize(headers.get(AUTHORIZATION)) {
+        return Err(body::refuse(incoming, problem).await);
+    }
     if headers.contains_key(IDEMPOTENCY_KEY) {
         let text = "bulk requests have no Idempotency-Key: create the links one by one to retry them safely";
-        return Err(Problem::bad_request(text));
+        return Err(body::refuse(incoming, Problem::bad_request(text)).await);
     }
     body::parse(&body::read(incoming, &client.site).await?)
+}
+
+/// The body of a write of one thing, unless this client may not write now.
+async fn admitted(client: &Client, headers: &HeaderMap, incoming: Incoming) -> Result<Incoming, Problem> {
+    match client.site.admit(headers.get(AUTHORIZATION), client.address, 1) {
+        Ok(()) => Ok(incoming),
+        Err(problem) => Err(body::refuse(incoming, problem).await),
+    }
 }
 
 /// How many links it is about, and so what the rate limit says, is known only from the body.
@@ -151,7 +161,7 @@ pub async fn show(client: &Client, code: &str) -> Result<Response, Problem> {
 
 pub async fn change(client: &Client, code: &str, request: Request) -> Result<Response, Problem> {
     let (head, incoming) = request.into_parts();
-    client.site.admit(head.headers.get(AUTHORIZATION), client.address, 1)?;
+    let incoming = admitted(client, &head.headers, incoming).await?;
     let body = body::read(incoming, &client.site).await?;
     let asked: ChangeBody = body::parse(&body)?;
     if asked.url.is_none() && asked.expires_in.is_none() {
@@ -176,7 +186,7 @@ pub async fn delete(client: &Client, code: &str, request: &Request) -> Result<Re
 
 pub async fn add_clicks(client: &Client, request: Request) -> Result<Response, Problem> {
     let (head, incoming) = request.into_parts();
-    client.site.admit(head.headers.get(AUTHORIZATION), client.address, 1)?;
+    let incoming = admitted(client, &head.headers, incoming).await?;
     let body = body::read(incoming, &client.site).await?;
     let asked: ClicksBody = body::parse(&body)?;
     let accepted = asked.clicks.len();

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use super::body;
 use super::connection::Watch;
 use super::problem::Problem;
 use super::{Request, Response, Site, links, pages};
@@ -70,6 +71,11 @@ impl Future for Answer {
     }
 }
 
+/// This path has other methods.
+async fn not_allowed(request: Request, methods: &'static str) -> Problem {
+    body::refuse(request.into_body(), Problem::method_not_allowed(methods)).await
+}
+
 impl Client {
     /// A redirect from the cache: the way nearly all requests go. No page of ours can be in the cache, since their names
     /// are no codes.
@@ -116,18 +122,18 @@ impl Client {
         let path = request.uri().path();
         match (path, request.method().as_str()) {
             ("/api/links", "POST") => self.timed(Timed::Create, links::create(self, request)).await,
-            ("/api/links", _) => Err(Problem::method_not_allowed("POST")),
+            ("/api/links", _) => Err(not_allowed(request, "POST").await),
             ("/api/links/bulk", "POST") => self.timed(Timed::Bulk, links::create_many(self, request)).await,
-            ("/api/links/bulk", _) => Err(Problem::method_not_allowed("POST")),
+            ("/api/links/bulk", _) => Err(not_allowed(request, "POST").await),
             ("/api/clicks", "POST") => links::add_clicks(self, request).await,
-            ("/api/clicks", _) => Err(Problem::method_not_allowed("POST")),
+            ("/api/clicks", _) => Err(not_allowed(request, "POST").await),
             ("/api/cache", "GET" | "HEAD") => Ok(pages::cache(&self.site)),
             ("/api/cache", "DELETE") => pages::clear_cache(self, request).await,
-            ("/api/cache", _) => Err(Problem::method_not_allowed("GET, HEAD, DELETE")),
+            ("/api/cache", _) => Err(not_allowed(request, "GET, HEAD, DELETE").await),
             ("/health", "GET" | "HEAD") => Ok(pages::health(&self.site).await),
             ("/metrics", "GET" | "HEAD") => Ok(pages::metrics(&self.site)),
             ("/openapi.json", "GET" | "HEAD") => Ok(pages::openapi()),
-            ("/health" | "/metrics" | "/openapi.json", _) => Err(Problem::method_not_allowed("GET, HEAD")),
+            ("/health" | "/metrics" | "/openapi.json", _) => Err(not_allowed(request, "GET, HEAD").await),
             _ => self.route_code(request).await,
         }
     }
@@ -139,7 +145,7 @@ impl Client {
                 "GET" | "HEAD" => links::show(self, &code).await,
                 "PATCH" => links::change(self, &code, request).await,
                 "DELETE" => links::delete(self, &code, &request).await,
-                _ => Err(Problem::method_not_allowed("GET, HEAD, PATCH, DELETE")),
+                _ => Err(not_allowed(request, "GET, HEAD, PATCH, DELETE").await),
             };
         }
         let code = path.strip_prefix('/').filter(|code| !code.is_empty() && !code.contains('/'));
@@ -152,7 +158,7 @@ impl Client {
                 let followed = self.timed(Timed::Redirect, follow).await?;
                 Ok(self.redirect(followed, HeaderMap::new()))
             }
-            _ => Err(Problem::method_not_allowed("GET, HEAD")),
+            _ => Err(not_allowed(request, "GET, HEAD").await),
         }
     }
 

@@ -83,7 +83,10 @@ impl Site {
 
 /// Compares in a time that does not depend on where the texts differ, so that a key cannot be guessed bit by bit.
 fn is_bearer(given: &HeaderValue, right: &str) -> bool {
-    let Some(given) = given.as_bytes().strip_prefix(b"Bearer ") else { return false };
+    let Some((scheme, given)) = given.as_bytes().split_at_checked(b"Bearer ".len()) else { return false };
+    if !scheme.eq_ignore_ascii_case(b"Bearer ") {
+        return false;
+    }
     let differing = given.iter().zip(right.as_bytes()).fold(0, |all, (a, b)| all | (a ^ b));
     given.len() == right.len() && std::hint::black_box(differing) == 0
 }
@@ -95,7 +98,7 @@ mod tests {
     #[test]
     fn only_the_right_key_opens() {
         let is = |text: &'static str| is_bearer(&HeaderValue::from_static(text), "secret");
-        assert!(is("Bearer secret"));
+        assert!(is("Bearer secret") && is("bearer secret"));
         for wrong in ["Bearer secreT", "Bearer secre", "Bearer secrets", "Bearer ", "secret", "Basic secret"]
         {
             assert!(!is(wrong), "{wrong}");

@@ -152,7 +152,7 @@ fn link(code: &str, url: &str) -> Link {
 fn level(redis: &Redis, database: &str, trusted: bool) -> RedisLevel {
     let options = RedisLevelOptions {
         patience: Duration::from_secs(10),
-        time_to_live: Duration::from_secs(100),
+        time_to_live: Some(Duration::from_secs(100)),
         longest_change: Duration::from_secs(20),
     };
     RedisLevel::new(&redis.url(), database, options, Arc::new(AtomicBool::new(trusted))).unwrap()

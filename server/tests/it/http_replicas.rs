@@ -195,6 +195,26 @@ async fn a_redis_that_refuses_brings_no_deleted_link_back() {
 }
 
 #[tokio::test]
+async fn who_keeps_no_links_in_redis_takes_those_of_others_out() {
+    let redis = Redis::start().await;
+    let (database, _directory) = database();
+    let url = redis.url();
+    let flags = ["--redis-url", &url, "--warm", "none"];
+    let [here, there] = [&flags, &flags].map(|flags| App::start_on(&database, flags));
+    let apart = App::start_on(&database, &["--redis-url", &url, "--warm", "none", "--redis-values", "off"]);
+    let path = until_shared(&here, &there);
+    assert_eq!(apart.ask("DELETE", &format!("/api/links{path}"), &[], "").status, 204);
+    until(|| there.get(&path).status == 404);
+    let key = format!("proofload:link:*:{}", &path[1..]);
+    let keys: Vec<String> = redis.ask(&["KEYS", &key]).await;
+    for key in keys {
+        let held: Option<String> = redis.ask(&["GET", &key]).await;
+        // A lease of who reads the database for it just now may stand there, and nothing else.
+        assert!(held.iter().all(|held| held.starts_with('l')), "{held:?}");
+    }
+}
+
+#[tokio::test]
 async fn changes_are_told_by_a_redis_whose_run_is_unknown() {
     let redis = Redis::start().await;
     redis.ask::<()>(&["ACL", "SETUSER", "default", "-info"]).await;

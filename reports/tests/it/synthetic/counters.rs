@@ -32,7 +32,7 @@ const SERVER: [(&str, u64); 25] = [
 ];
 
 /// What mostly stays at none: a server counts it all the same.
-const NONE: [&str; 25] = [
+const NONE: [&str; 26] = [
     "allocations_redis",
     "allocations_store",
     "creates_conflict",
@@ -42,6 +42,7 @@ const NONE: [&str; 25] = [
     "lookups_failed",
     "lookups_negative",
     "lookups_unassigned",
+    "redirects_failed",
     "redirects_gone",
     "redirects_not_found",
     "statement_failures_clicks",
