@@ -216,7 +216,7 @@ pub const KEYGEN_WAITED_FOR: Broken = Broken {
     what: "a server that waits for keygen before it goes around it",
     server: Some(Fault::WaitsForKeygen),
     edits: &[("keygen-killed", &[FEWER_CREATES])],
-    red: &[("keygen-fallback", &["p95 of a create while keygen is away, over that before: ≤ 2"])],
+    red: &[("keygen-fallback", &["p95 of a create while keygen is away, over that before: ≤ 5"])],
     verdict: "fails",
 };
 
@@ -224,7 +224,7 @@ pub const STANDS_STILL: Broken = Broken {
     what: "a server that stands still for 0.7 s when keygen goes away",
     server: Some(Fault::StandsStill),
     edits: &[("keygen-killed", &[FEWER_CREATES])],
-    red: &[("keygen-fallback", &["p95 of a create while keygen is away, over that before: ≤ 2"])],
+    red: &[("keygen-fallback", &["p95 of a create while keygen is away, over that before: ≤ 5"])],
     verdict: "fails",
 };
 
