@@ -1,13 +1,14 @@
 //! The HTTP side: connections, routes, pages.
 
-mod body;
+pub(crate) mod body;
 pub(crate) mod connection;
 mod links;
 mod pages;
 mod parting;
-mod problem;
+pub(crate) mod problem;
 mod proxies;
 mod rate;
+pub(crate) mod roster;
 mod routes;
 mod site;
 mod worker;

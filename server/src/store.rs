@@ -132,6 +132,11 @@ impl Store {
         Store { deadline: Some(deadline), ..self.clone() }
     }
 
+    /// The same store for one who has no more time than one statement may take, from now on.
+    pub fn for_one_statement(&self) -> Store {
+        self.by(Instant::now() + self.inner.statement_timeout)
+    }
+
     /// What the database is called in `/health`: `postgresql` or `sqlite`.
     pub fn name(&self) -> &'static str {
         match self.inner.backend {

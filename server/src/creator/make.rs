@@ -147,37 +147,49 @@ impl Making<'_> {
     /// A create that a client may repeat. The code is set aside under the client's key before anything is stored, so
     /// that a retry, even after a crash in between, makes the very same link or finds it made. That it was made is noted
     /// before the client is answered, and no link is stored for a claim that is noted as made: so no retry, and none of
-    /// several requests side by side, brings back what the client deleted on the answer to another.
+    /// several requests side by side, brings back what the client deleted on the answer to another. A claim is never given up:
+    /// another request with its key may be making its link.
     async fn once(&self, new: NewLink, idempotency: Idempotency) -> Result<Created, CreateError> {
-        let known = self.store.claimed(&idempotency.key).await.map_err(nothing_stored)?;
-        let (standing, is_first) = match known {
-            Some(before) => (before, false),
-            None => self.claim(&new, &idempotency).await?,
+        let Idempotency { key: idempotency_key, fingerprint } = idempotency;
+        let known = self.store.claimed(&idempotency_key).await.map_err(nothing_stored)?;
+        let standing = match known {
+            Some(before) => before,
+            None => self.claim(&new, &idempotency_key, fingerprint).await?,
         };
         let key = match standing {
-            Claimed::Open(claim) | Claimed::Made(claim, _)
-                if claim.fingerprint != idempotency.fingerprint =>
-            {
+            Claimed::Open(claim) | Claimed::Made(claim, _) if claim.fingerprint != fingerprint => {
                 return Err(CreateError::IdempotencyMismatch);
             }
             Claimed::Made(claim, made) => return self.made_before(&claim.key, made).await,
             Claimed::Open(claim) => claim.key,
         };
-        let created = self.claimed(&idempotency.key, key, new, is_first).await;
-        self.settle(&idempotency.key, is_first, created).await
+        let made = self.claimed(&idempotency_key, key, new).await?;
+        // Unnoted, a retry would bring the link back after the client has deleted it.
+        let noted = self.store.claim_made(&idempotency_key, made.link.created).await;
+        noted.map_err(|error| CreateError::Indeterminate(error.to_string()))?;
+        Ok(made)
     }
 
-    /// Sets a code aside under a key that nobody had claimed a moment ago; says whether it is ours now. Drawn only then, so
-    /// that no retry uses a code up.
-    async fn claim(&self, new: &NewLink, idempotency: &Idempotency) -> Result<(Claimed, bool), CreateError> {
+    /// Sets a code aside under a key that nobody had claimed a moment ago. Drawn only then, so that no retry uses a code up.
+    async fn claim(
+        &self,
+        new: &NewLink,
+        idempotency_key: &str,
+        fingerprint: u64,
+    ) -> Result<Claimed, CreateError> {
         let key = match &new.custom {
             Some(code) => Key::Custom(code.as_str().into()),
             None if self.maker.options.codes == CodeDesign::Checked => Key::Generated(self.draw().await?),
             None => Key::Generated(self.next_id().await?),
         };
-        let claim = Claim { fingerprint: idempotency.fingerprint, key };
-        let before = self.store.claim(&idempotency.key, &claim).await.map_err(nothing_stored)?;
-        Ok(before.map_or((Claimed::Open(claim), true), |before| (before, false)))
+        if new.custom.is_some() && self.store.is_taken(&key).await.map_err(nothing_stored)? {
+            // Not by another request with this key, which would have claimed it before it took the code.
+            let claim = self.store.claimed(idempotency_key).await.map_err(nothing_stored)?;
+            return claim.ok_or(CreateError::Taken);
+        }
+        let claim = Claim { fingerprint, key };
+        let before = self.store.claim(idempotency_key, &claim).await.map_err(nothing_stored)?;
+        Ok(before.unwrap_or(Claimed::Open(claim)))
     }
 
     /// Makes the link of an open claim, or finds that another request with the same key has made it.
@@ -186,13 +198,8 @@ impl Making<'_> {
         idempotency_key: &str,
         key: Key,
         new: NewLink,
-        is_first: bool,
     ) -> Result<Created, CreateError> {
-        let is_custom = matches!(key, Key::Custom(_));
-        if is_custom && is_first && self.store.is_taken(&key).await.map_err(nothing_stored)? {
-            return Err(CreateError::Taken);
-        }
-        if !is_custom {
+        if matches!(key, Key::Generated(_)) {
             self.maker.pool.hold(&self.store).await.map_err(nothing_stored)?;
         }
         let link = Link { key, url: new.url, created: unix_now(), expires: new.expires, clicks: new.clicks };
@@ -201,37 +208,13 @@ impl Making<'_> {
         if inserted.map_err(refusal)? {
             return Ok(Created { code: self.maker.codec.text(&link.key), link, replayed: false });
         }
-        // Another request with this key may have stored the link, and not noted it yet: the claim is to stay.
+        // Another request with this key may have stored the link, and not noted it yet.
         let claim = self.store.claimed(idempotency_key).await;
         match claim.map_err(|error| CreateError::Indeterminate(error.to_string()))? {
             Some(Claimed::Made(claim, made)) => self.made_before(&claim.key, made).await,
-            Some(_) => self.found(link).await,
-            None => {
-                Err(CreateError::Store("another request with this Idempotency-Key has just failed".into()))
-            }
+            Some(Claimed::Open(_)) => self.found(link).await,
+            None => Err(CreateError::Store("this Idempotency-Key has just become too old".into())),
         }
-    }
-
-    /// Notes what became of a claim, before the client is told.
-    async fn settle(
-        &self,
-        idempotency_key: &str,
-        is_first: bool,
-        created: Result<Created, CreateError>,
-    ) -> Result<Created, CreateError> {
-        match &created {
-            // Unnoted, a retry would bring the link back after the client has deleted it.
-            Ok(made) => {
-                let noted = self.store.claim_made(idempotency_key, made.link.created).await;
-                noted.map_err(|error| CreateError::Indeterminate(error.to_string()))?;
-            }
-            // The retry will find out.
-            Err(CreateError::Indeterminate(_) | CreateError::Deleted) => {}
-            // Nothing was stored. If this fails the client's retry is answered from the claim, with the same outcome.
-            Err(_) if is_first => drop(self.store.unclaim(idempotency_key).await),
-            Err(_) => {}
-        }
-        created
     }
 
     /// The link of a claim that was made at `made`, as it is now. A link under the same custom code that was made at any

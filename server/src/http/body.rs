@@ -9,7 +9,7 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::Site;
+use super::{Request, Site};
 use super::problem::Problem;
 
 /// A body that is refused is read on for so long, because a client that is still sending when the connection is closed
@@ -156,6 +156,11 @@ pub async fn refuse(mut body: Incoming, problem: Problem) -> Problem {
     }
     discard(&mut body).await;
     problem.closing()
+}
+
+/// This path has other methods.
+pub async fn not_allowed(request: Request, methods: &'static str) -> Problem {
+    refuse(request.into_body(), Problem::method_not_allowed(methods)).await
 }
 
 async fn discard(body: &mut Incoming) {

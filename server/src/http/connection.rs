@@ -120,6 +120,22 @@ impl Watch {
     }
 }
 
+/// Tells the watch that an answer is under way, for as long as it is.
+pub struct Busy(Arc<Watch>);
+
+impl Busy {
+    pub fn new(watch: &Arc<Watch>) -> Self {
+        watch.set_busy(true);
+        Self(watch.clone())
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.set_busy(false);
+    }
+}
+
 /// A connection that ends when its watch says so. Who sends what cannot be read is told so, as `application/problem+json`.
 pub struct Connection<S: Service<Request, Response = Response, Error = Infallible>> {
     stage: Stage<S>,

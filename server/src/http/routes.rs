@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use super::body;
-use super::connection::Watch;
+use super::body::not_allowed;
+use super::connection::{Busy, Watch};
 use super::problem::Problem;
 use super::{Request, Response, Site, links, pages};
 use crate::metrics::Timed;
@@ -69,11 +69,6 @@ impl Future for Answer {
             Answer::Later(response) => response.as_mut().poll(context).map(Ok),
         }
     }
-}
-
-/// This path has other methods.
-async fn not_allowed(request: Request, methods: &'static str) -> Problem {
-    body::refuse(request.into_body(), Problem::method_not_allowed(methods)).await
 }
 
 impl Client {
@@ -187,21 +182,5 @@ fn names_its_host(request: &Request) -> bool {
     match hosts.next() {
         Some(_) => hosts.next().is_none(),
         None => request.version() != Version::HTTP_11,
-    }
-}
-
-/// Tells the watch that an answer is under way, for as long as it is.
-struct Busy(Arc<Watch>);
-
-impl Busy {
-    fn new(watch: &Arc<Watch>) -> Self {
-        watch.set_busy(true);
-        Self(watch.clone())
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.set_busy(false);
     }
 }

@@ -1,16 +1,15 @@
 //! A thread's share of the connections.
 
 use hyper::server::conn::http1;
-use parking_lot::Mutex;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
-use std::time::Duration;
+use std::sync::atomic::Ordering::Relaxed;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use super::Site;
-use super::connection::{Ages, Connection, Watch};
+use super::connection::{Connection, Watch};
+use super::roster::Roster;
 use super::routes::Client;
 use crate::config::Limits;
 use crate::shortener::Desk;
@@ -31,13 +30,6 @@ pub struct Worker {
     desk: Arc<Desk>,
     roster: Arc<Roster>,
     dealt: mpsc::Receiver<Dealt>,
-}
-
-/// The connections of one thread.
-struct Roster {
-    clock: Arc<AtomicU32>,
-    watches: Mutex<Vec<Arc<Watch>>>,
-    open: AtomicUsize,
 }
 
 /// Said to a client for whom there is no room.
@@ -99,8 +91,10 @@ impl Crew {
 impl Worker {
     /// Serves until the crew closes and the last connection has ended.
     pub async fn work(mut self) {
-        let http = http_of(&self.site.limits);
-        let sweeping = tokio::spawn(sweep(self.roster.clone(), self.site.limits.clone()));
+        let limits = &self.site.limits;
+        let http = http_of(limits);
+        let sweeping =
+            tokio::spawn(self.roster.clone().sweep(limits.head_timeout(), limits.idle_timeout()));
         let (alive, mut all_gone) = mpsc::channel::<()>(1);
         while let Some((stream, address)) = self.dealt.recv().await {
             let Ok(stream) = TcpStream::from_std(stream) else {
@@ -126,22 +120,6 @@ impl Worker {
     }
 }
 
-impl Roster {
-    fn new() -> Self {
-        Self { clock: Arc::new(AtomicU32::new(1)), watches: Mutex::default(), open: AtomicUsize::new(0) }
-    }
-
-    fn enlist(&self) -> Arc<Watch> {
-        let watch = Watch::new(self.clock.clone());
-        self.watches.lock().push(watch.clone());
-        watch
-    }
-
-    fn each(&self, tell: impl Fn(&Watch)) {
-        self.watches.lock().iter().for_each(|watch| tell(watch));
-    }
-}
-
 fn http_of(limits: &Limits) -> http1::Builder {
     let mut http = http1::Builder::new();
     // The sweep does what hyper's timer would, for less: that one is set and cancelled with every request. No
@@ -153,26 +131,6 @@ fn http_of(limits: &Limits) -> http1::Builder {
         http.max_headers(limits.headers);
     }
     http
-}
-
-/// Ends slow and silent connections, and forgets those that ended.
-async fn sweep(roster: Arc<Roster>, limits: Limits) {
-    let every = (limits.head_timeout().min(limits.idle_timeout()) / 8)
-        .clamp(Duration::from_millis(5), Duration::from_secs(1));
-    let sweeps =
-        |timeout: Duration| (timeout.as_millis() / every.as_millis()).min(u128::from(u32::MAX)) as u32;
-    let ages = Ages { head: sweeps(limits.head_timeout()), idle: sweeps(limits.idle_timeout()) };
-    let mut ticks = tokio::time::interval(every);
-    loop {
-        ticks.tick().await;
-        // Zero means "none" in a watch, so the clock leaves it out.
-        let now = roster.clock.load(Relaxed).checked_add(1).unwrap_or(1);
-        roster.clock.store(now, Relaxed);
-        let mut watches = roster.watches.lock();
-        // Only the roster holds a watch whose connection has ended.
-        watches.retain(|watch| Arc::strong_count(watch) > 1);
-        watches.iter().for_each(|watch| watch.sweep(now, ages));
-    }
 }
 
 #[cfg(test)]

@@ -65,25 +65,27 @@ impl Allocator {
         Ok(Allocator { store, hint, slots: Mutex::default() })
     }
 
-    /// Leases `size` ids for `stack`, which gets a slot if it has none.
+    /// Leases `size` ids for `stack`, which gets a slot if it has none. All statements together have the time that the store
+    /// has for one.
     pub async fn allocate(&self, stack: &Stack, size: u64) -> Result<Lease, LeaseError> {
         if !(1..=MOST_IDS).contains(&size) {
             return Err(LeaseError::Size(size));
         }
-        let slot = self.slot(stack).await?;
-        if let Some((start, end)) = self.by_hint(stack, size).await? {
+        let store = self.store.for_one_statement();
+        let slot = self.slot(&store, stack).await?;
+        if let Some((start, end)) = self.by_hint(&store, stack, size).await? {
             return Ok(Lease { slot, start, end, source: LeaseSource::Redis });
         }
-        let (slot, start, end) = self.store.extend_lease(stack.as_str(), size).await?;
+        let (slot, start, end) = store.extend_lease(stack.as_str(), size).await?;
         Ok(Lease { slot, start, end, source: LeaseSource::Store })
     }
 
     /// The slot of a stack, assigned for good the first time it is asked for.
-    pub async fn slot(&self, stack: &Stack) -> Result<Slot, StoreError> {
+    async fn slot(&self, store: &Store, stack: &Stack) -> Result<Slot, StoreError> {
         if let Some(slot) = self.slots.lock().get(stack) {
             return Ok(*slot);
         }
-        let slot = self.store.slot_of(stack.as_str()).await?.slot;
+        let slot = store.slot_of(stack.as_str()).await?.slot;
         self.slots.lock().insert(stack.clone(), slot);
         Ok(slot)
     }
@@ -106,15 +108,20 @@ impl Allocator {
     }
 
     /// What Redis proposed and the database took; `None` when they do not come together.
-    async fn by_hint(&self, stack: &Stack, size: u64) -> Result<Option<(u64, u64)>, StoreError> {
+    async fn by_hint(
+        &self,
+        store: &Store,
+        stack: &Stack,
+        size: u64,
+    ) -> Result<Option<(u64, u64)>, StoreError> {
         let Some(hint) = &self.hint else { return Ok(None) };
         for _ in 0..HINT_TRIES {
             let Some(end) = hint.advance(stack, size).await else { return Ok(None) };
             let start = end.saturating_sub(size);
-            if end - start == size && self.store.commit_lease(stack.as_str(), start, end).await? {
+            if end - start == size && store.commit_lease(stack.as_str(), start, end).await? {
                 return Ok(Some((start, end)));
             }
-            let mark = self.store.slot_of(stack.as_str()).await?.high;
+            let mark = store.slot_of(stack.as_str()).await?.high;
             hint.set_to_mark(stack, mark).await;
         }
         Ok(None)

@@ -6,19 +6,20 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
-use hyper::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::StatusCode;
 use serde::Deserialize;
 
-use super::{Allocator, KeygenLimits, Lease, LeaseError, LeaseSource, Stack};
+use super::{Allocator, KeygenLimits, Lease, LeaseError, LeaseSource, Stack, StackError};
+use crate::http::body::{self, not_allowed};
+use crate::http::problem::Problem;
+use crate::http::{Request, Response};
 use crate::store::StoreError;
 
 /// How long database and Redis may take to answer for their health and for our metrics, of the half second that an app waits
 /// for the former.
 const HEALTH_TIMEOUT: Duration = Duration::from_millis(250);
-
-type Answer = Response<Full<Bytes>>;
 
 pub(super) struct Routes {
     allocator: Allocator,
@@ -37,12 +38,6 @@ struct Allocate {
     stack: String,
 }
 
-/// An error as the client sees it (RFC 9457).
-struct Problem {
-    status: StatusCode,
-    detail: String,
-}
-
 impl Routes {
     pub(super) fn new(allocator: Allocator, limits: &KeygenLimits) -> Routes {
         let zero = || AtomicU64::new(0);
@@ -57,31 +52,30 @@ impl Routes {
         }
     }
 
-    pub(super) async fn answer(self: &Arc<Self>, request: Request<Incoming>) -> Answer {
-        let answer = match (request.method(), request.uri().path()) {
-            (&Method::POST, "/allocate") => self.allocate(request).await,
-            (&Method::GET, "/health") => Ok(self.health().await),
-            (&Method::GET, "/metrics") => Ok(self.metrics().await),
-            (_, "/allocate" | "/health" | "/metrics") => {
-                Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this method is not for this path"))
-            }
-            _ => Err(Problem::new(StatusCode::NOT_FOUND, "keygen knows /allocate, /health and /metrics")),
+    pub(super) async fn answer(self: &Arc<Self>, request: Request) -> Response {
+        let answer = match (request.uri().path(), request.method().as_str()) {
+            ("/allocate", "POST") => self.allocate(request).await,
+            ("/allocate", _) => Err(not_allowed(request, "POST").await),
+            ("/health", "GET" | "HEAD") => Ok(self.health().await),
+            ("/metrics", "GET" | "HEAD") => Ok(self.metrics().await),
+            ("/health" | "/metrics", _) => Err(not_allowed(request, "GET, HEAD").await),
+            _ => Err(body::refuse(request.into_body(), unknown()).await),
         };
         answer.unwrap_or_else(|problem| {
             self.refused.fetch_add(1, Relaxed);
-            problem.answer()
+            problem.response()
         })
     }
 
-    async fn allocate(self: &Arc<Self>, request: Request<Incoming>) -> Result<Answer, Problem> {
+    async fn allocate(self: &Arc<Self>, request: Request) -> Result<Response, Problem> {
         let body = self.body(request).await?;
         let Allocate { size, stack } = serde_json::from_slice(&body).map_err(|error| {
             let status =
                 if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
             Problem::new(status, format!("the body is not {{\"size\": n, \"stack\": \"name\"}}: {error}"))
         })?;
-        let stack: Stack =
-            stack.parse().map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error))?;
+        let unprocessable = |error: StackError| Problem::unprocessable(error.to_string());
+        let stack: Stack = stack.parse().map_err(unprocessable)?;
         let Lease { slot, start, end, .. } = self.lease(stack.clone(), size).await?;
         let body = serde_json::json!({ "stack": stack.as_str(), "slot": slot.0, "start": start, "end": end });
         Ok(answer(StatusCode::OK, "application/json", body.to_string()))
@@ -95,12 +89,12 @@ impl Routes {
             routes.count(&lease);
             Ok(lease)
         });
-        let stopping = |_| Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "keygen is stopping"));
+        let stopping = |_| Err(Problem::unavailable("keygen is stopping"));
         leasing.await.unwrap_or_else(stopping)
     }
 
     /// Healthy while the database answers: Redis is only a hint.
-    async fn health(&self) -> Answer {
+    async fn health(&self) -> Response {
         let store = self.allocator.store();
         let (ping, redis) = tokio::join!(
             tokio::time::timeout(HEALTH_TIMEOUT, store.ping()),
@@ -121,7 +115,7 @@ impl Routes {
         answer(status, "application/json", body.to_string())
     }
 
-    async fn metrics(&self) -> Answer {
+    async fn metrics(&self) -> Response {
         let mut text = String::new();
         family(&mut text, "keygen_leases_total", "counter", "Leases granted, by who proposed the ids.");
         sample(&mut text, "keygen_leases_total", "source=\"redis\"", self.leases_redis.load(Relaxed));
@@ -160,7 +154,7 @@ impl Routes {
         }
     }
 
-    async fn body(&self, request: Request<Incoming>) -> Result<Bytes, Problem> {
+    async fn body(&self, request: Request) -> Result<Bytes, Problem> {
         let longest = self.longest_body;
         let body = Limited::new(request.into_body(), longest).collect();
         match tokio::time::timeout(self.body_timeout, body).await {
@@ -168,7 +162,7 @@ impl Routes {
             Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
                 Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body exceeds {longest} bytes")))
             }
-            Ok(Err(error)) => Err(Problem::new(StatusCode::BAD_REQUEST, error)),
+            Ok(Err(error)) => Err(Problem::bad_request(error.to_string())),
             Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time")),
         }
     }
@@ -183,37 +177,27 @@ impl Routes {
     }
 }
 
-impl Problem {
-    fn new(status: StatusCode, detail: impl ToString) -> Problem {
-        Problem { status, detail: detail.to_string() }
-    }
-
-    fn answer(&self) -> Answer {
-        let body = serde_json::json!({
-            "type": "about:blank",
-            "title": self.status.canonical_reason().unwrap_or("Error"),
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-        });
-        answer(self.status, "application/problem+json", body.to_string())
-    }
-}
-
 impl From<LeaseError> for Problem {
     fn from(error: LeaseError) -> Problem {
-        let status = match &error {
-            LeaseError::Size(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            LeaseError::Store(StoreError::NoSlotLeft(_) | StoreError::SlotUsedUp(_)) => StatusCode::CONFLICT,
-            LeaseError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
-        };
-        Problem::new(status, error)
+        let detail = error.to_string();
+        match error {
+            LeaseError::Size(_) => Problem::unprocessable(detail),
+            LeaseError::Store(StoreError::NoSlotLeft(_) | StoreError::SlotUsedUp(_)) => {
+                Problem::new(StatusCode::CONFLICT, detail)
+            }
+            LeaseError::Store(_) => Problem::unavailable(detail),
+        }
     }
 }
 
-fn answer(status: StatusCode, content_type: &'static str, body: String) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from(body)));
+fn unknown() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "keygen knows /allocate, /health and /metrics")
+}
+
+fn answer(status: StatusCode, content_type: &'static str, body: String) -> Response {
+    let mut answer = Response::new(body.into());
     *answer.status_mut() = status;
-    answer.headers_mut().insert("content-type", hyper::header::HeaderValue::from_static(content_type));
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     answer
 }
 

@@ -9,15 +9,15 @@ use std::time::Duration;
 use anyhow::Context;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioTimer;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::routes::Routes;
 use super::{Allocator, KeygenLimits};
 use crate::config::{at_database, check_database_url, check_redis_url};
-use crate::http::connection::{Connection, Watch};
+use crate::http::connection::{Busy, Connection, Watch};
+use crate::http::roster::Roster;
 use crate::store::Store;
 
 /// Settings of `proofload keygen`.
@@ -75,7 +75,9 @@ pub async fn run_keygen(
     };
     let allocator = Allocator::with_patience(store, args.redis_url.as_deref(), limits.redis_timeout())?;
     let routes = Arc::new(Routes::new(allocator, limits));
-    let (stop, stopping) = watch::channel(());
+    let roster = Arc::new(Roster::new());
+    let mut sweeping = JoinSet::new();
+    sweeping.spawn(roster.clone().sweep(limits.head_timeout(), limits.head_timeout()));
     let places = Arc::new(Semaphore::new(limits.connections));
     let mut connections = JoinSet::new();
     ready(listener.local_addr()?);
@@ -93,14 +95,14 @@ pub async fn run_keygen(
             tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
         };
-        let (routes, stopping) = (routes.clone(), stopping.clone());
-        let http = http_of(limits);
+        let connection = connection(limits, stream, routes.clone(), roster.enlist());
         connections.spawn(async move {
-            serve_one(&http, stream, routes, stopping).await;
+            connection.await;
             drop(place);
         });
     }
-    drop((listener, stop));
+    drop(listener);
+    roster.each(Watch::close);
     let _ = tokio::time::timeout(limits.drain_timeout(), async {
         while connections.join_next().await.is_some() {}
     })
@@ -108,29 +110,22 @@ pub async fn run_keygen(
     Ok(())
 }
 
-fn http_of(limits: &KeygenLimits) -> http1::Builder {
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(limits.head_timeout()).max_buf_size(limits.head);
-    http
-}
-
-/// Serves one connection until it ends, or until the answer under way when `stopping` closes.
-async fn serve_one(
-    http: &http1::Builder,
+fn connection(
+    limits: &KeygenLimits,
     stream: TcpStream,
     routes: Arc<Routes>,
-    mut stopping: watch::Receiver<()>,
-) {
+    watch: Arc<Watch>,
+) -> impl Future<Output = ()> + use<> {
+    let mut http = http1::Builder::new();
+    // The roster's sweep does what hyper's timer would, and minds clients that do not read, too.
+    http.header_read_timeout(None).max_buf_size(limits.head);
+    let asked = watch.clone();
     let service = service_fn(move |request| {
-        let routes = routes.clone();
-        Box::pin(async move { Ok::<_, Infallible>(routes.answer(request).await) })
+        let (routes, busy) = (routes.clone(), Busy::new(&asked));
+        Box::pin(async move {
+            let _busy = busy;
+            Ok::<_, Infallible>(routes.answer(request).await)
+        })
     });
-    // hyper's timer does here what sweeps do for the app, so this watch's clock stands still.
-    let watch = Watch::new(Arc::default());
-    let mut connection = pin!(Connection::new(http, stream, service, watch.clone()));
-    tokio::select! {
-        () = &mut connection => return,
-        _ = stopping.changed() => watch.close(),
-    }
-    connection.await;
+    Connection::new(&http, stream, service, watch)
 }

@@ -79,12 +79,6 @@ impl Store {
         self.execute(Statement::write(Kind::Idempotency, sql::CLAIM_MADE, values)).await.map(drop)
     }
 
-    /// Gives a claim up, after a create that stored nothing; not if its link was made by a retry.
-    pub async fn unclaim(&self, idempotency_key: &str) -> Result<()> {
-        let values = vec![Value::Text(idempotency_key)];
-        self.execute(Statement::write(Kind::Idempotency, sql::UNCLAIM, values)).await.map(drop)
-    }
-
     /// Forgets idempotency keys claimed before `before` (unix seconds); returns how many.
     pub async fn forget_claims(&self, before: i64) -> Result<u64> {
         let values = vec![Value::Int(before)];

@@ -143,5 +143,4 @@ pub(super) const INSERT_CUSTOM_CLAIMED: Sql = Sql::pair(
     "INSERT INTO custom_links (code, url, created, expires, clicks) SELECT $1, $2, $3, $4, $5 \
      WHERE EXISTS (SELECT 1 FROM claims WHERE idempotency_key = $6 AND made IS NULL) ON CONFLICT DO NOTHING",
 );
-pub(super) const UNCLAIM: Sql = Sql::same("DELETE FROM claims WHERE idempotency_key = $1 AND made IS NULL");
 pub(super) const FORGET_CLAIMS: Sql = Sql::same("DELETE FROM claims WHERE created < $1");

@@ -54,6 +54,7 @@ async fn keygen_refuses_what_is_no_request_for_a_lease() {
         ("POST", "/allocate", r#"{"size": 10, "stack": "rust", "slot": 3}"#, 422),
         ("POST", "/allocate", &long, 413),
         ("GET", "/allocate", "", 405),
+        ("DELETE", "/health", "{}", 405),
         ("GET", "/nothing", "", 404),
     ];
     for (method, path, body, expected) in cases {
@@ -150,6 +151,64 @@ async fn keygens_limits_are_those_that_were_set() {
     keygen.stop().await;
 }
 
+#[tokio::test]
+async fn keygen_says_which_methods_a_path_has() {
+    let (url, _directory) = sqlite_url().await;
+    let keygen = Keygen::start(&url, None, "127.0.0.1:0").await;
+    for (request, first, allow) in [
+        ("PUT /allocate", "HTTP/1.1 405 ", Some("POST")),
+        ("POST /health", "HTTP/1.1 405 ", Some("GET, HEAD")),
+        ("HEAD /metrics", "HTTP/1.1 200 ", None),
+    ] {
+        let mut stream = TcpStream::connect(&keygen.address).await.unwrap();
+        let request = format!("{request} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with(first), "{answer}");
+        let said = answer.lines().find_map(|line| line.strip_prefix("allow: "));
+        assert_eq!(said, allow, "{answer}");
+    }
+    keygen.stop().await;
+}
+
+#[tokio::test]
+async fn who_asks_and_never_reads_leaves_its_place_to_others() {
+    let (url, _directory) = sqlite_url().await;
+    let flags = ["--head-timeout-ms", "100", "--max-connections", "1"];
+    let keygen = Keygen::start_with(&url, "127.0.0.1:0", &flags).await;
+    let mut deaf = TcpStream::connect(&keygen.address).await.unwrap();
+    let requests = "GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n".repeat(1_000);
+    let asking = async { while deaf.write_all(requests.as_bytes()).await.is_ok() {} };
+    let answered = async { assert_eq!(keygen.ask("GET", "/health", "").await.0, 200) };
+    let both = async { tokio::join!(asking, answered) };
+    tokio::time::timeout(PATIENCE, both).await.expect("its connection is ended, and another has the place");
+    keygen.stop().await;
+}
+
+#[tokio::test]
+async fn all_statements_of_a_lease_share_the_time_of_one() {
+    let postgres = Postgres::start().await;
+    let url = postgres.database("links").await;
+    let keygen = Keygen::start_with(&url, "127.0.0.1:0", &["--store-timeout-ms", "200"]).await;
+    let lease = r#"{"size": 10, "stack": "rust"}"#;
+    while keygen.ask("POST", "/allocate", lease).await.0 != 200 {}
+    let (_, _, before) = keygen.ask("GET", "/metrics", "").await;
+    postgres.freeze();
+    assert_eq!(keygen.ask("POST", "/allocate", lease).await.0, 503);
+    let (_, _, after) = keygen.ask("GET", "/metrics", "").await;
+    postgres.thaw();
+    assert_eq!(leases_sent(&after), leases_sent(&before) + 1, "the second would have had no time");
+    keygen.stop().await;
+}
+
+/// How many statements for leases keygen has sent.
+fn leases_sent(metrics: &str) -> u64 {
+    let count =
+        metrics.lines().find_map(|line| line.strip_prefix("keygen_statements_total{kind=\"lease\"} "));
+    count.expect("a count").parse().unwrap()
+}
+
 #[test]
 fn keygens_bad_settings_name_the_flag_and_the_remedy() {
     for (flags, said) in [
@@ -220,11 +279,6 @@ async fn a_database_that_hangs_holds_no_metrics_back() {
         let asked = keygen.ask("GET", "/metrics", "");
         tokio::time::timeout(PATIENCE, asked).await.expect("an answer without the database").2
     };
-    let sent = |text: &str| {
-        let count =
-            text.lines().find_map(|line| line.strip_prefix("keygen_statements_total{kind=\"lease\"} "));
-        count.expect("a count").parse::<u64>().unwrap()
-    };
     let before = metrics().await;
     assert!(before.contains("keygen_ids_total 10") && !before.contains("keygen_slot_high"), "{before}");
 
@@ -232,7 +286,7 @@ async fn a_database_that_hangs_holds_no_metrics_back() {
     let mut hasty = TcpStream::connect(&keygen.address).await.unwrap();
     let head = format!("POST /allocate HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", lease.len());
     hasty.write_all(format!("{head}{lease}").as_bytes()).await.unwrap();
-    let sending = async { while sent(&metrics().await) == sent(&before) {} };
+    let sending = async { while leases_sent(&metrics().await) == leases_sent(&before) {} };
     tokio::time::timeout(PATIENCE, sending).await.expect("the database is asked");
     drop(hasty);
     metrics().await;

@@ -61,6 +61,44 @@ async fn the_second_of_two_at_once_brings_nothing_back() {
     assert_eq!(creator.counters().created, 0);
 }
 
+/// One of two requests at once asks whether the code is free, and meets the link that the other has just made of it.
+#[tokio::test]
+async fn neither_of_two_at_once_is_told_that_its_own_code_is_taken() {
+    let postgres = Postgres::start().await;
+    let store = connect(&postgres.database("links").await).await;
+    let creator = creator(&store);
+    let mut first = postgres.options("links").connect().await.unwrap();
+    first.execute("BEGIN").await.unwrap();
+    first.execute("LOCK TABLE custom_links IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let new = NewLink {
+        url: "https://example.com/".into(),
+        custom: Some("my-code".into()),
+        idempotency: Some(Idempotency { key: "key".into(), fingerprint: 1 }),
+        ..NewLink::default()
+    };
+    let beside = creator.clone();
+    let again = new.clone();
+    let second = tokio::spawn(async move { beside.create(again).await });
+    while waiting(&postgres).await == 0 {
+        tokio::task::yield_now().await;
+    }
+    let claim = "INSERT INTO claims (idempotency_key, fingerprint, custom, created) VALUES ('key', 1, 'my-code', 7) \
+                 ON CONFLICT DO NOTHING";
+    first.execute(claim).await.unwrap();
+    first.execute("INSERT INTO custom_links VALUES ('my-code', 'https://example.com/', 7, NULL, 0)").await.unwrap();
+    first.execute("COMMIT").await.unwrap();
+    let second = second.await.unwrap().unwrap();
+    assert!(second.replayed && second.link.created == 7, "{second:?}");
+    // Whoever has another key is told, and may use that for another code.
+    let other = |code: &str| NewLink {
+        custom: Some(code.into()),
+        idempotency: Some(Idempotency { key: "other".into(), fingerprint: code.len() as u64 }),
+        ..new.clone()
+    };
+    assert!(matches!(creator.create(other("my-code")).await, Err(CreateError::Taken)));
+    assert!(creator.create(other("another-code")).await.is_ok());
+}
+
 /// How many statements wait for a lock.
 async fn waiting(postgres: &Postgres) -> i64 {
     let mut beside = postgres.options("links").connect().await.unwrap();
