@@ -158,15 +158,15 @@ impl Experiment<'_> {
                 break;
             }
             self.live.phase(&format!("block {} of {first} or {last}", index + 1), planned(self.scenario));
-            let mut block = self.block(index as u32, base_first)?;
-            while !block.measurement.invalid_latency.is_empty()
+            let mut block = interrupt::outlived(self.block(index as u32, base_first))?;
+            while block.as_ref().is_some_and(|it| !it.measurement.invalid_latency.is_empty())
                 && redone < last / DISTURBED_ONE_IN
                 && !interrupt::requested()
             {
                 redone += 1;
-                block = self.block(index as u32, base_first)?;
+                block = interrupt::outlived(self.block(index as u32, base_first))?;
             }
-            self.enter(block);
+            block.into_iter().for_each(|block| self.enter(block));
         }
         if redone > 0 {
             let remark = format!("{redone} blocks were measured again: the generator was disturbed in them");

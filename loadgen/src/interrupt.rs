@@ -37,3 +37,14 @@ extern "C" fn note(_signal: libc::c_int) {
         flag.store(true, Ordering::Relaxed);
     }
 }
+
+/// What came of a step; none where it failed because of an interruption, which leaves what was done before.
+///
+/// # Errors
+/// The step's own.
+pub fn outlived<T>(outcome: anyhow::Result<T>) -> anyhow::Result<Option<T>> {
+    match outcome {
+        Err(_) if requested() => Ok(None),
+        outcome => outcome.map(Some),
+    }
+}

@@ -48,7 +48,7 @@ pub fn find(
     };
     let mut search = Search::new(capacity / 2.0, limits);
     while let Some(rate) = search.next() {
-        let measurement = drive(rate)?;
+        let Some(measurement) = interrupt::outlived(drive(rate))? else { break };
         let probe = slo.probe(rate, &measurement);
         told(&probe);
         search.observe(probe);

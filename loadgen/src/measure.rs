@@ -40,13 +40,9 @@ pub fn measure_all(
         if interrupt::requested() {
             break;
         }
-        match measure(scenario, claims, lab, live) {
-            Ok(measurement) => measurements.push(measurement),
-            Err(_) if interrupt::requested() => break,
-            Err(error) => {
-                return Err(error.context(format!("scenario '{}' could not be measured", scenario.name)));
-            }
-        }
+        let outcome = measure(scenario, claims, lab, live)
+            .with_context(|| format!("scenario '{}' could not be measured", scenario.name));
+        measurements.extend(interrupt::outlived(outcome)?);
     }
     Ok(measurements)
 }
@@ -122,7 +118,7 @@ fn alone(
     let phases = load_phases(scenario);
     let mut faults = Faults::of(scenario);
     if let Some(postgres) = lab.postgres().filter(|_| faults.end(FaultTarget::Postgres)) {
-        postgres.borrow().checkpoint()?;
+        postgres.borrow().write_out()?;
     }
     let mut prober = prober(scenario, lab, &subject.place)?;
     let (observer, place) = (&mut subject.observer, &mut subject.place);

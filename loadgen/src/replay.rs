@@ -19,6 +19,7 @@ use proofload_scenarios::workload::Operation;
 use crate::cli::RunArgs;
 use crate::facts::hits_of_lookups;
 use crate::generate::Script;
+use crate::interrupt;
 use crate::lab::Lab;
 use crate::live::Live;
 use crate::measure::measure_subjects;
@@ -50,7 +51,11 @@ pub fn replay(path: &Path, args: &RunArgs) -> Result<u8> {
     let live = Live::start(Plan::of(&scenarios, &lab).total());
     let mut session = Session::begin("run", args.profile, &lab);
     for (scenario, capacity) in scenarios.iter().zip(capacities) {
-        let mut measurement = replay_once(scenario, &log, &arrivals, &lab, &live, &args.link_base)?;
+        if interrupt::requested() {
+            break;
+        }
+        let outcome = replay_once(scenario, &log, &arrivals, &lab, &live, &args.link_base);
+        let Some(mut measurement) = interrupt::outlived(outcome)? else { break };
         measurement.ceiling = capacity.map(|entries| best_fixed_share(&log, entries));
         account(path, &log, &mut measurement);
         session.run.measurements.push(measurement);
@@ -184,8 +189,8 @@ fn accounting(path: &Path, log: &Replay, measurements: &[Measurement]) -> String
     for (reason, lines) in by_reason(&log.skipped) {
         let _ = writeln!(text, "skipped: {reason}: line {}", lines.join(", "));
     }
-    let (replayed, skipped) = (log.visits.len(), log.skipped.len());
-    let _ = write!(text, "{}: {lines} lines = {replayed} replayed + {skipped} skipped", path.display());
+    let (visits, skipped) = (log.visits.len(), log.skipped.len());
+    let _ = write!(text, "{}: {lines} lines = {visits} visits + {skipped} skipped", path.display());
     text
 }
 

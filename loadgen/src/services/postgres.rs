@@ -44,6 +44,8 @@ lc_messages = 'C'
 pub struct Postgres {
     // Declared first, so ended first: then the directory can go.
     service: Option<Service>,
+    /// Ours alone.
+    cluster: Option<Cluster>,
     version: String,
     /// The database that statements for the server itself go to.
     home: String,
@@ -60,21 +62,24 @@ impl Postgres {
     /// # Errors
     /// If PostgreSQL is not installed ([`program::Missing`]) or does not start.
     pub fn spawn(cores: &[usize]) -> Result<Self> {
-        let programs = program::postgres_directory()?;
-        let owner = Owner::choose()?;
         let directory = Scratch::new("postgres")?;
-        let data = directory.path().join("data");
-        owner.own(directory.path())?;
-        initialise(&programs, &data, &owner)?;
+        let cluster = Cluster {
+            programs: program::postgres_directory()?,
+            data: directory.path().join("data"),
+            owner: Owner::choose()?,
+        };
+        cluster.owner.own(directory.path())?;
+        cluster.initialise()?;
         let port = free_port()?;
-        let configuration = data.join("postgresql.conf");
+        let configuration = cluster.data.join("postgresql.conf");
         let settings = format!("{}{SETTINGS}port = {port}\n", fs::read_to_string(&configuration)?);
         fs::write(&configuration, settings)?;
-        let mut service = service(&programs, &data, owner, cores);
+        let mut service = service(cluster.clone(), cores);
         service.start()?;
         let postgres = Self {
             service: Some(service),
-            version: version(&programs),
+            version: version(&cluster.programs),
+            cluster: Some(cluster),
             home: format!("postgres://proofload@127.0.0.1:{port}/postgres"),
             prefix: String::new(),
             made: RefCell::default(),
@@ -128,6 +133,7 @@ impl Postgres {
         }
         Ok(Self {
             service: None,
+            cluster: None,
             version: format!("PostgreSQL {version}, not ours"),
             home: url.to_owned(),
             prefix: format!("proofload_{}_", std::process::id()),
@@ -197,12 +203,14 @@ impl Postgres {
         Ok(url.into())
     }
 
-    /// Writes all that is changed out, so that the server is back soon after it was killed.
+    /// Writes all that is changed out, so that the server is back soon after it was killed: it then goes over what was changed
+    /// since the last checkpoint, and has the system write out all files, whether or not they were changed.
     ///
     /// # Errors
     /// If that fails.
-    pub fn checkpoint(&self) -> Result<()> {
-        self.execute("CHECKPOINT".to_owned()).context("PostgreSQL wrote no checkpoint")
+    pub fn write_out(&self) -> Result<()> {
+        self.execute("CHECKPOINT".to_owned()).context("PostgreSQL wrote no checkpoint")?;
+        self.cluster.iter().try_for_each(|cluster| cluster.initdb(&["--sync-only"]))
     }
 
     fn execute(&self, statement: String) -> Result<()> {
@@ -237,6 +245,41 @@ fn check_name(name: &str) -> Result<()> {
     Ok(())
 }
 
+/// A cluster of databases of our own.
+#[derive(Clone)]
+struct Cluster {
+    programs: PathBuf,
+    data: PathBuf,
+    owner: Owner,
+}
+
+impl Cluster {
+    fn initialise(&self) -> Result<()> {
+        self.initdb(&["-U", "proofload", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"])
+    }
+
+    fn initdb(&self, arguments: &[&str]) -> Result<()> {
+        let mut command = self.command("initdb");
+        command.args(arguments);
+        let (mut initdb, ()) = Child::spawn(command, &[], |_| Some(()))?;
+        let status = initdb.wait(INITDB_WITHIN)?;
+        if !status.success() {
+            bail!("initdb ended with {status}:\n{}", initdb.last_lines());
+        }
+        Ok(())
+    }
+
+    /// One of PostgreSQL's programs on this cluster, run as its owner.
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(self.programs.join(program));
+        command.arg("-D").arg(&self.data).env("LC_ALL", "C").current_dir("/");
+        if let Some((user, group)) = self.owner.0 {
+            command.uid(user).gid(group);
+        }
+        command
+    }
+}
+
 /// Who runs the server: PostgreSQL refuses to be root.
 #[derive(Clone, Copy)]
 struct Owner(Option<(u32, u32)>);
@@ -264,15 +307,6 @@ impl Owner {
         }
         Ok(())
     }
-
-    fn command(self, program: &Path, data: &Path) -> Command {
-        let mut command = Command::new(program);
-        command.arg("-D").arg(data).env("LC_ALL", "C").current_dir("/");
-        if let Some((user, group)) = self.0 {
-            command.uid(user).gid(group);
-        }
-        command
-    }
 }
 
 fn user(name: &str) -> Option<(u32, u32)> {
@@ -285,25 +319,13 @@ fn user(name: &str) -> Option<(u32, u32)> {
     }
 }
 
-fn initialise(programs: &Path, data: &Path, owner: &Owner) -> Result<()> {
-    let mut command = owner.command(&programs.join("initdb"), data);
-    command.args(["-U", "proofload", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]);
-    let (mut initdb, ()) = Child::spawn(command, &[], |_| Some(()))?;
-    let status = initdb.wait(INITDB_WITHIN)?;
-    if !status.success() {
-        bail!("initdb ended with {status}:\n{}", initdb.last_lines());
-    }
-    Ok(())
-}
-
-fn service(programs: &Path, data: &Path, owner: Owner, cores: &[usize]) -> Service {
-    let (program, data): (PathBuf, PathBuf) = (programs.join("postgres"), data.to_owned());
+fn service(cluster: Cluster, cores: &[usize]) -> Service {
     // SIGINT: end the sessions, write a checkpoint, go.
     Service::new(
         "PostgreSQL",
         cores,
         libc::SIGINT,
-        move || owner.command(&program, &data),
+        move || cluster.command("postgres"),
         |line| line.contains("database system is ready to accept connections"),
     )
 }

@@ -221,6 +221,21 @@ fn an_interrupted_run_is_kept_as_invalid_and_leaves_nothing_running() {
 }
 
 #[test]
+fn a_replay_that_is_interrupted_while_its_links_are_made_is_kept_too() {
+    let line = |n| format!("127.0.0.1 - - [10/Oct/2000:13:55:36 +0000] \"GET /{n} HTTP/1.1\" 200 5\n");
+    let log: String = (0..100_000).map(line).collect();
+    let bench = Bench::new(&[("a.log", &log)]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_proofload"));
+    command.args(["run", "--access-log", "a.log", "--out", "report"]).current_dir(bench.directory.path());
+    command.env("TMPDIR", bench.directory.path()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut replay = command.spawn().unwrap();
+    until("a server", || child_of(replay.id()).map(drop));
+    kill(replay.id(), libc::SIGINT);
+    assert_eq!(replay.wait().unwrap().code(), Some(4));
+    assert!(bench.text("run.json").contains("interrupted"));
+}
+
+#[test]
 fn a_killed_command_leaves_no_server_behind() {
     let bench =
         Bench::new(&[("hits.toml", HITS_CLAIM), ("redirects.toml", &redirects("design = \"after\"", 30.0))]);
