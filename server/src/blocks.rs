@@ -70,8 +70,8 @@ struct Shared {
 struct State {
     current: Block,
     next: Option<Block>,
-    /// Where the furthest lease ends. A database that lost leases grants nearer ones again.
-    furthest: u64,
+    /// The slot, and where its furthest lease ends. A database that lost leases grants nearer ones again.
+    furthest: Option<(Slot, u64)>,
     last_error: Option<String>,
 }
 
@@ -128,7 +128,9 @@ impl Blocks {
         let Some(stack) = &self.0.stack else { return Ok(()) };
         if self.0.held_at.load(Relaxed) != losses {
             let furthest = self.0.state.lock().furthest;
-            store.hold_lease(stack.as_str(), furthest).await?;
+            if let Some((slot, end)) = furthest {
+                store.hold_lease(stack.as_str(), slot, end).await?;
+            }
             self.0.held_at.store(losses, Relaxed);
         }
         Ok(())
@@ -225,7 +227,8 @@ impl State {
         let size = lease.end - lease.start;
         let block = Block { slot: lease.slot.0, next: lease.start, end: lease.end, size };
         self.next = Some(block);
-        self.furthest = self.furthest.max(lease.end);
+        let before = self.furthest.filter(|(slot, _)| *slot == lease.slot).map_or(0, |(_, end)| end);
+        self.furthest = Some((lease.slot, before.max(lease.end)));
         self.last_error = None;
         self.has_ids();
     }

@@ -1,9 +1,6 @@
 //! The atomic path by which every lease is made: Redis proposes, the database commits.
 
-use std::collections::HashMap;
 use std::time::Duration;
-
-use parking_lot::Mutex;
 
 use super::hint::Hint;
 use super::{MOST_IDS, PATIENCE, Stack};
@@ -46,7 +43,6 @@ pub enum LeaseError {
 pub struct Allocator {
     store: Store,
     hint: Option<Hint>,
-    slots: Mutex<HashMap<Stack, Slot>>,
 }
 
 impl Allocator {
@@ -62,7 +58,7 @@ impl Allocator {
         patience: Duration,
     ) -> anyhow::Result<Allocator> {
         let hint = redis_url.map(|url| Hint::new(url, patience)).transpose()?;
-        Ok(Allocator { store, hint, slots: Mutex::default() })
+        Ok(Allocator { store, hint })
     }
 
     /// Leases `size` ids for `stack`, which gets a slot if it has none. All statements together have the time that the store
@@ -72,22 +68,13 @@ impl Allocator {
             return Err(LeaseError::Size(size));
         }
         let store = self.store.for_one_statement();
-        let slot = self.slot(&store, stack).await?;
-        if let Some((start, end)) = self.by_hint(&store, stack, size).await? {
-            return Ok(Lease { slot, start, end, source: LeaseSource::Redis });
+        // Asked each time: a database that was restored may have lost it.
+        store.slot_of(stack.as_str()).await?;
+        if let Some(lease) = self.by_hint(&store, stack, size).await? {
+            return Ok(lease);
         }
         let (slot, start, end) = store.extend_lease(stack.as_str(), size).await?;
         Ok(Lease { slot, start, end, source: LeaseSource::Store })
-    }
-
-    /// The slot of a stack, assigned for good the first time it is asked for.
-    async fn slot(&self, store: &Store, stack: &Stack) -> Result<Slot, StoreError> {
-        if let Some(slot) = self.slots.lock().get(stack) {
-            return Ok(*slot);
-        }
-        let slot = store.slot_of(stack.as_str()).await?.slot;
-        self.slots.lock().insert(stack.clone(), slot);
-        Ok(slot)
     }
 
     /// Whether Redis answered when it was last asked; `None` where there is none.
@@ -108,18 +95,14 @@ impl Allocator {
     }
 
     /// What Redis proposed and the database took; `None` when they do not come together.
-    async fn by_hint(
-        &self,
-        store: &Store,
-        stack: &Stack,
-        size: u64,
-    ) -> Result<Option<(u64, u64)>, StoreError> {
+    async fn by_hint(&self, store: &Store, stack: &Stack, size: u64) -> Result<Option<Lease>, StoreError> {
         let Some(hint) = &self.hint else { return Ok(None) };
         for _ in 0..HINT_TRIES {
             let Some(end) = hint.advance(stack, size).await else { return Ok(None) };
             let start = end.saturating_sub(size);
-            if end - start == size && store.commit_lease(stack.as_str(), start, end).await? {
-                return Ok(Some((start, end)));
+            let proposed = end - start == size;
+            if proposed && let Some(slot) = store.commit_lease(stack.as_str(), start, end).await? {
+                return Ok(Some(Lease { slot, start, end, source: LeaseSource::Redis }));
             }
             let mark = store.slot_of(stack.as_str()).await?.high;
             hint.set_to_mark(stack, mark).await;

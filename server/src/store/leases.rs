@@ -27,14 +27,15 @@ impl Store {
         Err(StoreError::Contended(format!("no slot for {stack:?} after {ASSIGN_TRIES} tries")))
     }
 
-    /// Commits the lease of `[start, end)`, which a hint proposed; false if any of it may have been leased before, or
-    /// if it lies absurdly far ahead.
-    pub async fn commit_lease(&self, stack: &str, start: u64, end: u64) -> Result<bool> {
+    /// Commits the lease of `[start, end)`, which a hint proposed, and returns the slot; `None` if any of it may have been
+    /// leased before, or if it lies absurdly far ahead.
+    pub async fn commit_lease(&self, stack: &str, start: u64, end: u64) -> Result<Option<Slot>> {
         if start >= end || end > CODES_PER_SLOT {
-            return Ok(false);
+            return Ok(None);
         }
         let values = vec![Value::Text(stack), int(start), int(end), int(start.saturating_sub(FURTHEST_HINT))];
-        Ok(self.execute(Statement::write(Kind::Lease, sql::COMMIT_LEASE, values)).await? == 1)
+        let commit = Statement::write(Kind::Lease, sql::COMMIT_LEASE, values);
+        self.first(commit, |row| row.int(0)).await?.map(slot).transpose()
     }
 
     /// Leases the next `size` ids without any hint; returns the slot and `[start, end)`. The stack must have a slot.
@@ -42,22 +43,30 @@ impl Store {
         let most = CODES_PER_SLOT.saturating_sub(size);
         let values = vec![Value::Text(stack), int(size), int(most)];
         let extend = Statement::write(Kind::Lease, sql::EXTEND_LEASE, values);
-        let (slot, end) = self
+        let (number, end) = self
             .first(extend, |row| Ok((row.int(0)?, row.int(1)?.cast_unsigned())))
             .await?
             .ok_or_else(|| StoreError::SlotUsedUp(stack.to_owned()))?;
-        let slot = u8::try_from(slot).map_err(|_| StoreError::Refused(format!("slot {slot} is no slot")))?;
-        Ok((Slot(slot), end - size, end))
+        Ok((slot(number)?, end - size, end))
     }
 
-    /// Makes sure that a stack is leased up to `end`, where the database has lost the lease that said so.
-    pub async fn hold_lease(&self, stack: &str, end: u64) -> Result<()> {
+    /// Makes sure that a stack is leased up to `end`, where the database has lost the lease that said so, and even the stack,
+    /// unless its slot has been given to another since.
+    pub async fn hold_lease(&self, stack: &str, slot: Slot, end: u64) -> Result<()> {
         let hold = Statement::write(Kind::Lease, sql::HOLD_LEASE, vec![Value::Text(stack), int(end)]);
-        self.execute(hold).await.map(drop)
+        if self.execute(hold).await? == 0 {
+            let values = vec![int(slot.0.into()), Value::Text(stack), int(end)];
+            self.execute(Statement::write(Kind::Lease, sql::HOLD_SLOT, values)).await?;
+        }
+        Ok(())
     }
 
     async fn slots_assigned(&self) -> Result<u64> {
         let count = Statement::read(Kind::Lease, sql::SLOTS_ASSIGNED, vec![]);
         Ok(self.first(count, |row| row.int(0)).await?.unwrap_or(0).cast_unsigned())
     }
+}
+
+fn slot(number: i64) -> Result<Slot> {
+    u8::try_from(number).map(Slot).map_err(|_| StoreError::Refused(format!("slot {number} is no slot")))
 }

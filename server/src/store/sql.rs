@@ -114,9 +114,11 @@ pub(super) const ASSIGN_SLOT: Sql = Sql::same(
 /// The lease: of two that overlap at most one finds `high` at or below its start. The lower bound refuses a hint
 /// that is absurdly far ahead, which would burn the slot.
 pub(super) const COMMIT_LEASE: Sql =
-    Sql::same("UPDATE slots SET high = $3 WHERE stack = $1 AND high <= $2 AND high >= $4");
+    Sql::same("UPDATE slots SET high = $3 WHERE stack = $1 AND high <= $2 AND high >= $4 RETURNING slot");
 /// For who holds a lease that may have been lost.
 pub(super) const HOLD_LEASE: Sql = Sql::same("UPDATE slots SET high = $2 WHERE stack = $1 AND high < $2");
+pub(super) const HOLD_SLOT: Sql =
+    Sql::same("INSERT INTO slots (slot, stack, high) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING");
 pub(super) const EXTEND_LEASE: Sql =
     Sql::same("UPDATE slots SET high = high + $2 WHERE stack = $1 AND high <= $3 RETURNING slot, high");
 

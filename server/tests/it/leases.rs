@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::app::App;
 use crate::keygens::{Keygen, sqlite_url};
 use crate::support::{Postgres, Redis, connect, sqlite};
-use proofload_server::codes::CODES_PER_SLOT;
+use proofload_server::codes::{CODES_PER_SLOT, Slot};
 use proofload_server::keygen::{Allocator, Lease, LeaseSource, Leases, Stack};
 use proofload_server::store::Store;
 use sqlx::{ConnectOptions, Executor};
@@ -104,6 +104,22 @@ async fn a_counter_far_ahead_does_not_burn_the_slot() {
 }
 
 #[tokio::test]
+async fn a_stack_whose_slot_was_lost_leases_in_the_one_it_has_now() {
+    let postgres = Postgres::start().await;
+    let store = connect(&postgres.database("links").await).await;
+    let redis = Redis::start().await;
+    for redis in [None, Some(redis.url())] {
+        let allocator = Allocator::new(store.clone(), redis.as_deref()).unwrap();
+        assert_eq!(allocator.allocate(&stack("rust"), 10).await.unwrap().slot, Slot(0));
+        let mut owner = postgres.options("links").connect().await.unwrap();
+        owner.execute("DELETE FROM slots").await.unwrap();
+        assert_eq!(store.slot_of("python").await.unwrap().slot, Slot(0));
+        assert_eq!(allocator.allocate(&stack("rust"), 10).await.unwrap().slot, Slot(1));
+        owner.execute("DELETE FROM slots").await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn leases_fall_back_and_return() {
     let (url, _directory) = sqlite_url().await;
     let store = connect(&url).await;
@@ -159,13 +175,18 @@ const END_OURS: &str =
 #[tokio::test]
 async fn a_database_that_lost_the_last_leases_is_told_of_them_again() {
     let postgres = Postgres::start().await;
-    for (database, headers) in [("plain", &[][..]), ("keyed", &[("Idempotency-Key", "once")])] {
+    let keyed = [("Idempotency-Key", "once")];
+    for (database, headers, loss) in [
+        ("plain", &[][..], "UPDATE slots SET high = 0"),
+        ("keyed", &keyed[..], "UPDATE slots SET high = 0"),
+        ("new_stack", &[][..], "DELETE FROM slots"),
+    ] {
         let url = postgres.database(database).await;
         let here = App::start_on(&url, &[]);
         let mut owner = postgres.options(database).connect().await.unwrap();
         here.create("https://example.com/before");
         // A standby that is behind takes over.
-        owner.execute("UPDATE slots SET high = 0").await.unwrap();
+        owner.execute(loss).await.unwrap();
         owner.execute(END_OURS).await.unwrap();
         let created =
             here.ask("POST", "/api/links", headers, r#"{"url":"https://example.com/after"}"#).json();

@@ -223,7 +223,7 @@ async fn slots_are_assigned_once_and_for_good(store: Store) {
     assert_eq!((rust.slot, rust.high), (Slot(0), 0));
     assert_eq!((python.slot, python.high), (Slot(1), 0));
     assert_eq!(store.slot_of("rust").await.unwrap(), rust);
-    assert!(store.commit_lease("python", 0, 500).await.unwrap());
+    assert!(store.commit_lease("python", 0, 500).await.unwrap().is_some());
     let marks = store.high_marks().await.unwrap();
     assert_eq!(marks.iter().map(|mark| mark.high).collect::<Vec<_>>(), [0, 500]);
     let (a, b) = tokio::join!(store.slot_of("go"), store.slot_of("java"));
@@ -241,22 +241,22 @@ async fn the_257th_stack_is_refused(store: Store) {
 
 async fn a_lease_never_overlaps_an_earlier_one(store: Store) {
     store.slot_of("rust").await.unwrap();
-    assert!(store.commit_lease("rust", 0, 100).await.unwrap());
-    assert!(!store.commit_lease("rust", 0, 100).await.unwrap());
-    assert!(!store.commit_lease("rust", 99, 200).await.unwrap());
-    assert!(store.commit_lease("rust", 150, 200).await.unwrap());
-    assert!(!store.commit_lease("rust", 100, 150).await.unwrap());
+    assert!(store.commit_lease("rust", 0, 100).await.unwrap().is_some());
+    assert!(store.commit_lease("rust", 0, 100).await.unwrap().is_none());
+    assert!(store.commit_lease("rust", 99, 200).await.unwrap().is_none());
+    assert!(store.commit_lease("rust", 150, 200).await.unwrap().is_some());
+    assert!(store.commit_lease("rust", 100, 150).await.unwrap().is_none());
     assert_eq!(store.extend_lease("rust", 50).await.unwrap(), (Slot(0), 200, 250));
-    assert!(!store.commit_lease("rust", 200, 250).await.unwrap());
+    assert!(store.commit_lease("rust", 200, 250).await.unwrap().is_none());
     // A mistaken hint does not burn the slot.
-    assert!(!store.commit_lease("rust", 800_000_000_000, 800_000_000_100).await.unwrap());
-    assert!(!store.commit_lease("rust", 250, CODES_PER_SLOT + 1).await.unwrap());
-    assert!(!store.commit_lease("unknown", 0, 10).await.unwrap());
+    assert!(store.commit_lease("rust", 800_000_000_000, 800_000_000_100).await.unwrap().is_none());
+    assert!(store.commit_lease("rust", 250, CODES_PER_SLOT + 1).await.unwrap().is_none());
+    assert!(store.commit_lease("unknown", 0, 10).await.unwrap().is_none());
 }
 
 async fn a_used_up_slot_says_so(store: Store) {
     store.slot_of("rust").await.unwrap();
-    assert!(store.commit_lease("rust", 0, CODES_PER_SLOT - 10).await.unwrap());
+    assert!(store.commit_lease("rust", 0, CODES_PER_SLOT - 10).await.unwrap().is_some());
     assert!(matches!(store.extend_lease("rust", 11).await, Err(StoreError::SlotUsedUp(_))));
     let last = store.extend_lease("rust", 10).await.unwrap();
     assert_eq!(last, (Slot(0), CODES_PER_SLOT - 10, CODES_PER_SLOT));
