@@ -193,12 +193,7 @@ impl Making<'_> {
     }
 
     /// Makes the link of an open claim, or finds that another request with the same key has made it.
-    async fn claimed(
-        &self,
-        idempotency_key: &str,
-        key: Key,
-        new: NewLink,
-    ) -> Result<Created, CreateError> {
+    async fn claimed(&self, idempotency_key: &str, key: Key, new: NewLink) -> Result<Created, CreateError> {
         if matches!(key, Key::Generated(_)) {
             self.maker.pool.hold(&self.store).await.map_err(nothing_stored)?;
         }

@@ -9,8 +9,8 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::{Request, Site};
 use super::problem::Problem;
+use super::{Request, Site};
 
 /// A body that is refused is read on for so long, because a client that is still sending when the connection is closed
 /// never sees why.

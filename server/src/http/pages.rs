@@ -148,7 +148,7 @@ fn requests(site: &Site, out: &mut Exposition) {
     out.histogram(
         "shortener_answer_seconds",
         "what",
-        "Time from a request's head to its answer: to a short link, to a create of one link, and to a bulk request as a whole. \
+        "Time from a request's head to its answer, or until its client gave up: to a short link, to a create of one link, and to a bulk request as a whole. \
          Of short links out of the process's own cache one in 64 is timed, and counts as 64.",
         times,
     );
@@ -172,7 +172,11 @@ fn requests(site: &Site, out: &mut Exposition) {
     let orphaned = site.shortener.clicks.orphaned();
     out.counter("shortener_clicks_orphaned_total", "Clicks of links that were deleted meanwhile.", orphaned);
     let waiting = site.shortener.clicks.waiting() as f64;
-    out.gauge("shortener_clicks_waiting_links", "Links whose clicks wait to be added to the store.", waiting);
+    out.gauge(
+        "shortener_clicks_waiting_links",
+        "Links whose clicks waited to be added to the store after the last flush.",
+        waiting,
+    );
     let lost = site.shortener.clicks.lost();
     out.counter("shortener_clicks_lost_total", "Clicks dropped while the store was away for too long.", lost);
 }

@@ -157,12 +157,10 @@ impl Client {
         }
     }
 
-    /// Waits for an answer, and notes how long it took.
+    /// Waits for an answer, and notes how long it took; or how long its client waited for it.
     async fn timed<T>(&self, what: Timed, answer: impl Future<Output = T>) -> T {
-        let begun = Instant::now();
-        let answer = answer.await;
-        self.desk.tally.took(what, begun.elapsed());
-        answer
+        let _timing = Timing { desk: &self.desk, what, begun: Instant::now() };
+        answer.await
     }
 
     #[inline]
@@ -182,5 +180,18 @@ fn names_its_host(request: &Request) -> bool {
     match hosts.next() {
         Some(_) => hosts.next().is_none(),
         None => request.version() != Version::HTTP_11,
+    }
+}
+
+/// Notes how long something took when it ends, or is given up: without the latter the longest times would be missing.
+struct Timing<'a> {
+    desk: &'a Desk,
+    what: Timed,
+    begun: Instant,
+}
+
+impl Drop for Timing<'_> {
+    fn drop(&mut self) {
+        self.desk.tally.took(self.what, self.begun.elapsed());
     }
 }

@@ -93,8 +93,7 @@ impl Worker {
     pub async fn work(mut self) {
         let limits = &self.site.limits;
         let http = http_of(limits);
-        let sweeping =
-            tokio::spawn(self.roster.clone().sweep(limits.head_timeout(), limits.idle_timeout()));
+        let sweeping = tokio::spawn(self.roster.clone().sweep(limits.head_timeout(), limits.idle_timeout()));
         let (alive, mut all_gone) = mpsc::channel::<()>(1);
         while let Some((stream, address)) = self.dealt.recv().await {
             let Ok(stream) = TcpStream::from_std(stream) else {

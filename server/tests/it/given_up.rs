@@ -51,6 +51,28 @@ async fn redirects_that_wait_for_a_lock_do_not_use_the_connections_up() {
     drop(owner);
 }
 
+#[tokio::test]
+async fn the_times_of_those_who_did_not_wait_for_the_answer_are_told() {
+    let postgres = Postgres::start().await;
+    let app = App::start_on(&postgres.database("locked").await, &["--warm", "none", "--cache-entries", "1"]);
+    let code = app.create("https://example.com/");
+    app.ask("DELETE", "/api/cache", &[], "");
+    let before = app.metric("shortener_answer_seconds_count{what=\"redirect\"}");
+    let owner = locked(&postgres, "locked").await;
+    let mut client = app.connect();
+    client.send(&format!("GET /{code} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+    while postgres.waiting().await == 0 {
+        tokio::task::yield_now().await;
+    }
+    client.hang_up();
+    let begun = Instant::now();
+    while app.metric("shortener_answer_seconds_count{what=\"redirect\"}") == before {
+        assert!(begun.elapsed() < PATIENCE, "it waited, and is forgotten");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    drop(owner);
+}
+
 /// The store's own limit is an hour; the caller's is not.
 fn patient() -> StoreOptions {
     StoreOptions { statement_timeout: Duration::from_secs(3_600), ..StoreOptions::default() }

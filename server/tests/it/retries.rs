@@ -46,7 +46,7 @@ async fn the_second_of_two_at_once_brings_nothing_back() {
         let second = creator.clone();
         let second = tokio::spawn(async move { second.create(new).await });
         // It waits for the claim; had it not asked for it, it would be done soon.
-        while waiting(&postgres).await == 0 && !second.is_finished() {
+        while postgres.waiting().await == 0 && !second.is_finished() {
             tokio::task::yield_now().await;
         }
         first.execute(made).await.unwrap();
@@ -79,13 +79,16 @@ async fn neither_of_two_at_once_is_told_that_its_own_code_is_taken() {
     let beside = creator.clone();
     let again = new.clone();
     let second = tokio::spawn(async move { beside.create(again).await });
-    while waiting(&postgres).await == 0 {
+    while postgres.waiting().await == 0 {
         tokio::task::yield_now().await;
     }
     let claim = "INSERT INTO claims (idempotency_key, fingerprint, custom, created) VALUES ('key', 1, 'my-code', 7) \
                  ON CONFLICT DO NOTHING";
     first.execute(claim).await.unwrap();
-    first.execute("INSERT INTO custom_links VALUES ('my-code', 'https://example.com/', 7, NULL, 0)").await.unwrap();
+    first
+        .execute("INSERT INTO custom_links VALUES ('my-code', 'https://example.com/', 7, NULL, 0)")
+        .await
+        .unwrap();
     first.execute("COMMIT").await.unwrap();
     let second = second.await.unwrap().unwrap();
     assert!(second.replayed && second.link.created == 7, "{second:?}");
@@ -97,13 +100,4 @@ async fn neither_of_two_at_once_is_told_that_its_own_code_is_taken() {
     };
     assert!(matches!(creator.create(other("my-code")).await, Err(CreateError::Taken)));
     assert!(creator.create(other("another-code")).await.is_ok());
-}
-
-/// How many statements wait for a lock.
-async fn waiting(postgres: &Postgres) -> i64 {
-    let mut beside = postgres.options("links").connect().await.unwrap();
-    sqlx::query_scalar("SELECT count(*) FROM pg_locks WHERE NOT granted")
-        .fetch_one(&mut beside)
-        .await
-        .unwrap()
 }

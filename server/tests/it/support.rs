@@ -56,6 +56,15 @@ impl Postgres {
         PgConnectOptions::new().host("127.0.0.1").port(self.port).username("postgres").database(database)
     }
 
+    /// How many statements wait for a lock.
+    pub async fn waiting(&self) -> i64 {
+        let mut beside = self.options("postgres").connect().await.unwrap();
+        sqlx::query_scalar("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            .fetch_one(&mut beside)
+            .await
+            .unwrap()
+    }
+
     /// Ends the server as a crash would: nothing is finished, nothing flushed.
     pub fn kill(&mut self) {
         // The postmaster alone would leave its children to finish.
