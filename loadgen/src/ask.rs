@@ -103,9 +103,9 @@ impl Asked {
     /// Adds the curves, ablations and maps that explain the claims.
     fn add_sweeps(&mut self, lab: &Lab) -> Result<()> {
         for (sweep, scenario) in catalogue::sweeps() {
-            let explains = self.claims.iter().any(|claim| claim.id == sweep.of);
-            if explains && lab.refuse_unless_able(std::slice::from_ref(scenario)).is_ok() {
-                self.scenarios.extend(scenario.points().map_err(Error::msg)?);
+            if self.claims.iter().any(|claim| claim.id == sweep.of) {
+                let points = scenario.points().map_err(Error::msg)?;
+                self.scenarios.extend(points.into_iter().filter(|point| lab.is_able(point)));
             }
         }
         Ok(())

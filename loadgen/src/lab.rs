@@ -202,6 +202,11 @@ impl Lab {
         }
     }
 
+    /// Whether the scenario can be measured here.
+    pub fn is_able(&self, scenario: &Scenario) -> bool {
+        self.refuse_unless_able(std::slice::from_ref(scenario)).is_ok()
+    }
+
     fn has_services_for(&self, scenario: &Scenario) -> bool {
         self.has_services() || scenario.need_beyond_one_process().is_none()
     }

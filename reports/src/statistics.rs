@@ -10,6 +10,7 @@ pub mod quantile;
 pub mod rare;
 pub mod ratio;
 pub mod signed_rank;
+pub mod slices;
 
 /// A point value between its two one-sided confidence bounds.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,11 +5,10 @@ mod curve;
 mod envelope;
 mod knee;
 
-use statrs::distribution::{ContinuousCDF, StudentsT};
-
 use crate::plot::{Plot, slug};
 use crate::run::{Measurement, Run, Series};
-use crate::statistics::ratio;
+use crate::statistics::bootstrap::FEWEST_SLICES;
+use crate::statistics::slices;
 
 /// One point of a group: the last part of its name, and its measurement.
 struct Point<'a> {
@@ -78,21 +77,13 @@ fn statements_and_creates(series: &Series) -> Vec<(f64, f64)> {
     seen.unwrap_or_default().into_iter().zip(counts("client.created")).collect()
 }
 
-/// Blocks of slices that an interval is made from, and the fewest that make one.
-const BLOCKS: usize = 20;
-const FEWEST_BLOCKS: usize = 8;
-
-/// The 95 % interval of a ratio of sums over slices. Neighbours share their fate, so blocks of them are the samples; none
-/// where they are too few.
+/// The 95 % interval of a ratio of sums over slices; none where they are too few.
 fn interval_of_sums(slices: &[(f64, f64)]) -> Option<(f64, f64)> {
-    let sum = |part: &[(f64, f64)]| part.iter().fold((0.0, 0.0), |sums, it| (sums.0 + it.0, sums.1 + it.1));
-    let blocks: Vec<(f64, f64)> = slices.chunks(slices.len().div_ceil(BLOCKS).max(1)).map(sum).collect();
-    if blocks.len() < FEWEST_BLOCKS {
-        return None;
-    }
-    let t = StudentsT::new(0.0, 1.0, blocks.len() as f64 - 1.0).ok()?.inverse_cdf(0.975);
-    let (value, error) = ratio::of_sums(&blocks)?;
-    Some(((value - t * error).max(0.0), value + t * error))
+    // Each end misses on its own side alone.
+    const EACH_END: f64 = 0.975;
+    let all: f64 = slices.iter().map(|slice| slice.1).sum();
+    let found = (slices.len() >= FEWEST_SLICES && all > 0.0).then(|| slices::ratio(slices, EACH_END))?;
+    (found.low.is_finite() && found.high.is_finite()).then_some((found.low.max(0.0), found.high))
 }
 
 /// Independent counts first.

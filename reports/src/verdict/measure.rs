@@ -7,8 +7,8 @@ use super::validity::{is_of_ledger, of_ledger, total};
 use super::{times, versus, words};
 use crate::figure;
 use crate::run::{Measurement, Series, Slice};
-use crate::statistics::bootstrap::{self, FEWEST_SLICES, RESAMPLES, Resampled};
-use crate::statistics::{Estimate, proportion, quantile, rare};
+use crate::statistics::bootstrap::FEWEST_SLICES;
+use crate::statistics::{Estimate, proportion, rare, slices};
 
 /// An estimate, and what else decides how it may be used.
 pub(super) struct Measured {
@@ -116,7 +116,7 @@ fn ratio(
     }
     let bound = check.bound.value() * scale;
     let (estimate, doubts) = match slices.len() >= FEWEST_SLICES {
-        true => (resampled_ratio(check, &slices, events, trials), Vec::new()),
+        true => (slices::ratio(&slices, check.confidence), Vec::new()),
         false => (best_case_ratio(check, events, trials), vec![too_few_slices(slices.len())]),
     };
     // A share of lost requests counts them already.
@@ -147,7 +147,7 @@ fn rate(check: &Check, sum: &[String], series: &Series) -> Measured {
     let (events, seconds) = slices.iter().fold((0.0, 0.0), |(x, y), slice| (x + slice.0, y + slice.1));
     let (low, high) = rare::poisson(events as u64, check.confidence);
     let (estimate, doubts) = match slices.len() >= FEWEST_SLICES {
-        true => (resampled(check, &slices).1, Vec::new()),
+        true => (slices::resampled(&slices, check.confidence).1, Vec::new()),
         false => {
             let method = "the best case, as if all came by chance".to_owned();
             let samples = slices.len() as f64;
@@ -159,50 +159,6 @@ fn rate(check: &Check, sum: &[String], series: &Series) -> Measured {
     let estimate = if few { estimate.widened_to(low / seconds, high / seconds) } else { estimate };
     let needed = needed(&estimate, check.bound.value());
     Measured { estimate, needed, doubts, notes: Vec::new() }
-}
-
-fn resampled_ratio(check: &Check, slices: &[(f64, f64)], events: f64, trials: f64) -> Estimate {
-    let (found, estimate) = resampled(check, slices);
-    if events <= trials {
-        let effect = quantile::design_effect_of(&found, trials);
-        return widened_to_exact(estimate, events, trials, effect, check.confidence);
-    }
-    if events < rare::FEW as f64 {
-        let (low, high) = rare::poisson(events as u64, check.confidence);
-        return estimate.widened_to(low / trials, high / trials);
-    }
-    estimate
-}
-
-fn resampled(check: &Check, slices: &[(f64, f64)]) -> (Resampled, Estimate) {
-    let found = bootstrap::ratio_of_sums(slices, check.confidence, RESAMPLES);
-    let method = format!(
-        "moving-block bootstrap over {} slices, runs of {}, {} resamples",
-        slices.len(),
-        found.block_length,
-        figure::count(RESAMPLES as u64)
-    );
-    let samples = found.effective;
-    let estimate = Estimate { value: found.value, low: found.low, high: found.high, samples, method };
-    (found, estimate)
-}
-
-/// A share is never known better than from as many independent trials. Resampling alone would promise
-/// certainty where no miss was seen.
-fn widened_to_exact(estimate: Estimate, events: f64, trials: f64, effect: f64, confidence: f64) -> Estimate {
-    let samples = trials / effect;
-    let (low, high) = proportion::clopper_pearson(events / effect, samples, confidence);
-    let best = proportion::wilson(events, trials, confidence);
-    let method = format!(
-        "{}, no narrower than Clopper–Pearson on {} effective of {} (were all independent: {:.3} % to {:.3} %, \
-         after Wilson)",
-        estimate.method,
-        figure::count(samples as u64),
-        figure::count(trials as u64),
-        best.0 * 100.0,
-        best.1 * 100.0
-    );
-    Estimate { samples, method, ..estimate }.widened_to(low, high)
 }
 
 fn best_case_ratio(check: &Check, events: f64, trials: f64) -> Estimate {
