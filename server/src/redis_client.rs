@@ -85,10 +85,10 @@ impl RedisClient {
         self.breaker.is_closed()
     }
 
-    /// Asks whether it is there, even where it was just found away.
+    /// Asks whether it is there and lets us in, even where it was just found away.
     pub async fn ping(&self) -> bool {
         let answer = async { redis::cmd("PING").exec_async(&mut self.connected().await?.connection).await };
-        self.bounded(answer).await.is_some()
+        matches!(self.bounded(answer).await, Some(Ok(())))
     }
 
     async fn bounded<T>(&self, answer: impl Future<Output = RedisResult<T>>) -> Option<RedisResult<T>> {

@@ -61,8 +61,8 @@ impl Allocator {
         Ok(Allocator { store, hint })
     }
 
-    /// Leases `size` ids for `stack`, which gets a slot if it has none. All statements together have the time that the store
-    /// has for one.
+    /// Leases `size` ids for `stack`, which gets a slot if it has none. All statements for what Redis proposes have together
+    /// the time that the store has for one, and so has the one that needs no proposal.
     pub async fn allocate(&self, stack: &Stack, size: u64) -> Result<Lease, LeaseError> {
         if !(1..=MOST_IDS).contains(&size) {
             return Err(LeaseError::Size(size));
@@ -73,7 +73,7 @@ impl Allocator {
         if let Some(lease) = self.by_hint(&store, stack, size).await? {
             return Ok(lease);
         }
-        let (slot, start, end) = store.extend_lease(stack.as_str(), size).await?;
+        let (slot, start, end) = self.store.extend_lease(stack.as_str(), size).await?;
         Ok(Lease { slot, start, end, source: LeaseSource::Store })
     }
 

@@ -24,7 +24,8 @@ pub struct KeygenLimits {
     /// How long a request's body may take to arrive, in milliseconds
     #[arg(long = "body-timeout-ms", default_value_t = 10_000, value_name = "MS")]
     pub body_timeout_ms: u64,
-    /// How long a lease may wait for the database in all, in milliseconds
+    /// How long a lease may wait for the database over what Redis proposes, and again where that comes to nothing, in
+    /// milliseconds
     #[arg(long = "store-timeout-ms", default_value_t = 10_000, value_name = "MS")]
     pub store_timeout_ms: u64,
     /// The most connections to the database that read; SQLite has at most 4

@@ -8,13 +8,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::StatusCode;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderValue, TRANSFER_ENCODING};
 use serde::Deserialize;
 
 use super::{Allocator, KeygenLimits, Lease, LeaseError, LeaseSource, Stack, StackError};
 use crate::http::body::{self, not_allowed};
 use crate::http::problem::Problem;
-use crate::http::{Request, Response};
+use crate::http::{Request, Response, closing};
 use crate::store::StoreError;
 
 /// How long database and Redis may take to answer for their health and for our metrics, of the half second that an app waits
@@ -53,18 +53,24 @@ impl Routes {
     }
 
     pub(super) async fn answer(self: &Arc<Self>, request: Request) -> Response {
-        let answer = match (request.uri().path(), request.method().as_str()) {
+        // As for the app: there may have been a Content-Length, too.
+        let is_chunked = request.headers().contains_key(TRANSFER_ENCODING);
+        let answer = self.route(request).await.unwrap_or_else(|problem| {
+            self.refused.fetch_add(1, Relaxed);
+            problem.response()
+        });
+        if is_chunked { closing(answer) } else { answer }
+    }
+
+    async fn route(self: &Arc<Self>, request: Request) -> Result<Response, Problem> {
+        match (request.uri().path(), request.method().as_str()) {
             ("/allocate", "POST") => self.allocate(request).await,
             ("/allocate", _) => Err(not_allowed(request, "POST").await),
             ("/health", "GET" | "HEAD") => Ok(self.health().await),
             ("/metrics", "GET" | "HEAD") => Ok(self.metrics().await),
             ("/health" | "/metrics", _) => Err(not_allowed(request, "GET, HEAD").await),
             _ => Err(body::refuse(request.into_body(), unknown()).await),
-        };
-        answer.unwrap_or_else(|problem| {
-            self.refused.fetch_add(1, Relaxed);
-            problem.response()
-        })
+        }
     }
 
     async fn allocate(self: &Arc<Self>, request: Request) -> Result<Response, Problem> {

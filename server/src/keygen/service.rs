@@ -10,7 +10,7 @@ use anyhow::Context;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use super::routes::Routes;
@@ -81,6 +81,13 @@ pub async fn run_keygen(
     let places = Arc::new(Semaphore::new(limits.connections));
     let mut connections = JoinSet::new();
     ready(listener.local_addr()?);
+    let serve = |stream, place: Option<OwnedSemaphorePermit>, connections: &mut JoinSet<()>| {
+        let connection = connection(limits, stream, routes.clone(), roster.enlist());
+        connections.spawn(async move {
+            connection.await;
+            drop(place);
+        });
+    };
     loop {
         // To be told to stop must be heard while all places are taken, too.
         let taken_in = async { (places.clone().acquire_owned().await, listener.accept().await) };
@@ -95,11 +102,13 @@ pub async fn run_keygen(
             tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
         };
-        let connection = connection(limits, stream, routes.clone(), roster.enlist());
-        connections.spawn(async move {
-            connection.await;
-            drop(place);
-        });
+        serve(stream, Some(place), &mut connections);
+    }
+    // Whoever connected before now is answered; closing the listener resets those that were not taken in.
+    while connections.len() < 2 * limits.connections
+        && let Ok(Ok((stream, _))) = tokio::time::timeout(Duration::ZERO, listener.accept()).await
+    {
+        serve(stream, None, &mut connections);
     }
     drop(listener);
     roster.each(Watch::close);

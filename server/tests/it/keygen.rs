@@ -124,6 +124,22 @@ async fn keygen_ends_when_told_to_while_all_its_places_are_taken() {
 }
 
 #[tokio::test]
+async fn who_waits_for_a_place_when_keygen_ends_is_answered() {
+    let (url, _directory) = sqlite_url().await;
+    let keygen = Keygen::start_with(&url, "127.0.0.1:0", &["--max-connections", "1"]).await;
+    let mut first = TcpStream::connect(&keygen.address).await.unwrap();
+    let request = b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n";
+    first.write_all(request).await.unwrap();
+    assert_eq!(first.read_u8().await.unwrap(), b'H');
+    let mut waits = TcpStream::connect(&keygen.address).await.unwrap();
+    waits.write_all(request).await.unwrap();
+    keygen.stop().await;
+    let mut answer = String::new();
+    waits.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+#[tokio::test]
 async fn keygens_limits_are_those_that_were_set() {
     let (url, _directory) = sqlite_url().await;
     let flags = [
@@ -186,22 +202,6 @@ async fn who_asks_and_never_reads_leaves_its_place_to_others() {
     keygen.stop().await;
 }
 
-#[tokio::test]
-async fn all_statements_of_a_lease_share_the_time_of_one() {
-    let postgres = Postgres::start().await;
-    let url = postgres.database("links").await;
-    let keygen = Keygen::start_with(&url, "127.0.0.1:0", &["--store-timeout-ms", "200"]).await;
-    let lease = r#"{"size": 10, "stack": "rust"}"#;
-    while keygen.ask("POST", "/allocate", lease).await.0 != 200 {}
-    let (_, _, before) = keygen.ask("GET", "/metrics", "").await;
-    postgres.freeze();
-    assert_eq!(keygen.ask("POST", "/allocate", lease).await.0, 503);
-    let (_, _, after) = keygen.ask("GET", "/metrics", "").await;
-    postgres.thaw();
-    assert_eq!(leases_sent(&after), leases_sent(&before) + 1, "the second would have had no time");
-    keygen.stop().await;
-}
-
 /// How many statements for leases keygen has sent.
 fn leases_sent(metrics: &str) -> u64 {
     let count =
@@ -242,6 +242,31 @@ async fn a_redis_that_hangs_makes_no_keygen_look_dead() {
     let (status, _, body) = keygen.ask("GET", "/health", "").await;
     let redis = &serde_json::from_str::<Value>(&body).unwrap()["redis"]["state"];
     assert_eq!((status, redis.as_str()), (200, Some("down")));
+    keygen.stop().await;
+}
+
+#[tokio::test]
+async fn a_redis_that_refuses_is_told_as_down_until_it_counts_again() {
+    let (url, _directory) = sqlite_url().await;
+    let redis = Redis::start().await;
+    let keygen = Keygen::start(&url, Some(redis.url()), "127.0.0.1:0").await;
+    let lease = async || keygen.ask("POST", "/allocate", r#"{"size": 10, "stack": "rust"}"#).await.0;
+    let state = async || {
+        let (_, _, body) = keygen.ask("GET", "/health", "").await;
+        serde_json::from_str::<Value>(&body).unwrap()["redis"]["state"].clone()
+    };
+    let refusals: [[&[&str]; 2]; 2] = [
+        [&["ACL", "SETUSER", "default", "-incrby"], &["ACL", "SETUSER", "default", "+incrby"]],
+        [&["CONFIG", "SET", "min-replicas-to-write", "1"], &["CONFIG", "SET", "min-replicas-to-write", "0"]],
+    ];
+    for [refuse, allow] in refusals {
+        assert_eq!((lease().await, state().await), (200, "up".into()));
+        redis.ask::<redis::Value>(refuse).await;
+        assert_eq!((lease().await, state().await), (200, "down".into()), "{refuse:?}");
+        assert!(keygen.ask("GET", "/metrics", "").await.2.contains("\nkeygen_redis_up 0\n"));
+        redis.ask::<redis::Value>(allow).await;
+    }
+    assert_eq!((lease().await, state().await), (200, "up".into()));
     keygen.stop().await;
 }
 

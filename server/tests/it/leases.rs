@@ -1,13 +1,14 @@
 //! Leases: no id twice, whatever becomes of keygen and Redis.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::app::App;
 use crate::keygens::{Keygen, sqlite_url};
 use crate::support::{Postgres, Redis, connect, sqlite};
 use proofload_server::codes::{CODES_PER_SLOT, Slot};
 use proofload_server::keygen::{Allocator, Lease, LeaseSource, Leases, Stack};
-use proofload_server::store::Store;
+use proofload_server::store::{Store, StoreOptions};
 use sqlx::{ConnectOptions, Executor};
 use tokio::task::JoinSet;
 
@@ -101,6 +102,18 @@ async fn a_counter_far_ahead_does_not_burn_the_slot() {
     let lease = allocator.allocate(&stack("rust"), 1_000).await.unwrap();
     assert_eq!((lease.start, lease.end, lease.source), (0, 1_000, LeaseSource::Redis));
     assert!(store.high_marks().await.unwrap()[0].high < CODES_PER_SLOT / 1_000);
+}
+
+#[tokio::test]
+async fn a_redis_that_takes_longer_than_the_database_may_leaves_the_database_its_time() {
+    let (url, _directory) = sqlite_url().await;
+    let hasty = StoreOptions { statement_timeout: Duration::from_millis(200), ..StoreOptions::default() };
+    let store = Store::connect(&url, &hasty).await.unwrap();
+    let redis = Redis::start().await;
+    redis.freeze();
+    let patience = Duration::from_millis(500);
+    let allocator = Allocator::with_patience(store, Some(&redis.url()), patience).unwrap();
+    assert_eq!(allocator.allocate(&stack("rust"), 10).await.unwrap().source, LeaseSource::Store);
 }
 
 #[tokio::test]
