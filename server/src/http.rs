@@ -19,6 +19,13 @@ pub use worker::{Crew, Worker};
 
 use bytes::Bytes;
 use http_body_util::Full;
+use hyper::header::{CONNECTION, HeaderValue};
 
 pub type Request = hyper::Request<hyper::body::Incoming>;
 pub type Response = hyper::Response<Full<Bytes>>;
+
+/// The same answer, the last on its connection.
+pub(crate) fn closing(mut response: Response) -> Response {
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}

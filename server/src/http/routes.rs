@@ -1,6 +1,6 @@
 //! Which request is answered by what.
 
-use hyper::header::{CACHE_CONTROL, CONNECTION, HOST, HeaderMap, HeaderValue, LOCATION};
+use hyper::header::{CACHE_CONTROL, HOST, HeaderMap, HeaderValue, LOCATION, TRANSFER_ENCODING};
 use hyper::service::Service;
 use hyper::{Method, StatusCode, Version};
 use std::convert::Infallible;
@@ -13,7 +13,7 @@ use std::time::Instant;
 use super::body::not_allowed;
 use super::connection::{Busy, Watch};
 use super::problem::Problem;
-use super::{Request, Response, Site, links, pages};
+use super::{Request, Response, Site, closing, links, pages};
 use crate::metrics::Timed;
 use crate::shortener::{Desk, Followed};
 
@@ -42,9 +42,18 @@ impl Service<Request> for Client {
     #[inline]
     fn call(&self, mut request: Request) -> Answer {
         self.watch.asked();
-        if !names_its_host(&request) {
-            let problem = Problem::bad_request("HTTP/1.1 asks for one Host header").closing();
-            return Answer::Now(Some(self.finish(problem.response())));
+        match Head::of(&request) {
+            Head::Plain => {}
+            Head::Chunked => {
+                // By now nobody can tell whether there was a Content-Length, too, by which a proxy in front may see another
+                // request behind this one (RFC 9112, 6.1).
+                let answer = self.clone().answer(request);
+                return Answer::Later(Box::pin(async { closing(answer.await) }));
+            }
+            Head::NamesNoHost => {
+                let problem = Problem::bad_request("HTTP/1.1 asks for one Host header").closing();
+                return Answer::Now(Some(self.finish(problem.response())));
+            }
         }
         let begun = self.desk.tally.times_next_hit().then(Instant::now);
         match self.answer_at_once(&mut request) {
@@ -164,22 +173,38 @@ impl Client {
     }
 
     #[inline]
-    fn finish(&self, mut response: Response) -> Response {
+    fn finish(&self, response: Response) -> Response {
         if self.site.is_draining() {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            return closing(response);
         }
         response
     }
 }
 
-/// RFC 9112, 3.2: one `Host`, no more. What it says decides nothing here.
-#[inline]
-fn names_its_host(request: &Request) -> bool {
-    // Looking at each of the few headers there are takes less than hashing the name.
-    let mut hosts = request.headers().iter().filter(|(name, _)| *name == HOST);
-    match hosts.next() {
-        Some(_) => hosts.next().is_none(),
-        None => request.version() != Version::HTTP_11,
+/// What a request's head says of itself.
+enum Head {
+    Plain,
+    /// Its body comes in chunks.
+    Chunked,
+    /// RFC 9112, 3.2: one `Host`, no more. What it says decides nothing here.
+    NamesNoHost,
+}
+
+impl Head {
+    #[inline]
+    fn of(request: &Request) -> Self {
+        let (mut hosts, mut is_chunked) = (0, false);
+        // Looking at each of the few headers there are takes less than hashing the names.
+        for (name, _) in request.headers() {
+            hosts += u32::from(*name == HOST);
+            is_chunked |= *name == TRANSFER_ENCODING;
+        }
+        match hosts {
+            0 if request.version() == Version::HTTP_11 => Self::NamesNoHost,
+            0 | 1 if is_chunked => Self::Chunked,
+            0 | 1 => Self::Plain,
+            _ => Self::NamesNoHost,
+        }
     }
 }
 

@@ -102,6 +102,18 @@ fn heads_that_contradict_themselves() {
     );
     refused(&app, "GET /health HTTP/1.1\r\n\r\n", 400);
     refused(&app, "GET /health HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400);
+    // What follows in the chunks' place is another request to whoever goes by the length.
+    let code = app.create("https://example.com/");
+    for (path, body) in [("/api/links", "2\r\n{}\r\n0\r\n\r\n"), (&*format!("/{code}"), "0\r\n\r\n")] {
+        let mut two = app.connect();
+        let method = if path.starts_with("/api") { "POST" } else { "GET" };
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 200\r\nTransfer-Encoding: chunked\r\n\r\n"
+        );
+        two.send(&format!("{head}{body}GET /health HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert_eq!(two.reply().unwrap().header("connection"), Some("close"));
+        assert!(two.reply().is_none(), "nothing behind it is answered");
+    }
     let mut old = app.connect();
     old.send("GET /health HTTP/1.0\r\n\r\n");
     assert_eq!(old.reply().unwrap().status, 200, "HTTP/1.0 knows no Host");
