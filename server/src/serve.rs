@@ -15,7 +15,7 @@ use crate::cache::redis::{RedisLevel, RedisLevelOptions};
 use crate::cache::table::Table;
 use crate::changes::{Changes, ChangesTask};
 use crate::clicks::ClickLimits;
-use crate::config::{Config, ServeArgs, at_database, own_base};
+use crate::config::{Config, ServeArgs, at_database};
 use crate::creator::Creator;
 use crate::health::Health;
 use crate::http::{Crew, Site, Worker};
@@ -34,13 +34,20 @@ pub fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let config = args.check()?;
     raise_file_limit();
     let listener = bind(config.listen)?;
-    let warning = about_replicas(&config);
+    let warnings = [about_replicas(&config), about_its_name(&config)];
     run(config, listener, ended_by_signal(), |address| {
         // Once it serves: where it cannot, the reason stands alone.
-        if let Some(warning) = warning {
+        for warning in warnings.into_iter().flatten() {
             eprintln!("proofload: {warning}");
         }
         println!("listening on http://{address}");
+    })
+}
+
+/// Who listens for others, and does not know by what name they see it, makes links that lead them nowhere.
+fn about_its_name(config: &Config) -> Option<String> {
+    (config.public_url.is_none() && config.listen.ip().is_unspecified()).then(|| {
+        "no --public-url: short links begin with this machine's own address, which leads nowhere from elsewhere".to_owned()
     })
 }
 
@@ -133,7 +140,7 @@ async fn build(config: &Config, address: SocketAddr) -> anyhow::Result<Arc<Site>
         codec,
         creator,
         table: Table::new(config.capacity),
-        targets: Targets::new(config.limits.url, &[&public_base, &own_base(address)]),
+        targets: Targets::listening(config.limits.url, &public_base, address),
         public_base,
         store_timeout: config.limits.store_timeout(),
         changes,

@@ -1,6 +1,10 @@
 //! Where a short link leads: the rules for URLs, on their way in and again on their way out.
 
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+
 use url::{Host, Url};
+
+use crate::config::own_base;
 
 /// Decides which URLs may be shortened.
 #[derive(Debug, Clone)]
@@ -8,6 +12,8 @@ pub struct Targets {
     longest: usize,
     /// Our own hosts and ports, the public one and where we listen: a link there would lead back here.
     own: Vec<Place>,
+    /// The port that we listen on at all addresses of this machine, where we do.
+    everywhere: Option<u16>,
 }
 
 /// Why a URL cannot be shortened.
@@ -31,7 +37,13 @@ impl Targets {
     /// `own` are URLs that lead to ourselves.
     pub fn new(longest: usize, own: &[&str]) -> Self {
         let places = own.iter().filter_map(|own| Place::of(&Url::parse(own).ok()?));
-        Self { longest, own: places.collect() }
+        Self { longest, own: places.collect(), everywhere: None }
+    }
+
+    /// As [`Targets::new`], where we listen at `bound`.
+    pub fn listening(longest: usize, public: &str, bound: SocketAddr) -> Self {
+        let everywhere = bound.ip().is_unspecified().then_some(bound.port());
+        Self { everywhere, ..Self::new(longest, &[public, &own_base(bound)]) }
     }
 
     /// Checks a URL that is to be shortened. It is kept as it was given, but for characters beyond ASCII, which a
@@ -51,7 +63,8 @@ impl Targets {
         }
         let url = Url::parse(text).map_err(|error| TargetError::Malformed(error.to_string()))?;
         let place = Place::of(&url).ok_or(TargetError::Scheme)?;
-        if self.own.iter().any(|own| own.leads_back(&place)) {
+        let here = || self.everywhere == Some(place.port) && is_this_machine(&url);
+        if self.own.iter().any(|own| own.leads_back(&place)) || here() {
             return Err(TargetError::Loop);
         }
         let kept = if text.is_ascii() { text.to_owned() } else { String::from(url) };
@@ -82,6 +95,16 @@ struct Place {
 
 const LOOPBACK: &str = "localhost";
 
+/// Whether the URL names an address of this machine: nobody else's can be bound. Names are not resolved.
+fn is_this_machine(url: &Url) -> bool {
+    let ip: IpAddr = match url.host() {
+        Some(Host::Ipv4(ip)) => ip.into(),
+        Some(Host::Ipv6(ip)) => ip.to_canonical(),
+        Some(Host::Domain(_)) | None => return false,
+    };
+    UdpSocket::bind((ip, 0)).is_ok()
+}
+
 impl Place {
     fn of(url: &Url) -> Option<Self> {
         let loopback = match url.host()? {
@@ -110,6 +133,33 @@ mod tests {
 
     fn targets() -> Targets {
         Targets::new(100, &["https://sho.rt", "http://127.0.0.1:8080"])
+    }
+
+    #[test]
+    fn a_loop_is_seen_at_each_address_that_we_listen_at() {
+        let listening = |address: &str| Targets::listening(100, "https://sho.rt", address.parse().unwrap());
+        // The loopback has 16 million addresses, which all are this machine's.
+        let (everywhere, six) = (listening("0.0.0.0:8080"), listening("[::]:8080"));
+        for (url, targets) in [
+            ("http://127.0.0.1:8080/", &everywhere),
+            ("http://[::ffff:127.1.2.3]:8080/", &everywhere),
+            ("http://localhost:8080/", &six),
+        ] {
+            assert_eq!(targets.check(url), Err(TargetError::Loop), "{url}");
+        }
+        let own = UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
+            // Nothing is sent: the system only chooses the address that it would be sent from.
+            socket.connect("192.0.2.1:9")?;
+            socket.local_addr()
+        });
+        // A machine without any network has no such address.
+        if let Ok(own) = own {
+            let there = |port: u16| format!("http://{}:{port}/", own.ip());
+            assert_eq!(everywhere.check(&there(8080)), Err(TargetError::Loop), "{own}");
+            assert!(everywhere.check(&there(8081)).is_ok());
+            assert!(listening("127.0.0.1:8080").check(&there(8080)).is_ok());
+        }
+        assert!(everywhere.check("http://192.0.2.1:8080/").is_ok());
     }
 
     #[test]

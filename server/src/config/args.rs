@@ -71,7 +71,7 @@ pub struct ServeArgs {
     #[arg(long, default_value_t = 300, value_name = "SECONDS")]
     pub redis_ttl: u64,
 
-    /// The least time between the starts of two coalesced inserts, in milliseconds
+    /// The least time between the starts of two coalesced inserts while fewer than 24 creates wait, in milliseconds
     #[arg(long, default_value_t = 5, value_name = "MS")]
     pub spacing_ms: u64,
     /// The fewest ids of a leased block, and those of the first; a block that lasts less than ten seconds is followed by one

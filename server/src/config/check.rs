@@ -178,6 +178,9 @@ pub(crate) fn at_database<T>(url: &str, opened: Result<T, StoreError>) -> anyhow
         Ok(opened) => return Ok(opened),
         Err(error) => error,
     };
+    if let StoreError::Newer { .. } = error {
+        bail!("--database-url: {error}: use the binary that last used it, or a newer one");
+    }
     // A PostgreSQL URL may hold a password, and is not repeated.
     if url.starts_with("sqlite:") {
         bail!("--database-url {url}: {error}: name a file that can be written, in a directory that exists");

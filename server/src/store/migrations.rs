@@ -78,9 +78,7 @@ async fn step(
 fn pending(all: &'static [Migration], version: i64) -> Result<impl Iterator<Item = &'static Migration>> {
     let newest = all.last().map_or(0, |migration| migration.version);
     if version > newest {
-        return Err(StoreError::Refused(format!(
-            "its schema is version {version}, and this binary knows up to {newest}: use a newer binary"
-        )));
+        return Err(StoreError::Newer { version, newest });
     }
     Ok(all.iter().filter(move |migration| migration.version > version))
 }

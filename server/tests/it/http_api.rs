@@ -293,8 +293,11 @@ fn what_is_hot_is_in_the_cache_after_a_restart() {
 
 #[test]
 fn permanent_redirects_tell_browsers_not_to_keep_them() {
-    let app = App::start(&["--redirect-status", "308"]);
-    let code = app.create("https://example.com/");
-    let followed = ask(&app, "GET", &format!("/{code}"), "/{code}", "");
-    assert_eq!((followed.status, followed.header("cache-control")), (308, Some("private, max-age=60")));
+    const BRIEFLY: Option<&str> = Some("private, max-age=60");
+    for (status, kept) in [(301, BRIEFLY), (302, None), (307, None), (308, BRIEFLY)] {
+        let app = App::start(&["--redirect-status", &status.to_string()]);
+        let code = app.create("https://example.com/");
+        let followed = ask(&app, "GET", &format!("/{code}"), "/{code}", "");
+        assert_eq!((followed.status, followed.header("cache-control")), (status, kept));
+    }
 }

@@ -15,6 +15,7 @@ mod keygen;
 mod keygens;
 mod leases;
 mod marks;
+mod migrations;
 mod process;
 mod proxy;
 mod retries;

@@ -44,6 +44,8 @@ const CONTRACT: &[(&str, Clause)] = contract![
     slots_are_assigned_once_and_for_good,
     the_257th_stack_is_refused,
     a_lease_never_overlaps_an_earlier_one,
+    a_lease_that_was_lost_is_held_again,
+    the_database_keeps_its_name,
     a_used_up_slot_says_so,
     claims_are_kept,
     the_link_of_a_claim_is_not_inserted_once_it_is_noted_as_made,
@@ -252,6 +254,29 @@ async fn a_lease_never_overlaps_an_earlier_one(store: Store) {
     assert!(store.commit_lease("rust", 800_000_000_000, 800_000_000_100).await.unwrap().is_none());
     assert!(store.commit_lease("rust", 250, CODES_PER_SLOT + 1).await.unwrap().is_none());
     assert!(store.commit_lease("unknown", 0, 10).await.unwrap().is_none());
+}
+
+async fn a_lease_that_was_lost_is_held_again(store: Store) {
+    let mark = async |stack: &str| {
+        let mark = store.slot_of(stack).await.unwrap();
+        (mark.slot, mark.high)
+    };
+    // The database knows no stack, as if it had been restored.
+    store.hold_lease("rust", Slot(3), 500).await.unwrap();
+    assert_eq!(mark("rust").await, (Slot(3), 500));
+    store.hold_lease("rust", Slot(3), 700).await.unwrap();
+    assert_eq!(mark("rust").await, (Slot(3), 700));
+    store.hold_lease("rust", Slot(3), 600).await.unwrap();
+    assert_eq!(mark("rust").await, (Slot(3), 700), "never back");
+    // The slot of this one was given to another.
+    store.hold_lease("python", Slot(3), 900).await.unwrap();
+    assert_eq!(mark("rust").await, (Slot(3), 700));
+    assert_eq!(mark("python").await, (Slot(4), 0));
+}
+
+async fn the_database_keeps_its_name(store: Store) {
+    let name = store.identity().await.unwrap();
+    assert_eq!((name.len(), store.identity().await.unwrap()), (16, name));
 }
 
 async fn a_used_up_slot_says_so(store: Store) {
