@@ -60,7 +60,7 @@ const ANY: &str = "*";
 const BEAT: Duration = Duration::from_millis(200);
 /// So long without a heartbeat, and messages may have been lost.
 const SILENCE: Duration = Duration::from_millis(700);
-/// And so long again, where it was this process that stood still.
+/// And so long again, since it may be this process that stood still.
 const CATCHING_UP: Duration = Duration::from_millis(150);
 /// While messages may be lost nothing is cached for longer than this, and the wait for a connection.
 const DISTRUST: Duration = Duration::from_millis(250);

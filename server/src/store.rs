@@ -84,6 +84,9 @@ pub enum StoreError {
     /// The database refused the statement for any other reason; it had no effect.
     #[error("database refused: {0}")]
     Refused(String),
+    /// Its schema is of a version that this binary does not know.
+    #[error("its schema is version {version}, and this binary knows up to {newest}")]
+    Newer { version: i64, newest: i64 },
     /// All 256 slots are assigned.
     #[error("no slot is left for stack {0:?}: all 256 are assigned, and slots are kept for good")]
     NoSlotLeft(String),
