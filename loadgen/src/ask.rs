@@ -104,8 +104,12 @@ impl Asked {
     fn add_sweeps(&mut self, lab: &Lab) -> Result<()> {
         for (sweep, scenario) in catalogue::sweeps() {
             if self.claims.iter().any(|claim| claim.id == sweep.of) {
-                let points = scenario.points().map_err(Error::msg)?;
-                self.scenarios.extend(points.into_iter().filter(|point| lab.is_able(point)));
+                for point in scenario.points().map_err(Error::msg)? {
+                    match lab.refuse_unless_able(std::slice::from_ref(&point)) {
+                        Ok(()) => self.scenarios.push(point),
+                        Err(why) => self.left_out.push((point.name, format!("{why:#}"))),
+                    }
+                }
             }
         }
         Ok(())

@@ -118,7 +118,8 @@ fn alone(
     let phases = load_phases(scenario);
     let mut faults = Faults::of(scenario);
     if let Some(postgres) = lab.postgres().filter(|_| faults.end(FaultTarget::Postgres)) {
-        postgres.borrow().write_out()?;
+        // It may take longer to come back then, which is seen.
+        into.remarks.extend(postgres.borrow().write_out().err().map(|error| format!("{error:#}")));
     }
     let mut prober = prober(scenario, lab, &subject.place)?;
     let (observer, place) = (&mut subject.observer, &mut subject.place);

@@ -2,14 +2,14 @@
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
-use crate::codes::{Codec, Slot};
+use crate::codes::{Codec, Slot, split};
 use crate::keygen::{Lease, LeaseSource, Leases, MOST_IDS, Stack};
 use crate::store::{Store, StoreError};
 
@@ -64,6 +64,11 @@ struct Shared {
     counters: Counters,
     /// How often the store had lost a connection when it was last made sure that it knows of the leases.
     held_at: AtomicU64,
+    /// Taken by who makes sure of that.
+    holding: tokio::sync::Mutex<()>,
+    /// Slots that the database has given to others, and whether there are any.
+    lost: Mutex<Vec<Slot>>,
+    has_lost: AtomicBool,
 }
 
 #[derive(Default)]
@@ -117,23 +122,56 @@ impl Blocks {
             arrived: Notify::new(),
             counters: Counters::default(),
             held_at: AtomicU64::new(0),
+            holding: tokio::sync::Mutex::default(),
+            lost: Mutex::default(),
+            has_lost: AtomicBool::new(false),
         }))
     }
 
-    /// To be called before links are stored. After the store has lost a connection, it may be a database to which the last
-    /// leases never came, failed over to or restored: it is told of them once more, so that links with ids of these are found,
-    /// and nobody else gets the ids from then on.
-    pub async fn hold(&self, store: &Store) -> Result<(), StoreError> {
-        let losses = store.losses();
+    /// To be called before links with these ids are stored, and again before that is told: the connection may be another by
+    /// then. After the store has lost a connection, it may be a database to which the last leases never came, failed over to
+    /// or restored: it is told of them once more, so that links with ids of these are found, and nobody else gets the ids from
+    /// then on.
+    ///
+    /// # Errors
+    /// [`StoreError::SlotLost`] where one of the ids lies in a slot that is another stack's by now: it is for no link.
+    pub async fn hold(&self, store: &Store, ids: impl IntoIterator<Item = u64>) -> Result<(), StoreError> {
         let Some(stack) = &self.0.stack else { return Ok(()) };
-        if self.0.held_at.load(Relaxed) != losses {
-            let furthest = self.0.state.lock().furthest;
-            if let Some((slot, end)) = furthest {
-                store.hold_lease(stack.as_str(), slot, end).await?;
-            }
+        if self.0.held_at.load(Relaxed) != store.losses() {
+            let _alone = store.wait_for(self.0.holding.lock()).await?;
+            self.hold_anew(stack, store).await?;
+        }
+        match self.0.has_lost.load(Relaxed) && ids.into_iter().any(|id| self.is_lost(id)) {
+            true => Err(StoreError::SlotLost),
+            false => Ok(()),
+        }
+    }
+
+    async fn hold_anew(&self, stack: &Stack, store: &Store) -> Result<(), StoreError> {
+        let losses = store.losses();
+        if self.0.held_at.load(Relaxed) == losses {
+            return Ok(());
+        }
+        let furthest = self.0.state.lock().furthest;
+        if let Some((slot, end)) = furthest
+            && !store.hold_lease(stack.as_str(), slot, end).await?
+        {
+            self.0.lost.lock().push(slot);
+            self.0.has_lost.store(true, Relaxed);
+            *self.0.state.lock() = State::default();
+            self.0.wanted.notify_one();
+        }
+        let state = self.0.state.lock();
+        // What was leased meanwhile may have been lost as well.
+        if state.furthest.is_none_or(|now| Some(now) == furthest) {
             self.0.held_at.store(losses, Relaxed);
         }
         Ok(())
+    }
+
+    /// Whether the id lies in a slot that is another stack's by now.
+    pub fn is_lost(&self, id: u64) -> bool {
+        self.0.codec.is_partitioned() && self.0.lost.lock().contains(&split(id).1)
     }
 
     /// Appends `count` ids to `ids`, one for each create; they wait for a block if they must, until `deadline`.
@@ -250,10 +288,12 @@ async fn fetch(shared: std::sync::Weak<Shared>, leases: Leases, mut sizing: Sizi
                 pause = Duration::ZERO;
                 blocks.counters.by_source[source_index(lease.source)].fetch_add(1, Relaxed);
                 blocks.counters.size.store(sizing.size, Relaxed);
-                blocks.state.lock().add(&lease);
+                let mut state = blocks.state.lock();
+                state.add(&lease);
                 if leases.losses() != losses {
                     blocks.held_at.store(NEVER, Relaxed);
                 }
+                drop(state);
                 blocks.arrived.notify_waiters();
             }
             Err(error) => {

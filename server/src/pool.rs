@@ -65,9 +65,13 @@ impl Pool {
         Ok(taken)
     }
 
-    /// As [`Blocks::hold`].
-    pub async fn hold(&self, store: &Store) -> Result<(), StoreError> {
-        self.0.blocks.hold(store).await
+    /// As [`Blocks::hold`]. What is ready of a slot that was lost goes.
+    pub async fn hold(&self, store: &Store, ids: impl IntoIterator<Item = u64>) -> Result<(), StoreError> {
+        let held = self.0.blocks.hold(store, ids).await;
+        if let Err(StoreError::SlotLost) = held {
+            self.0.ready.lock().retain(|(id, _)| !self.0.blocks.is_lost(*id));
+        }
+        held
     }
 
     /// Codes served ready, and codes that had to be made on the spot although there is a pool.

@@ -90,6 +90,9 @@ pub enum StoreError {
     /// All 256 slots are assigned.
     #[error("no slot is left for stack {0:?}: all 256 are assigned, and slots are kept for good")]
     NoSlotLeft(String),
+    /// The id lies in a slot that the database, which had lost its lease, has given to another stack.
+    #[error("the database lost the lease of this id, and its slot is another stack's now")]
+    SlotLost,
     /// The stack's slot has no ids left.
     #[error("the slot of stack {0:?} is used up")]
     SlotUsedUp(String),
@@ -138,6 +141,13 @@ impl Store {
     /// The same store for one who has no more time than one statement may take, from now on.
     pub fn for_one_statement(&self) -> Store {
         self.by(Instant::now() + self.inner.statement_timeout)
+    }
+
+    /// Waits for what others do to this database for no longer than a statement may take.
+    pub(crate) async fn wait_for<T>(&self, others: impl Future<Output = T>) -> Result<T> {
+        let limit = Instant::now() + self.inner.statement_timeout;
+        let until = self.deadline.map_or(limit, |deadline| deadline.min(limit));
+        tokio::time::timeout_at(until, others).await.map_err(|_| StoreError::Late)
     }
 
     /// What the database is called in `/health`: `postgresql` or `sqlite`.
@@ -238,13 +248,19 @@ impl Store {
             return Err(StoreError::Late);
         }
         let mut session = backend.session(statement.lane, self.deadline).await?;
+        let begun = Instant::now();
         let outcome = session.run(statement, statements, *statement_timeout, self.deadline, sink).await;
-        match outcome {
-            Err(StoreError::Unavailable(_)) => {
-                losses.fetch_add(1, Relaxed);
+        if let Err(StoreError::Unavailable(_)) = outcome {
+            losses.fetch_add(1, Relaxed);
+            // One that was cut off because its caller was late says nothing of the others.
+            let hasty = self.deadline.is_some_and(|deadline| {
+                deadline <= Instant::now() && deadline - begun < *statement_timeout / 2
+            });
+            if !hasty {
                 backend.forget_idle();
             }
-            _ => session.keep(),
+        } else {
+            session.keep();
         }
         outcome
     }

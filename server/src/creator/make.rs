@@ -145,29 +145,29 @@ impl Making<'_> {
     }
 
     /// A create that a client may repeat. The code is set aside under the client's key before anything is stored, so
-    /// that a retry, even after a crash in between, makes the very same link or finds it made. That it was made is noted
-    /// before the client is answered, and no link is stored for a claim that is noted as made: so no retry, and none of
-    /// several requests side by side, brings back what the client deleted on the answer to another. A claim is never given up:
-    /// another request with its key may be making its link.
+    /// that a retry, even after a crash in between, makes the very same link or finds it made. The link is stored and noted as
+    /// made at once, and none is stored for a claim that is noted so: no retry, and none of several requests side by side,
+    /// brings back what the client deleted since.
     async fn once(&self, new: NewLink, idempotency: Idempotency) -> Result<Created, CreateError> {
         let Idempotency { key: idempotency_key, fingerprint } = idempotency;
-        let known = self.store.claimed(&idempotency_key).await.map_err(nothing_stored)?;
-        let standing = match known {
-            Some(before) => before,
-            None => self.claim(&new, &idempotency_key, fingerprint).await?,
-        };
-        let key = match standing {
-            Claimed::Open(claim) | Claimed::Made(claim, _) if claim.fingerprint != fingerprint => {
-                return Err(CreateError::IdempotencyMismatch);
+        for _ in 0..MOST_DRAWS {
+            let known = self.store.claimed(&idempotency_key).await.map_err(nothing_stored)?;
+            let standing = match known {
+                Some(before) => before,
+                None => self.claim(&new, &idempotency_key, fingerprint).await?,
+            };
+            let key = match standing {
+                Claimed::Open(claim) | Claimed::Made(claim, _) if claim.fingerprint != fingerprint => {
+                    return Err(CreateError::IdempotencyMismatch);
+                }
+                Claimed::Made(claim, made) => return self.made_before(&claim.key, made).await,
+                Claimed::Open(claim) => claim.key,
+            };
+            if let Some(created) = self.claimed(&idempotency_key, key, &new).await? {
+                return Ok(created);
             }
-            Claimed::Made(claim, made) => return self.made_before(&claim.key, made).await,
-            Claimed::Open(claim) => claim.key,
-        };
-        let made = self.claimed(&idempotency_key, key, new).await?;
-        // Unnoted, a retry would bring the link back after the client has deleted it.
-        let noted = self.store.claim_made(&idempotency_key, made.link.created).await;
-        noted.map_err(|error| CreateError::Indeterminate(error.to_string()))?;
-        Ok(made)
+        }
+        Err(CreateError::Collisions(MOST_DRAWS))
     }
 
     /// Sets a code aside under a key that nobody had claimed a moment ago. Drawn only then, so that no retry uses a code up.
@@ -179,8 +179,7 @@ impl Making<'_> {
     ) -> Result<Claimed, CreateError> {
         let key = match &new.custom {
             Some(code) => Key::Custom(code.as_str().into()),
-            None if self.maker.options.codes == CodeDesign::Checked => Key::Generated(self.draw().await?),
-            None => Key::Generated(self.next_id().await?),
+            None => Key::Generated(self.an_id().await?),
         };
         if new.custom.is_some() && self.store.is_taken(&key).await.map_err(nothing_stored)? {
             // Not by another request with this key, which would have claimed it before it took the code.
@@ -192,24 +191,62 @@ impl Making<'_> {
         Ok(before.unwrap_or(Claimed::Open(claim)))
     }
 
-    /// Makes the link of an open claim, or finds that another request with the same key has made it.
-    async fn claimed(&self, idempotency_key: &str, key: Key, new: NewLink) -> Result<Created, CreateError> {
-        if matches!(key, Key::Generated(_)) {
-            self.maker.pool.hold(&self.store).await.map_err(nothing_stored)?;
+    /// Makes the link of an open claim; `None` where the claim is to be looked at again.
+    async fn claimed(
+        &self,
+        idempotency_key: &str,
+        key: Key,
+        new: &NewLink,
+    ) -> Result<Option<Created>, CreateError> {
+        let id = match key {
+            Key::Generated(id) => Some(id),
+            Key::Custom(_) => None,
+        };
+        match self.hold(id).await {
+            Ok(()) => {}
+            Err(StoreError::SlotLost) => return self.claim_another(idempotency_key, id).await,
+            Err(error) => return Err(nothing_stored(error)),
         }
-        let link = Link { key, url: new.url, created: unix_now(), expires: new.expires, clicks: new.clicks };
+        let NewLink { url, expires, clicks, .. } = new.clone();
+        let link = Link { key, url, created: unix_now(), expires, clicks };
         let inserted = self.store.insert_claimed(idempotency_key, &link).await;
         self.maker.inserter.count_one(&inserted);
         if inserted.map_err(refusal)? {
-            return Ok(Created { code: self.maker.codec.text(&link.key), link, replayed: false });
+            self.hold(id).await.map_err(|error| CreateError::Indeterminate(error.to_string()))?;
+            let code = self.maker.codec.text(&link.key);
+            return Ok(Some(Created { code, link, replayed: false }));
         }
-        // Another request with this key may have stored the link, and not noted it yet.
-        let claim = self.store.claimed(idempotency_key).await;
-        match claim.map_err(|error| CreateError::Indeterminate(error.to_string()))? {
-            Some(Claimed::Made(claim, made)) => self.made_before(&claim.key, made).await,
-            Some(Claimed::Open(_)) => self.found(link).await,
-            None => Err(CreateError::Store("this Idempotency-Key has just become too old".into())),
+        let claim = self.store.claimed(idempotency_key).await.map_err(nothing_stored)?;
+        match (claim, &link.key) {
+            // The code is someone else's, since what was made of this claim would be noted.
+            (Some(Claimed::Open(claim)), Key::Custom(code)) if claim.key == link.key => {
+                // If that fails, the key is of no use for another code for a day.
+                drop(self.store.unclaim(idempotency_key, code).await);
+                Err(CreateError::Taken)
+            }
+            // So is the id: the database had lost the lease that it is of.
+            (Some(Claimed::Open(claim)), Key::Generated(_)) if claim.key == link.key => {
+                self.claim_another(idempotency_key, id).await
+            }
+            _ => Ok(None),
         }
+    }
+
+    /// Makes sure that the database knows the lease of a generated id.
+    async fn hold(&self, id: Option<u64>) -> Result<(), StoreError> {
+        match id {
+            Some(id) => self.maker.pool.hold(&self.store, [id]).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Claims another id in place of one that is someone else's.
+    async fn claim_another<T>(&self, key: &str, old: Option<u64>) -> Result<Option<T>, CreateError> {
+        if let Some(old) = old {
+            let new = self.an_id().await?;
+            self.store.reclaim(key, old, new).await.map_err(nothing_stored)?;
+        }
+        Ok(None)
     }
 
     /// The link of a claim that was made at `made`, as it is now. A link under the same custom code that was made at any
@@ -221,25 +258,14 @@ impl Making<'_> {
         }
     }
 
-    /// What stands under the code of an open claim: someone else's link, if it leads elsewhere. A generated code is so only
-    /// where the database had lost the lease of its id.
-    async fn found(&self, wanted: Link) -> Result<Created, CreateError> {
-        let found = self.store.find(&wanted.key).await;
-        match found.map_err(|error| CreateError::Indeterminate(error.to_string()))? {
-            Some(link) if link.url != wanted.url => Err(match link.key {
-                Key::Custom(_) => CreateError::Taken,
-                Key::Generated(_) => CreateError::Store("its code was given to another link".into()),
-            }),
-            Some(link) => Ok(self.replay(link)),
-            None => Err(CreateError::Deleted),
-        }
-    }
-
     fn replay(&self, link: Link) -> Created {
         Created { code: self.maker.codec.text(&link.key), link, replayed: true }
     }
 
-    async fn next_id(&self) -> Result<u64, CreateError> {
+    async fn an_id(&self) -> Result<u64, CreateError> {
+        if self.maker.options.codes == CodeDesign::Checked {
+            return self.draw().await;
+        }
         let ready =
             self.maker.pool.take(1, self.deadline).await.map_err(|error| CreateError::NoIds(error.0))?;
         Ok(ready[0].0)

@@ -4,6 +4,7 @@ use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
+use tokio::time::MissedTickBehavior;
 
 use super::connection::{Ages, Watch};
 
@@ -38,6 +39,8 @@ impl Roster {
             |timeout: Duration| (timeout.as_millis() / every.as_millis()).min(u128::from(u32::MAX)) as u32;
         let ages = Ages { head: sweeps(head), idle: sweeps(idle) };
         let mut ticks = tokio::time::interval(every);
+        // After a process stood still, what came meanwhile is read before anyone is told that it was silent.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             // Zero means "none" in a watch, so the clock leaves it out.

@@ -110,6 +110,12 @@ impl Writer {
                 let half = batch.rows.split_off(batch.rows.len() / 2);
                 vec![batch, Batch::of(half)]
             }
+            Err(error @ StoreError::SlotLost) => {
+                // Those that may be stored would be stored twice.
+                let (unsure, anew) = batch.rows.into_iter().partition(|placed| placed.unsure);
+                self.refuse(unsure, &error, outcomes);
+                vec![Batch::of(self.renumbered(anew, outcomes).await)]
+            }
             Err(error) if is_passing(&error) => vec![self.later(batch, &error, outcomes).await],
             Err(error) => {
                 self.refuse(batch.rows, &error, outcomes);
@@ -126,12 +132,27 @@ impl Writer {
     async fn send(&self, batch: &[Placed], alone: bool) -> Result<Stored, StoreError> {
         let rows: Vec<&NewRow> = batch.iter().map(|placed| &placed.row).collect();
         let store = self.store.by(last_deadline(batch.iter().map(|placed| placed.deadline)));
-        self.pool.hold(&store).await.map_err(|error| match error {
+        let ids = || batch.iter().map(|placed| placed.row.id);
+        self.pool.hold(&store, ids()).await.map_err(|error| match error {
             // No row was sent.
             StoreError::Unavailable(text) => StoreError::Unreachable(text),
             error => error,
         })?;
-        let stored = match &rows[..] {
+        let stored = self.insert(&rows, alone, &store).await?;
+        // By whichever connection they went.
+        let held = self.pool.hold(&store, ids()).await;
+        held.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let Stored::These(mut stored) = stored else { return Ok(Stored::All) };
+        let doubtful: Vec<&NewRow> =
+            batch.iter().filter(|placed| placed.unsure).map(|placed| &placed.row).collect();
+        if doubtful.iter().any(|row| !stored.contains(&row.id)) {
+            stored.extend(ours(&store, &doubtful).await?);
+        }
+        Ok(Stored::These(stored))
+    }
+
+    async fn insert(&self, rows: &[&NewRow], alone: bool, store: &Store) -> Result<Stored, StoreError> {
+        Ok(match rows {
             [row] if alone => match self.counted(1, store.insert(row)).await? {
                 true => Stored::All,
                 false => Stored::These(HashSet::new()),
@@ -144,14 +165,7 @@ impl Writer {
                 }
                 Err(error) => return Err(error),
             },
-        };
-        let Stored::These(mut stored) = stored else { return Ok(Stored::All) };
-        let doubtful: Vec<&NewRow> =
-            batch.iter().filter(|placed| placed.unsure).map(|placed| &placed.row).collect();
-        if doubtful.iter().any(|row| !stored.contains(&row.id)) {
-            stored.extend(ours(&store, &doubtful).await?);
-        }
-        Ok(Stored::These(stored))
+        })
     }
 
     /// Counts a statement, if it was sent, and the rows that it carried.
@@ -211,6 +225,10 @@ impl Writer {
                 RowId::Next => Err(CreateError::Collisions(placed.conflicts)),
             });
         }
+        self.renumbered(again, outcomes).await
+    }
+
+    async fn renumbered(&self, mut again: Vec<Placed>, outcomes: &mut [Option<Outcome>]) -> Vec<Placed> {
         let deadline = last_deadline(again.iter().map(|placed| placed.deadline));
         match self.pool.take(again.len(), deadline).await {
             Ok(ready) => {

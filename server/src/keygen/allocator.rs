@@ -70,8 +70,11 @@ impl Allocator {
         let store = self.store.for_one_statement();
         // Asked each time: a database that was restored may have lost it.
         store.slot_of(stack.as_str()).await?;
-        if let Some(lease) = self.by_hint(&store, stack, size).await? {
-            return Ok(lease);
+        match self.by_hint(&store, stack, size).await {
+            Ok(Some(lease)) => return Ok(lease),
+            // Redis took the time that there was for its proposals.
+            Ok(None) | Err(StoreError::Late) => {}
+            Err(error) => return Err(error.into()),
         }
         let (slot, start, end) = self.store.extend_lease(stack.as_str(), size).await?;
         Ok(Lease { slot, start, end, source: LeaseSource::Store })

@@ -58,10 +58,11 @@ impl Leases {
         let name = format!("{}+checked", self.0.stack);
         let store = self.0.allocator.store();
         let mark = store.slot_of(&name).await?;
-        if mark.high < CODES_PER_SLOT {
-            store.commit_lease(&name, mark.high, CODES_PER_SLOT).await?;
-        }
-        Ok(mark.slot)
+        let leased = match mark.high < CODES_PER_SLOT {
+            true => store.commit_lease(&name, mark.high, CODES_PER_SLOT).await?,
+            false => None,
+        };
+        Ok(leased.unwrap_or(mark.slot))
     }
 
     /// Asks keygen whether it is healthy, for `/health`; `None` where none is configured.

@@ -1,8 +1,9 @@
 //! Idempotency keys: which code was set aside for a request, so that its retry makes the very same link.
 
+use super::backend::Backend;
 use super::links::int;
-use super::statement::{Row, Statement, Value};
-use super::{Key, Kind, Link, Result, Store, sql, unix_now};
+use super::statement::{Lane, Row, Statement, Value};
+use super::{Inner, Key, Kind, Link, Result, Store, sql, unix_now};
 
 /// What an idempotency key was first used for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,8 +17,7 @@ pub struct Claim {
 /// What stands under an idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claimed {
-    /// The key was claimed before, for this, and no link is known to be made of it: the request is still under way, or
-    /// was cut off.
+    /// The key was claimed before, for this, and no link was made of it: the request is still under way, or was cut off.
     Open(Claim),
     /// The link of this claim was made, at this time (unix seconds, as in its row). It may have been changed since.
     Made(Claim, i64),
@@ -54,13 +54,15 @@ impl Store {
         self.first(Statement::write(Kind::Idempotency, sql::CLAIMED, values), decode).await
     }
 
-    /// Inserts the link of a claim, and says whether it did: not if its code is taken, and not if the claim is noted as made,
-    /// or gone. What was noted before the statement is over counts, so that a link whose maker was answered, and which may
-    /// have been deleted since, is not inserted again.
+    /// Inserts the link of a claim and notes it as made, at once, and says whether it did: not if its code is taken, and not
+    /// if the claim is noted as made, or gone. So where a claim is open, no link was made of it; and one that was made, and may
+    /// have been deleted since, is not made again.
     pub async fn insert_claimed(&self, idempotency_key: &str, link: &Link) -> Result<bool> {
-        let (text, key) = match &link.key {
-            Key::Generated(id) => (sql::INSERT_CLAIMED, int(*id)),
-            Key::Custom(code) => (sql::INSERT_CUSTOM_CLAIMED, Value::Text(code)),
+        let (at_once, here, key) = match &link.key {
+            Key::Generated(id) => (sql::INSERT_CLAIMED, sql::INSERT_CLAIMED_HERE, int(*id)),
+            Key::Custom(code) => {
+                (sql::INSERT_CUSTOM_CLAIMED, sql::INSERT_CUSTOM_CLAIMED_HERE, Value::Text(code))
+            }
         };
         let values = vec![
             key,
@@ -70,13 +72,47 @@ impl Store {
             int(link.clicks),
             Value::Text(idempotency_key),
         ];
-        Ok(self.execute(Statement::write(Kind::Insert, text, values)).await? == 1)
+        match self.inner.backend {
+            Backend::Postgres(_) => {
+                Ok(self.execute(Statement::write(Kind::Insert, at_once, values)).await? == 1)
+            }
+            Backend::Sqlite(_) => {
+                let note = vec![Value::Text(idempotency_key), Value::Int(link.created)];
+                let note = Statement::write(Kind::Idempotency, sql::NOTE_CLAIM, note);
+                self.both(&Statement::write(Kind::Insert, here, values), &note).await
+            }
+        }
     }
 
-    /// Notes that the link of a claim was made, so that it is never made again.
-    pub async fn claim_made(&self, idempotency_key: &str, created: i64) -> Result<()> {
-        let values = vec![Value::Text(idempotency_key), Value::Int(created)];
-        self.execute(Statement::write(Kind::Idempotency, sql::CLAIM_MADE, values)).await.map(drop)
+    /// Runs the first statement and, if it changed a row, the second, in one transaction; whether it did.
+    async fn both(&self, first: &Statement<'_>, second: &Statement<'_>) -> Result<bool> {
+        let Inner { backend, statements, statement_timeout, .. } = &*self.inner;
+        let mut session = backend.session(Lane::Write, self.deadline).await?;
+        // An error drops the session, which rolls back.
+        let mut run = async |statement: &Statement<'_>| {
+            session.run(statement, statements, *statement_timeout, self.deadline, &mut |_| Ok(())).await
+        };
+        run(&Statement::write(Kind::Idempotency, sql::BEGIN_HERE, vec![])).await?;
+        let changes = run(first).await? > 0;
+        if changes {
+            run(second).await?;
+        }
+        run(&Statement::write(Kind::Idempotency, sql::COMMIT, vec![])).await?;
+        session.keep();
+        Ok(changes)
+    }
+
+    /// Sets another id aside under an open claim, in place of one that turned out to be someone else's; not where another
+    /// request with the same key was sooner.
+    pub async fn reclaim(&self, idempotency_key: &str, old: u64, new: u64) -> Result<()> {
+        let values = vec![Value::Text(idempotency_key), int(old), int(new)];
+        self.execute(Statement::write(Kind::Idempotency, sql::RECLAIM, values)).await.map(drop)
+    }
+
+    /// Gives up an open claim of a custom code, which turned out to be someone else's.
+    pub async fn unclaim(&self, idempotency_key: &str, code: &str) -> Result<()> {
+        let values = vec![Value::Text(idempotency_key), Value::Text(code)];
+        self.execute(Statement::write(Kind::Idempotency, sql::UNCLAIM, values)).await.map(drop)
     }
 
     /// Forgets idempotency keys claimed before `before` (unix seconds); returns how many.

@@ -50,15 +50,15 @@ impl Store {
         Ok((slot(number)?, end - size, end))
     }
 
-    /// Makes sure that a stack is leased up to `end`, where the database has lost the lease that said so, and even the stack,
-    /// unless its slot has been given to another since.
-    pub async fn hold_lease(&self, stack: &str, slot: Slot, end: u64) -> Result<()> {
-        let hold = Statement::write(Kind::Lease, sql::HOLD_LEASE, vec![Value::Text(stack), int(end)]);
-        if self.execute(hold).await? == 0 {
-            let values = vec![int(slot.0.into()), Value::Text(stack), int(end)];
-            self.execute(Statement::write(Kind::Lease, sql::HOLD_SLOT, values)).await?;
+    /// Makes sure that a stack is leased up to `end` of its slot, where the database has lost the lease that said so, or even
+    /// the stack; false where it cannot be: the stack has another slot since, or another stack has this one.
+    pub async fn hold_lease(&self, stack: &str, slot: Slot, end: u64) -> Result<bool> {
+        let values = vec![int(slot.0.into()), Value::Text(stack), int(end)];
+        match self.execute(Statement::write(Kind::Lease, sql::HOLD_LEASE, values)).await {
+            Ok(rows) => Ok(rows == 1),
+            Err(StoreError::Taken(_)) => Ok(false),
+            Err(error) => Err(error),
         }
-        Ok(())
     }
 
     async fn slots_assigned(&self) -> Result<u64> {

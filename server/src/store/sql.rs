@@ -104,7 +104,7 @@ pub(super) const HIGH_MARKS: Sql = Sql::same("SELECT stack, slot, high FROM slot
 
 pub(super) const SLOT_OF: Sql = Sql::same("SELECT stack, slot, high FROM slots WHERE stack = $1");
 pub(super) const SLOTS_ASSIGNED: Sql = Sql::same("SELECT COUNT(*) FROM slots");
-/// Slots are never given back, so the lowest free one is the one after the highest. Of two stacks that ask at once
+/// Slots are never given back, so the one after the highest is free. Of two stacks that ask at once
 /// one meets a conflict, and asks again.
 pub(super) const ASSIGN_SLOT: Sql = Sql::same(
     "INSERT INTO slots (slot, stack, high) \
@@ -115,10 +115,13 @@ pub(super) const ASSIGN_SLOT: Sql = Sql::same(
 /// that is absurdly far ahead, which would burn the slot.
 pub(super) const COMMIT_LEASE: Sql =
     Sql::same("UPDATE slots SET high = $3 WHERE stack = $1 AND high <= $2 AND high >= $4 RETURNING slot");
-/// For who holds a lease that may have been lost.
-pub(super) const HOLD_LEASE: Sql = Sql::same("UPDATE slots SET high = $2 WHERE stack = $1 AND high < $2");
-pub(super) const HOLD_SLOT: Sql =
-    Sql::same("INSERT INTO slots (slot, stack, high) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING");
+/// For who holds a lease that may have been lost, and the stack with it; nothing where the stack has another slot by now.
+pub(super) const HOLD_LEASE: Sql = Sql::pair(
+    "INSERT INTO slots (slot, stack, high) VALUES ($1, $2, $3) ON CONFLICT (stack) \
+     DO UPDATE SET high = GREATEST(slots.high, excluded.high) WHERE slots.slot = excluded.slot",
+    "INSERT INTO slots (slot, stack, high) VALUES ($1, $2, $3) ON CONFLICT (stack) \
+     DO UPDATE SET high = MAX(slots.high, excluded.high) WHERE slots.slot = excluded.slot",
+);
 pub(super) const EXTEND_LEASE: Sql =
     Sql::same("UPDATE slots SET high = high + $2 WHERE stack = $1 AND high <= $3 RETURNING slot, high");
 
@@ -128,21 +131,33 @@ pub(super) const CLAIM: Sql = Sql::same(
 );
 pub(super) const CLAIMED: Sql =
     Sql::same("SELECT fingerprint, id, custom, made FROM claims WHERE idempotency_key = $1");
-pub(super) const CLAIM_MADE: Sql = Sql::same("UPDATE claims SET made = $2 WHERE idempotency_key = $1");
-/// The lock makes who notes a claim as made wait for whoever is about to make it; who comes after that finds it noted. SQLite
-/// runs one statement after the other anyhow.
-pub(super) const INSERT_CLAIMED: Sql = Sql::pair(
-    "WITH claim AS (SELECT 1 FROM claims WHERE idempotency_key = $6 AND made IS NULL FOR UPDATE) \
-     INSERT INTO links (id, url, created, expires, clicks) \
-     SELECT $1::bigint, $2::text, $3::bigint, $4::bigint, $5::bigint FROM claim ON CONFLICT DO NOTHING",
+/// The lock makes whoever else is about to make the claim's link wait, and find it noted. SQLite knows no such statement, and
+/// runs [`INSERT_CLAIMED_HERE`] and [`NOTE_CLAIM`] in a transaction, which keeps all others out.
+pub(super) const INSERT_CLAIMED: Sql = Sql::same(
+    "WITH claim AS (SELECT 1 FROM claims WHERE idempotency_key = $6 AND made IS NULL FOR UPDATE), \
+     link AS (INSERT INTO links (id, url, created, expires, clicks) \
+     SELECT $1::bigint, $2::text, $3::bigint, $4::bigint, $5::bigint FROM claim ON CONFLICT DO NOTHING RETURNING created) \
+     UPDATE claims SET made = link.created FROM link WHERE idempotency_key = $6",
+);
+pub(super) const INSERT_CUSTOM_CLAIMED: Sql = Sql::same(
+    "WITH claim AS (SELECT 1 FROM claims WHERE idempotency_key = $6 AND made IS NULL FOR UPDATE), \
+     link AS (INSERT INTO custom_links (code, url, created, expires, clicks) \
+     SELECT $1::text, $2::text, $3::bigint, $4::bigint, $5::bigint FROM claim ON CONFLICT DO NOTHING RETURNING created) \
+     UPDATE claims SET made = link.created FROM link WHERE idempotency_key = $6",
+);
+pub(super) const BEGIN_HERE: Sql = Sql::same("BEGIN IMMEDIATE");
+pub(super) const INSERT_CLAIMED_HERE: Sql = Sql::same(
     "INSERT INTO links (id, url, created, expires, clicks) SELECT $1, $2, $3, $4, $5 \
      WHERE EXISTS (SELECT 1 FROM claims WHERE idempotency_key = $6 AND made IS NULL) ON CONFLICT DO NOTHING",
 );
-pub(super) const INSERT_CUSTOM_CLAIMED: Sql = Sql::pair(
-    "WITH claim AS (SELECT 1 FROM claims WHERE idempotency_key = $6 AND made IS NULL FOR UPDATE) \
-     INSERT INTO custom_links (code, url, created, expires, clicks) \
-     SELECT $1::text, $2::text, $3::bigint, $4::bigint, $5::bigint FROM claim ON CONFLICT DO NOTHING",
+pub(super) const INSERT_CUSTOM_CLAIMED_HERE: Sql = Sql::same(
     "INSERT INTO custom_links (code, url, created, expires, clicks) SELECT $1, $2, $3, $4, $5 \
      WHERE EXISTS (SELECT 1 FROM claims WHERE idempotency_key = $6 AND made IS NULL) ON CONFLICT DO NOTHING",
 );
+pub(super) const NOTE_CLAIM: Sql = Sql::same("UPDATE claims SET made = $2 WHERE idempotency_key = $1");
+pub(super) const COMMIT: Sql = Sql::same("COMMIT");
+pub(super) const RECLAIM: Sql =
+    Sql::same("UPDATE claims SET id = $3 WHERE idempotency_key = $1 AND made IS NULL AND id = $2");
+pub(super) const UNCLAIM: Sql =
+    Sql::same("DELETE FROM claims WHERE idempotency_key = $1 AND made IS NULL AND custom = $2");
 pub(super) const FORGET_CLAIMS: Sql = Sql::same("DELETE FROM claims WHERE created < $1");

@@ -182,6 +182,34 @@ async fn allocators_that_share_nothing_but_the_database_never_overlap() {
     assert_disjoint(tasks.join_all().await.into_iter().flatten().collect());
 }
 
+#[tokio::test]
+async fn ids_of_a_slot_that_is_anothers_by_now_are_for_no_link() {
+    let postgres = Postgres::start().await;
+    let url = postgres.database("links").await;
+    let here = App::start_on(&url, &[]);
+    let keyed = [("Idempotency-Key", "once")];
+    let create = |headers: &[(&str, &str)]| {
+        here.ask("POST", "/api/links", headers, r#"{"url":"https://example.com/"}"#)
+    };
+    here.create("https://example.com/before");
+    let mut owner = postgres.options("links").connect().await.unwrap();
+    owner.execute("DELETE FROM slots").await.unwrap();
+    let other = App::start_on(&url, &["--stack", "python", "--warm", "none"]);
+    other.create("https://example.com/");
+    owner.execute(END_OURS).await.unwrap();
+    // Whichever comes first finds the slot lost.
+    for headers in [&keyed[..], &[], &keyed] {
+        let created = create(headers);
+        assert_eq!(created.status, 201, "{created:?}");
+        let path = format!("/{}", created.json()["code"].as_str().unwrap());
+        assert_eq!(other.get(&path).status, 302, "within what its stack has leased");
+    }
+    let slots: Vec<(String, i64)> =
+        sqlx::query_as("SELECT stack, slot FROM slots ORDER BY slot").fetch_all(&mut owner).await.unwrap();
+    assert_eq!(slots, [("python".to_owned(), 0), ("rust".to_owned(), 1)]);
+    assert_eq!(here.metric("shortener_unique_violations_total"), 0.0);
+}
+
 const END_OURS: &str =
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'proofload'";
 

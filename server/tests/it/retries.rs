@@ -1,10 +1,10 @@
 //! Requests with the same Idempotency-Key, side by side.
 
-use crate::support::{Postgres, connect};
+use crate::support::{Postgres, connect, sqlite};
 use proofload_server::codes::{Codec, Key, PUBLIC_DEFAULT_KEY};
 use proofload_server::creator::{CreateError, Creator, CreatorOptions, Idempotency, NewLink};
 use proofload_server::keygen::Leases;
-use proofload_server::store::{Claim, Store};
+use proofload_server::store::{Claim, NewRow, Store};
 use sqlx::{ConnectOptions, Executor};
 use tokio::runtime::Handle;
 
@@ -82,7 +82,7 @@ async fn neither_of_two_at_once_is_told_that_its_own_code_is_taken() {
     while postgres.waiting().await == 0 {
         tokio::task::yield_now().await;
     }
-    let claim = "INSERT INTO claims (idempotency_key, fingerprint, custom, created) VALUES ('key', 1, 'my-code', 7) \
+    let claim = "INSERT INTO claims (idempotency_key, fingerprint, custom, created, made) VALUES ('key', 1, 'my-code', 7, 7) \
                  ON CONFLICT DO NOTHING";
     first.execute(claim).await.unwrap();
     first
@@ -100,4 +100,40 @@ async fn neither_of_two_at_once_is_told_that_its_own_code_is_taken() {
     };
     assert!(matches!(creator.create(other("my-code")).await, Err(CreateError::Taken)));
     assert!(creator.create(other("another-code")).await.is_ok());
+}
+
+/// What was set aside for a key can be someone else's by the time that the link is made: a custom code that a stranger took,
+/// or an id whose lease the database had lost.
+async fn what_turns_out_to_be_anothers_is_not_told_as_ones_own(store: Store) {
+    let creator = creator(&store);
+    let url = "https://example.com/";
+    let idempotency = Some(Idempotency { key: "key".into(), fingerprint: 1 });
+    let new = NewLink { url: url.into(), idempotency, ..NewLink::default() };
+    assert!(store.insert_custom("my-code", url, 7, None, 0).await.unwrap());
+    let custom = NewLink { custom: Some("my-code".into()), ..new.clone() };
+    let key = Key::Custom("my-code".into());
+    store.claim("key", &Claim { fingerprint: 1, key: key.clone() }).await.unwrap();
+    assert!(matches!(creator.create(custom).await, Err(CreateError::Taken)));
+    assert_eq!(store.claimed("key").await.unwrap(), None, "it may be used for another code");
+
+    let row = NewRow { id: 4_096, url: url.into(), created: 7, expires: None, clicks: 0 };
+    assert!(store.insert(&row).await.unwrap());
+    store.claim("key", &Claim { fingerprint: 1, key: Key::Generated(4_096) }).await.unwrap();
+    let created = creator.create(new.clone()).await.unwrap();
+    assert!(!created.replayed && created.link.key != Key::Generated(4_096), "{created:?}");
+    let again = creator.create(new).await.unwrap();
+    assert!(again.replayed && again.link.key == created.link.key, "{again:?}");
+}
+
+#[tokio::test]
+async fn what_is_anothers_on_sqlite() {
+    let (store, _directory) = sqlite().await;
+    what_turns_out_to_be_anothers_is_not_told_as_ones_own(store).await;
+}
+
+#[tokio::test]
+async fn what_is_anothers_on_postgresql() {
+    let postgres = Postgres::start().await;
+    what_turns_out_to_be_anothers_is_not_told_as_ones_own(connect(&postgres.database("links").await).await)
+        .await;
 }

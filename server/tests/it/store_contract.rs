@@ -262,15 +262,18 @@ async fn a_lease_that_was_lost_is_held_again(store: Store) {
         (mark.slot, mark.high)
     };
     // The database knows no stack, as if it had been restored.
-    store.hold_lease("rust", Slot(3), 500).await.unwrap();
+    assert!(store.hold_lease("rust", Slot(3), 500).await.unwrap());
     assert_eq!(mark("rust").await, (Slot(3), 500));
-    store.hold_lease("rust", Slot(3), 700).await.unwrap();
+    assert!(store.hold_lease("rust", Slot(3), 700).await.unwrap());
     assert_eq!(mark("rust").await, (Slot(3), 700));
-    store.hold_lease("rust", Slot(3), 600).await.unwrap();
+    assert!(store.hold_lease("rust", Slot(3), 600).await.unwrap());
     assert_eq!(mark("rust").await, (Slot(3), 700), "never back");
     // The slot of this one was given to another.
-    store.hold_lease("python", Slot(3), 900).await.unwrap();
+    assert!(!store.hold_lease("python", Slot(3), 900).await.unwrap());
     assert_eq!(mark("rust").await, (Slot(3), 700));
+    // This one has another by now.
+    assert_eq!(mark("python").await, (Slot(4), 0));
+    assert!(!store.hold_lease("python", Slot(2), 900).await.unwrap());
     assert_eq!(mark("python").await, (Slot(4), 0));
 }
 
@@ -295,8 +298,16 @@ async fn claims_are_kept(store: Store) {
     assert_eq!(store.claim("a", &other).await.unwrap(), Some(Claimed::Open(claim.clone())));
     assert_eq!(store.claim("b", &other).await.unwrap(), None);
     assert_eq!(store.claimed("b").await.unwrap(), Some(Claimed::Open(other.clone())));
-    store.claim_made("b", 77).await.unwrap();
-    assert_eq!(store.claim("b", &claim).await.unwrap(), Some(Claimed::Made(other.clone(), 77)));
+    store.reclaim("a", 6, 7).await.unwrap();
+    store.unclaim("a", "my-code").await.unwrap();
+    store.unclaim("b", "another").await.unwrap();
+    assert_eq!(store.claimed("a").await.unwrap(), Some(Claimed::Open(claim.clone())), "not of this id");
+    assert_eq!(store.claimed("b").await.unwrap(), Some(Claimed::Open(other.clone())), "not of this code");
+    store.reclaim("a", 5, 7).await.unwrap();
+    let moved = Claim { key: Key::Generated(7), ..claim.clone() };
+    assert_eq!(store.claimed("a").await.unwrap(), Some(Claimed::Open(moved)));
+    store.unclaim("b", "my-code").await.unwrap();
+    assert_eq!(store.claim("b", &claim).await.unwrap(), None);
     assert_eq!(store.forget_claims(unix_now() + 1).await.unwrap(), 2);
     assert_eq!(store.claimed("a").await.unwrap(), None);
 }
@@ -310,7 +321,8 @@ async fn the_link_of_a_claim_is_not_inserted_once_it_is_noted_as_made(store: Sto
         assert!(store.insert_claimed(&name, &link).await.unwrap());
         assert_eq!(store.find(&link.key).await.unwrap().as_ref(), Some(&link));
         assert!(!store.insert_claimed(&name, &link).await.unwrap(), "it is there");
-        store.claim_made(&name, link.created).await.unwrap();
+        let claim = Claim { fingerprint: 1, key: link.key.clone() };
+        assert_eq!(store.claimed(&name).await.unwrap(), Some(Claimed::Made(claim, 7)), "at once");
         store.delete(&link.key).await.unwrap();
         assert!(!store.insert_claimed(&name, &link).await.unwrap(), "it was made, and is gone");
         assert_eq!(store.find(&link.key).await.unwrap(), None);
