@@ -256,11 +256,22 @@ fn await_load(bench: &Bench, parent: u32) -> u32 {
     let mut server = 0;
     until("the load to begin", || {
         server = child_of(parent)?;
-        // The database is there, the links were made, and the generator's thread is up.
-        let busy = !temporary(bench).is_empty() && generator_runs(parent);
+        // The database is there, the links were made, and the generator has connected: a server that dies before that was
+        // never to be reached, which is another end.
+        let busy = !temporary(bench).is_empty() && generator_runs(parent) && sockets(server) >= CONNECTIONS;
         busy.then_some(())
     });
     server
+}
+
+/// As many as the generator makes.
+const CONNECTIONS: usize = 16;
+
+fn sockets(process: u32) -> usize {
+    let files = fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().flatten();
+    files
+        .filter(|file| fs::read_link(file.path()).is_ok_and(|to| to.to_string_lossy().starts_with("socket:")))
+        .count()
 }
 
 fn generator_runs(parent: u32) -> bool {
