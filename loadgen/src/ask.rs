@@ -104,12 +104,9 @@ impl Asked {
     fn add_sweeps(&mut self, lab: &Lab) -> Result<()> {
         for (sweep, scenario) in catalogue::sweeps() {
             if self.claims.iter().any(|claim| claim.id == sweep.of) {
-                for point in scenario.points().map_err(Error::msg)? {
-                    match lab.refuse_unless_able(std::slice::from_ref(&point)) {
-                        Ok(()) => self.scenarios.push(point),
-                        Err(why) => self.left_out.push((point.name, format!("{why:#}"))),
-                    }
-                }
+                let (able, refused) = lab.sort_out(scenario.points().map_err(Error::msg)?);
+                self.scenarios.extend(able);
+                self.left_out.extend(refused.into_iter().map(|(name, why)| (name, format!("{why:#}"))));
             }
         }
         Ok(())

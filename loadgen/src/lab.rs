@@ -6,7 +6,7 @@ use std::env;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 use proofload_scenarios::scenario::{FaultAction, FaultTarget, Links, Scenario, ServerSettings};
 use proofload_scenarios::{Claim, Metric};
 
@@ -202,9 +202,16 @@ impl Lab {
         }
     }
 
-    /// Whether the scenario can be measured here.
-    pub fn is_able(&self, scenario: &Scenario) -> bool {
-        self.refuse_unless_able(std::slice::from_ref(scenario)).is_ok()
+    /// Those scenarios that can be measured here, and the names of the others with the reason.
+    pub fn sort_out(&self, scenarios: Vec<Scenario>) -> (Vec<Scenario>, Vec<(String, Error)>) {
+        let (mut able, mut refused) = (Vec::new(), Vec::new());
+        for scenario in scenarios {
+            match self.refuse_unless_able(std::slice::from_ref(&scenario)) {
+                Ok(()) => able.push(scenario),
+                Err(why) => refused.push((scenario.name, why)),
+            }
+        }
+        (able, refused)
     }
 
     fn has_services_for(&self, scenario: &Scenario) -> bool {

@@ -1,7 +1,5 @@
 //! The `run` verb: one scenario, an access log, or a URL.
 
-use std::slice;
-
 use anyhow::{Result, bail};
 use proofload_reports::knee::Slo;
 use proofload_reports::run::{Ledger, Measurement, Run, Series};
@@ -49,13 +47,12 @@ fn one_url(url: &str, args: &RunArgs) -> Result<u8> {
 fn one_scenario(name: &str, args: &RunArgs) -> Result<u8> {
     let points = ask::points(name, args.profile)?;
     let lab = Lab::open(&args.place)?;
-    let (scenarios, left_out): (Vec<Scenario>, Vec<Scenario>) =
-        points.into_iter().partition(|point| lab.is_able(point));
-    if scenarios.is_empty() {
-        lab.refuse_unless_able(&left_out)?;
-    }
-    for error in left_out.iter().filter_map(|point| lab.refuse_unless_able(slice::from_ref(point)).err()) {
-        eprintln!("not measured: {error:#}");
+    let (scenarios, refused) = lab.sort_out(points);
+    for (_, why) in refused {
+        if scenarios.is_empty() {
+            return Err(why);
+        }
+        eprintln!("not measured: {why:#}");
     }
     match (args.adhoc.slo, scenarios.as_slice()) {
         (Some(slo), [scenario]) => return knee_of(scenario, slo, &lab, args),
