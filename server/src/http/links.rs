@@ -16,6 +16,8 @@ use crate::store::{Link, Patch};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const LONGEST_IDEMPOTENCY_KEY: usize = 255;
+/// Bytes that the page of a link seldom exceeds.
+const USUAL_PAGE: usize = 256;
 /// A hundred years: further away, a mistake is likelier than a wish.
 const LONGEST_LIFE: u64 = 100 * 366 * 86_400;
 
@@ -200,7 +202,8 @@ pub async fn add_clicks(client: &Client, request: Request) -> Result<Response, P
 }
 
 pub fn json(status: StatusCode, page: &impl Serialize) -> Response {
-    let body = serde_json::to_vec(page).expect("pages are plain data");
+    let mut body = Vec::with_capacity(USUAL_PAGE);
+    serde_json::to_writer(&mut body, page).expect("pages are plain data");
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -259,7 +262,7 @@ fn bulk_item<'a>(client: &Client, outcome: &'a Result<Created, Problem>) -> Bulk
 fn page<'a>(client: &Client, code: &'a str, link: &'a Link) -> LinkPage<'a> {
     LinkPage {
         code,
-        short_url: format!("{}/{code}", client.site.shortener.public_base),
+        short_url: [&client.site.shortener.public_base, "/", code].concat(),
         url: &link.url,
         created_at: link.created,
         expires_at: link.expires,
