@@ -6,6 +6,7 @@
 #   server/benches/side-by-side.sh statements   statements PostgreSQL saw per create: 64 clients, and 5,000 arrivals a second
 #   server/benches/side-by-side.sh codes        codes from leased blocks, by Criterion
 #   server/benches/side-by-side.sh warming      warming 25,000 and 1 M links from PostgreSQL, and what they take in memory
+#   server/benches/side-by-side.sh gone         how long another replica still follows a deleted link, by Redis and without it
 #   server/benches/side-by-side.sh all          one after the other
 #
 # Each bar is printed as met or MISSED, with the median of the rounds and its interval at 95 %; a bar is met when both ends of
@@ -13,7 +14,7 @@
 # 4 when answers were wrong.
 #
 # Needs wrk, curl, jq and PostgreSQL's programs, with which a private server is started (every commit synced) and removed
-# again; nginx for redirects, cargo for codes. STORE=sqlite has redirects flush their clicks to SQLite, in the server's own
+# again; nginx for redirects, cargo for codes, Redis and socat for gone. STORE=sqlite has redirects flush their clicks to SQLite, in the server's own
 # process. Server and client have a core each. PostgreSQL has the cores that are left; where none are, it shares the server's, so
 # that the client has its own for itself: the server's processor time is counted apart, how busy its core is together. No client
 # runs beside warming, so there PostgreSQL has the client's core. Two sides run in ABBA order, so that a machine that warms up or
@@ -190,17 +191,91 @@ warmed() {
         tee -a "$directory/$1.rows" | awk -v name="$1" '{ printf "%s: %.0f ms, %.0f MB resident\n", name, $1 * 1000, $2 }'
 }
 
+# Two replicas, a link that both have in their tables and one deletes: while they hear of one another; while Redis takes in all that it
+# is sent and answers nothing; and while the other replica alone is cut off from Redis, without a word.
+gone() {
+    start_postgres
+    start_redis
+    local url round
+    url=$(database gone)
+    start here --database-url "$url" --redis-url "redis://127.0.0.1:$redis_port" --threads 1
+    start there --database-url "$url" --redis-url "redis://127.0.0.1:$relay_port" --threads 1
+    for round in $(seq "$rounds"); do
+        until_both_hear
+        deleted >>"$directory/told.rows"
+        stopping still "$redis_pid"
+        until_both_hear
+        # shellcheck disable=SC2046
+        stopping cut_off "$relay_pid" $(pgrep -P "$relay_pid")
+    done
+    bar "a deleted link is gone from the other replica, s after the answer" '<=' 1 < <(column 1 told)
+    bar "  the same while Redis stands still" '<=' 1 < <(column 1 still)
+    bar "  the same while that replica is cut off from Redis" '<=' 1 < <(column 1 cut_off)
+    echo "the longest of $rounds: $(longest told) s, $(longest still) s, $(longest cut_off) s"
+}
+
+# stopping NAME PIDS...: deletes a link while these processes are stopped.
+stopping() {
+    local name=$1
+    shift
+    kill -STOP "$@"
+    deleted >>"$directory/$name.rows"
+    kill -CONT "$@"
+}
+
+longest() { column 1 "$1" | sort -g | tail -1; }
+
+redis_port=18303 relay_port=18304
+
+# Redis, and a relay to it.
+start_redis() {
+    redis-server --port "$redis_port" --bind 127.0.0.1 --save '' --appendonly no --dir "$directory" >"$directory/redis.out" 2>&1 &
+    redis_pid=$!
+    socat "TCP-LISTEN:$relay_port,bind=127.0.0.1,reuseaddr,fork" "TCP:127.0.0.1:$redis_port" 2>"$directory/relay.out" &
+    relay_pid=$!
+    pids+=("$redis_pid" "$relay_pid")
+    sleep 1
+}
+
+until_both_hear() {
+    local replica
+    for replica in here there; do
+        until curl -s "$(cat "$directory/$replica.url")/health" | jq -e '.status == "ok"' >/dev/null; do sleep 0.1; done
+    done
+}
+
+# Deletes a link that the other replica has just followed, and prints for how long after the answer that still follows it, in seconds;
+# each look takes some milliseconds.
+deleted() {
+    local LC_ALL=C here there code deleted now
+    here=$(cat "$directory/here.url") there=$(cat "$directory/there.url")
+    code=$(curl -sf -d '{"url":"https://example.com/"}' "$here/api/links" | jq -r .code)
+    # From the table the second time.
+    for _ in 1 2; do
+        [ "$(looked "$there/$code")" = 302 ] || { echo "the link is not followed" >&2; exit 4; }
+    done
+    curl -sf -X DELETE "$here/api/links/$code"
+    deleted=$EPOCHREALTIME now=$EPOCHREALTIME
+    while [ "$(looked "$there/$code")" = 302 ]; do now=$EPOCHREALTIME; done
+    [ "$(looked "$there/$code")" = 404 ] || { echo "the link is neither followed nor gone" >&2; exit 4; }
+    awk -v deleted="$deleted" -v now="$now" 'BEGIN { printf "%.3f\n", now - deleted }'
+}
+
+looked() {
+    curl -s -o /dev/null -w '%{http_code}' "$1"
+}
+
 # Each in a run of its own, so that none finds what another left.
 all() {
     local part
-    for part in redirects creates statements codes warming; do
+    for part in redirects creates statements codes warming gone; do
         echo "== $part"
         "$0" "$part" || missed=$((missed + 1))
     done
 }
 
 case $what in
-    redirects | creates | statements | codes | warming | all) "$what" ;;
+    redirects | creates | statements | codes | warming | gone | all) "$what" ;;
     *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 [ "$missed" = 0 ]
