@@ -14,6 +14,7 @@
 //!                                                           next ids for the rest
 //! ```
 
+mod drawing;
 mod make;
 
 use std::ops::RangeInclusive;
@@ -31,6 +32,7 @@ use crate::inserter::{Inserter, InserterOptions, Outcome, Pace, RowId};
 use crate::keygen::{Leases, MOST_IDS};
 use crate::pool::Pool;
 use crate::store::{Link, Store};
+use drawing::Drawing;
 use make::{Maker, Parts, check, created, row};
 
 /// How codes are made.
@@ -222,7 +224,8 @@ impl Creator {
         let limits = InserterOptions { pace: options.pace(), queue_rows: options.queue_rows };
         let inserter = Inserter::start(store.clone(), codec.clone(), pool.clone(), limits, handle);
         let handle = handle.clone();
-        let parts = Parts { store, codec, leases, options, handle, blocks, pool, inserter };
+        let drawing = Drawing::new(leases);
+        let parts = Parts { store, codec, drawing, options, handle, blocks, pool, inserter };
         Creator(Arc::new(Maker::new(parts)))
     }
 

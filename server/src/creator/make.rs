@@ -6,14 +6,13 @@ use parking_lot::Mutex;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use tokio::runtime::Handle;
-use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
+use super::drawing::Drawing;
 use super::{CodeDesign, CreateError, Created, CreatorOptions, Idempotency, InsertDesign, NewLink, stopping};
 use crate::blocks::Blocks;
-use crate::codes::{CODES_PER_SLOT, Codec, Slot, check_custom};
+use crate::codes::{CODES_PER_SLOT, Codec, check_custom};
 use crate::inserter::{Inserted, Inserter, Outcome, Row, RowId};
-use crate::keygen::Leases;
 use crate::pool::Pool;
 use crate::store::{Claim, Claimed, Key, Link, NewRow, Store, StoreError, entropy, unix_now};
 
@@ -26,7 +25,7 @@ const MOST_DRAWS: u32 = 100;
 pub(super) struct Parts {
     pub(super) store: Store,
     pub(super) codec: Codec,
-    pub(super) leases: Leases,
+    pub(super) drawing: Drawing,
     pub(super) options: CreatorOptions,
     pub(super) handle: Handle,
     pub(super) blocks: Blocks,
@@ -36,7 +35,6 @@ pub(super) struct Parts {
 
 pub(super) struct Maker {
     parts: Parts,
-    slot: OnceCell<Slot>,
     rng: Mutex<Pcg64>,
     pub(super) counts: Counts,
 }
@@ -59,7 +57,7 @@ impl std::ops::Deref for Maker {
 impl Maker {
     pub(super) fn new(parts: Parts) -> Maker {
         let rng = Mutex::new(Pcg64::seed_from_u64(entropy()));
-        Maker { parts, slot: OnceCell::new(), rng, counts: Counts::default() }
+        Maker { parts, rng, counts: Counts::default() }
     }
 
     /// Whether a create needs nothing but its turn in the queue.
@@ -123,7 +121,10 @@ impl Making<'_> {
             row.id = RowId::Drawn(self.draw().await?);
             match self.insert(row).await? {
                 Inserted::Taken(again) => row = again,
-                stored => return created(stored),
+                Inserted::Stored(row, code) => {
+                    self.hold(Some(row.id)).await.map_err(indeterminate)?;
+                    return created(Inserted::Stored(row, code));
+                }
             }
         }
         Err(CreateError::Collisions(MOST_DRAWS))
@@ -131,8 +132,7 @@ impl Making<'_> {
 
     /// Draws ids in the slot of its own until the database says that one is free.
     async fn draw(&self) -> Result<u64, CreateError> {
-        let slot = self.maker.slot.get_or_try_init(|| self.maker.leases.slot_to_draw_from());
-        let slot = *slot.await.map_err(nothing_stored)?;
+        let slot = self.maker.drawing.slot(&self.store).await.map_err(nothing_stored)?;
         for _ in 0..MOST_DRAWS {
             let n = self.maker.rng.lock().random_range(0..CODES_PER_SLOT);
             let id = self.maker.codec.id(n, slot);
@@ -212,7 +212,7 @@ impl Making<'_> {
         let inserted = self.store.insert_claimed(idempotency_key, &link).await;
         self.maker.inserter.count_one(&inserted);
         if inserted.map_err(refusal)? {
-            self.hold(id).await.map_err(|error| CreateError::Indeterminate(error.to_string()))?;
+            self.hold(id).await.map_err(indeterminate)?;
             let code = self.maker.codec.text(&link.key);
             return Ok(Some(Created { code, link, replayed: false }));
         }
@@ -235,6 +235,9 @@ impl Making<'_> {
     /// Makes sure that the database knows the lease of a generated id.
     async fn hold(&self, id: Option<u64>) -> Result<(), StoreError> {
         match id {
+            Some(id) if self.maker.options.codes == CodeDesign::Checked => {
+                self.maker.drawing.hold(&self.store, id).await
+            }
             Some(id) => self.maker.pool.hold(&self.store, [id]).await,
             None => Ok(()),
         }
@@ -324,6 +327,11 @@ fn refusal(error: StoreError) -> CreateError {
         StoreError::Unavailable(text) => CreateError::Indeterminate(text),
         error => nothing_stored(error),
     }
+}
+
+/// The error of what is left to do once the link is stored.
+fn indeterminate(error: StoreError) -> CreateError {
+    CreateError::Indeterminate(error.to_string())
 }
 
 /// The error of a statement before the one that stores a link.

@@ -54,15 +54,23 @@ impl Leases {
 
     /// The slot that `checked` codes are drawn from. It is not the one that blocks are leased from, and it is leased as
     /// a whole: drawn codes lie anywhere in it, and must neither meet leased ones nor fool the high marks.
-    pub async fn slot_to_draw_from(&self) -> Result<Slot, StoreError> {
-        let name = format!("{}+checked", self.0.stack);
-        let store = self.0.allocator.store();
+    pub async fn slot_to_draw_from(&self, store: &Store) -> Result<Slot, StoreError> {
+        let name = self.drawing();
         let mark = store.slot_of(&name).await?;
         let leased = match mark.high < CODES_PER_SLOT {
             true => store.commit_lease(&name, mark.high, CODES_PER_SLOT).await?,
             false => None,
         };
         Ok(leased.unwrap_or(mark.slot))
+    }
+
+    /// As [`Store::hold_lease`], of all of that slot.
+    pub async fn hold_slot_to_draw_from(&self, store: &Store, slot: Slot) -> Result<bool, StoreError> {
+        store.hold_lease(&self.drawing(), slot, CODES_PER_SLOT).await
+    }
+
+    fn drawing(&self) -> String {
+        format!("{}+checked", self.0.stack)
     }
 
     /// Asks keygen whether it is healthy, for `/health`; `None` where none is configured.

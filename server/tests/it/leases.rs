@@ -185,14 +185,20 @@ async fn allocators_that_share_nothing_but_the_database_never_overlap() {
 #[tokio::test]
 async fn ids_of_a_slot_that_is_anothers_by_now_are_for_no_link() {
     let postgres = Postgres::start().await;
-    let url = postgres.database("links").await;
-    let here = App::start_on(&url, &[]);
+    for (database, codes, stack) in [("leased", "blocks", "rust"), ("drawn", "checked", "rust+checked")] {
+        no_link_in_anothers_slot(&postgres, database, codes, stack).await;
+    }
+}
+
+async fn no_link_in_anothers_slot(postgres: &Postgres, database: &str, codes: &str, stack: &str) {
+    let url = postgres.database(database).await;
+    let here = App::start_on(&url, &["--codes", codes]);
     let keyed = [("Idempotency-Key", "once")];
     let create = |headers: &[(&str, &str)]| {
         here.ask("POST", "/api/links", headers, r#"{"url":"https://example.com/"}"#)
     };
     here.create("https://example.com/before");
-    let mut owner = postgres.options("links").connect().await.unwrap();
+    let mut owner = postgres.options(database).connect().await.unwrap();
     owner.execute("DELETE FROM slots").await.unwrap();
     let other = App::start_on(&url, &["--stack", "python", "--warm", "none"]);
     other.create("https://example.com/");
@@ -206,7 +212,7 @@ async fn ids_of_a_slot_that_is_anothers_by_now_are_for_no_link() {
     }
     let slots: Vec<(String, i64)> =
         sqlx::query_as("SELECT stack, slot FROM slots ORDER BY slot").fetch_all(&mut owner).await.unwrap();
-    assert_eq!(slots, [("python".to_owned(), 0), ("rust".to_owned(), 1)]);
+    assert_eq!(slots, [("python".to_owned(), 0), (stack.to_owned(), 1)]);
     assert_eq!(here.metric("shortener_unique_violations_total"), 0.0);
 }
 
@@ -217,13 +223,16 @@ const END_OURS: &str =
 async fn a_database_that_lost_the_last_leases_is_told_of_them_again() {
     let postgres = Postgres::start().await;
     let keyed = [("Idempotency-Key", "once")];
-    for (database, headers, loss) in [
-        ("plain", &[][..], "UPDATE slots SET high = 0"),
-        ("keyed", &keyed[..], "UPDATE slots SET high = 0"),
-        ("new_stack", &[][..], "DELETE FROM slots"),
+    let (plain, checked) = (&[][..], &["--codes", "checked"][..]);
+    for (database, flags, headers, loss) in [
+        ("plain", plain, &[][..], "UPDATE slots SET high = 0"),
+        ("keyed", plain, &keyed[..], "UPDATE slots SET high = 0"),
+        ("new_stack", plain, &[][..], "DELETE FROM slots"),
+        ("checked", checked, &[][..], "DELETE FROM slots"),
+        ("checked_keyed", checked, &keyed[..], "DELETE FROM slots"),
     ] {
         let url = postgres.database(database).await;
-        let here = App::start_on(&url, &[]);
+        let here = App::start_on(&url, flags);
         let mut owner = postgres.options(database).connect().await.unwrap();
         here.create("https://example.com/before");
         // A standby that is behind takes over.
