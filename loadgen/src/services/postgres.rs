@@ -42,10 +42,8 @@ lc_messages = 'C'
 /// PostgreSQL, up and answering: our own, which ends with its owner, and its data with it; or one that someone else runs,
 /// in which databases of our own are made and dropped again.
 pub struct Postgres {
-    // Declared first, so ended first: then the directory can go.
-    service: Option<Service>,
-    /// Ours alone.
-    cluster: Option<Cluster>,
+    /// None where someone else runs it.
+    ours: Option<Ours>,
     version: String,
     /// The database that statements for the server itself go to.
     home: String,
@@ -53,7 +51,14 @@ pub struct Postgres {
     prefix: String,
     /// Our databases on someone else's server, to be dropped.
     made: RefCell<Vec<String>>,
-    _directory: Option<Scratch>,
+}
+
+/// A server that was started here.
+struct Ours {
+    // Declared first, so ended first: then the directory can go.
+    service: Service,
+    cluster: Cluster,
+    _directory: Scratch,
 }
 
 impl Postgres {
@@ -77,13 +82,11 @@ impl Postgres {
         let mut service = service(cluster.clone(), cores);
         service.start()?;
         let postgres = Self {
-            service: Some(service),
             version: version(&cluster.programs),
-            cluster: Some(cluster),
+            ours: Some(Ours { service, cluster, _directory: directory }),
             home: format!("postgres://proofload@127.0.0.1:{port}/postgres"),
             prefix: String::new(),
             made: RefCell::default(),
-            _directory: Some(directory),
         };
         postgres.execute("CREATE EXTENSION pg_stat_statements".to_owned()).context(
             "PostgreSQL cannot count its statements: the extension pg_stat_statements is missing \
@@ -132,13 +135,11 @@ impl Postgres {
             );
         }
         Ok(Self {
-            service: None,
-            cluster: None,
+            ours: None,
             version: format!("PostgreSQL {version}, not ours"),
             home: url.to_owned(),
             prefix: format!("proofload_{}_", std::process::id()),
             made: RefCell::default(),
-            _directory: None,
         })
     }
 
@@ -166,7 +167,7 @@ impl Postgres {
         [Some(name), template].into_iter().flatten().try_for_each(check_name)?;
         let from = template.map_or_else(String::new, |template| format!(" TEMPLATE \"{template}\""));
         self.execute(format!("CREATE DATABASE \"{name}\"{from}"))?;
-        if self.service.is_none() {
+        if !self.is_ours() {
             self.made.borrow_mut().push(name.to_owned());
         }
         Ok(())
@@ -177,19 +178,19 @@ impl Postgres {
     /// # Errors
     /// If someone else runs it: it is not ours to break.
     pub fn service(&mut self) -> Result<&mut Service> {
-        self.service
-            .as_mut()
+        let ours = self.ours.as_mut();
+        ours.map(|ours| &mut ours.service)
             .context("PostgreSQL at --database-url is not ours to break; use --backends spawn")
     }
 
     /// Whether it was started here, and may be broken.
     pub fn is_ours(&self) -> bool {
-        self.service.is_some()
+        self.ours.is_some()
     }
 
     /// Its processes, for whoever counts CPU time; none where someone else runs it.
     pub fn pids(&self) -> Option<impl FnMut() -> Vec<u32> + Send + 'static + use<>> {
-        self.service.as_ref().map(Service::pids)
+        self.ours.as_ref().map(|ours| ours.service.pids())
     }
 
     /// `PostgreSQL 15.18`.
@@ -210,7 +211,7 @@ impl Postgres {
     /// If that fails.
     pub fn write_out(&self) -> Result<()> {
         self.execute("CHECKPOINT".to_owned()).context("PostgreSQL wrote no checkpoint")?;
-        self.cluster.iter().try_for_each(|cluster| cluster.initdb(&["--sync-only"]))
+        self.ours.iter().try_for_each(|ours| ours.cluster.initdb(&["--sync-only"]))
     }
 
     fn execute(&self, statement: String) -> Result<()> {
