@@ -276,11 +276,22 @@ async fn accept_until_empty(listener: &TcpListener, crew: &Crew) {
 
 /// Stores the last clicks. Creates were committed before they were answered, and all answers are given by now.
 async fn finish(config: &Config, shortener: &Shortener) -> anyhow::Result<()> {
+    const PAUSE: Duration = Duration::from_millis(50);
     let limit = config.limits.drain_timeout();
-    match tokio::time::timeout(limit, shortener.clicks.flush()).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => bail!("the last clicks could not be stored: {error}"),
-        Err(_) => bail!("the last clicks could not be stored within {} ms", limit.as_millis()),
+    let mut last_error = None;
+    let flushing = async {
+        // The first may meet but a connection that died while it lay idle.
+        while let Err(error) = shortener.clicks.flush().await {
+            last_error = Some(error);
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    match (tokio::time::timeout(limit, flushing).await, last_error) {
+        (Ok(()), _) => Ok(()),
+        (Err(_), Some(error)) => {
+            bail!("the last clicks could not be stored within {} ms: {error}", limit.as_millis())
+        }
+        (Err(_), None) => bail!("the last clicks could not be stored within {} ms", limit.as_millis()),
     }
 }
 

@@ -78,6 +78,10 @@ pub enum StoreError {
     /// The database refused a value in the statement, which had no effect.
     #[error("database refused a value: {0}")]
     BadRow(String),
+    /// The database takes no writes: it is a standby by now, or not yet another's successor. The statement had no effect, and the
+    /// next connection may lead elsewhere.
+    #[error("database takes no writes: {0}")]
+    ReadOnly(String),
     /// The statement lost against another one, and had no effect: worth another try.
     #[error("database contended: {0}")]
     Contended(String),
@@ -250,7 +254,7 @@ impl Store {
         let mut session = backend.session(statement.lane, self.deadline).await?;
         let begun = Instant::now();
         let outcome = session.run(statement, statements, *statement_timeout, self.deadline, sink).await;
-        if let Err(StoreError::Unavailable(_)) = outcome {
+        if let Err(StoreError::Unavailable(_) | StoreError::ReadOnly(_)) = outcome {
             losses.fetch_add(1, Relaxed);
             // One that was cut off because its caller was late says nothing of the others.
             let hasty = self.deadline.is_some_and(|deadline| {

@@ -132,7 +132,8 @@ mod tests {
         let mut random = Pcg64Mcg::seed_from_u64(7);
         for crowd in [1, 2, 64, 1 << 40] {
             let (mut index, mut truth) = (Index::new(), HashMap::new());
-            let hash_of = |at: usize| (at as u64 * 0x9e37_79b9_7f4a_7c15) % crowd + u64::from(u32::MAX) - 1;
+            let hash_of =
+                |at: usize| (at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) % crowd + u64::from(u32::MAX) - 1;
             for _ in 0..20_000 {
                 let at: usize = random.random_range(0..300);
                 match truth.remove(&at) {

@@ -192,6 +192,7 @@ pub(crate) fn at_database<T>(url: &str, opened: Result<T, StoreError>) -> anyhow
         StoreError::Unreachable(_) | StoreError::Unavailable(_) => {
             bail!("--database-url: {error}: start PostgreSQL there, or correct host and port")
         }
+        StoreError::ReadOnly(_) => bail!("--database-url: {error}: name the primary"),
         _ => bail!(
             "--database-url: {error}: give postgres://USER@HOST/DATABASE, of a user who may create tables"
         ),

@@ -9,8 +9,10 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Sleep;
 
 use super::parting::{self, Parting};
 use super::{Request, Response};
@@ -136,11 +138,17 @@ impl Drop for Busy {
     }
 }
 
+/// A connection that is to be closed is served for so long yet: a request that reached this machine is answered, though the runtime
+/// may not have seen it so far, and so is the first one of who has only just connected.
+const LAST_MOMENT: Duration = Duration::from_millis(250);
+
 /// A connection that ends when its watch says so. Who sends what cannot be read is told so, as `application/problem+json`.
 pub struct Connection<S: Service<Request, Response = Response, Error = Infallible>> {
     stage: Stage<S>,
     watch: Arc<Watch>,
-    told_to_close: bool,
+    /// How long it is still served after it was told to close.
+    last_moment: Option<Pin<Box<Sleep>>>,
+    is_closing: bool,
 }
 
 enum Stage<S: Service<Request, Response = Response, Error = Infallible>> {
@@ -158,18 +166,20 @@ where
     pub fn new(http: &http1::Builder, stream: TcpStream, service: S, watch: Arc<Watch>) -> Self {
         let watched = Watched { stream, watch: watch.clone(), has_muted: false, is_full: false };
         let http = http.serve_connection(TokioIo::new(watched), service);
-        Self { stage: Stage::Serving(Box::new(http)), watch, told_to_close: false }
+        Self { stage: Stage::Serving(Box::new(http)), watch, last_moment: None, is_closing: false }
     }
 
     fn poll_serving(&mut self, context: &mut Context<'_>) -> Poll<hyper::Result<()>> {
         let Stage::Serving(http) = &mut self.stage else { return Poll::Ready(Ok(())) };
-        if self.watch.closing.load(Relaxed) && !self.told_to_close {
-            self.told_to_close = true;
-            // First take in what already came: a request that reached us is answered.
-            if let ended @ Poll::Ready(_) = http.poll_without_shutdown(context) {
-                return ended;
+        if self.watch.closing.load(Relaxed) && !self.is_closing {
+            let moment = self.last_moment.get_or_insert_with(|| Box::pin(tokio::time::sleep(LAST_MOMENT)));
+            if moment.as_mut().poll(context).is_ready() {
+                self.is_closing = true;
+                if let ended @ Poll::Ready(_) = http.poll_without_shutdown(context) {
+                    return ended;
+                }
+                Pin::new(&mut **http).graceful_shutdown();
             }
-            Pin::new(&mut **http).graceful_shutdown();
         }
         http.poll_without_shutdown(context)
     }

@@ -309,5 +309,11 @@ fn unplaced(placed: Placed) -> Row {
 
 /// Whether another try may succeed.
 fn is_passing(error: &StoreError) -> bool {
-    matches!(error, StoreError::Unavailable(_) | StoreError::Unreachable(_) | StoreError::Contended(_))
+    matches!(
+        error,
+        StoreError::Unavailable(_)
+            | StoreError::Unreachable(_)
+            | StoreError::ReadOnly(_)
+            | StoreError::Contended(_)
+    )
 }

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures_core::Stream;
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnection, PgDatabaseError, PgSeverity};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Either};
 use tokio::time::Instant;
@@ -163,16 +163,25 @@ fn sorted(error: sqlx::Error) -> StoreError {
             _ => StoreError::Unavailable(text),
         };
     };
-    let code = answer.code().unwrap_or_default();
-    if code.len() == 5 { sorted_postgres(&code, text) } else { sorted_sqlite(&code, text) }
+    match answer.try_downcast_ref::<PgDatabaseError>() {
+        Some(answer) => sorted_postgres(answer, text),
+        None => sorted_sqlite(&answer.code().unwrap_or_default(), text),
+    }
 }
 
-/// 23505 is a unique violation; class 57P is a server that shuts down, which drops the connection; classes 22 and 23 are about the values.
-fn sorted_postgres(code: &str, text: String) -> StoreError {
-    match code {
-        _ if code.starts_with("57P") => StoreError::Unavailable(text),
+/// A refusal is an answer of the database itself, on a session that goes on. What ends the session (FATAL; class 57P is a server
+/// that shuts down) or is about the connection (class 08, also from a pooler in between) says nothing of the statement, nor does
+/// 40003. 23505 is a unique violation, 25006 a standby; classes 22 and 23 are about the values.
+fn sorted_postgres(answer: &PgDatabaseError, text: String) -> StoreError {
+    let is_fatal = matches!(answer.severity(), PgSeverity::Fatal | PgSeverity::Panic);
+    match answer.code() {
+        code if is_fatal || code.starts_with("57P") || code.starts_with("08") => {
+            StoreError::Unavailable(text)
+        }
+        "40003" => StoreError::Unavailable(text),
+        "25006" => StoreError::ReadOnly(text),
         "23505" => StoreError::Taken(text),
-        _ if code.starts_with("22") || code.starts_with("23") => StoreError::BadRow(text),
+        code if code.starts_with("22") || code.starts_with("23") => StoreError::BadRow(text),
         "40P01" | "40001" => StoreError::Contended(text),
         _ => StoreError::Refused(text),
     }

@@ -22,7 +22,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
 pub(super) fn open(url: &str, options: &StoreOptions) -> Result<ThreeLanes<PgConnection>> {
     let connect: PgConnectOptions =
         url.parse().map_err(|error: sqlx::Error| StoreError::Url(error.to_string()))?;
-    let connect = connect.application_name("proofload").disable_statement_logging();
+    let connect = durable(connect.application_name("proofload").disable_statement_logging());
     // A statement that we gave up ends on the server too: it can neither take effect much later, nor keep a connection
     // there that nobody here counts any more. Where we gave up sooner than that, the server finds us gone.
     let lanes = |size: usize, timeout: Duration| {
@@ -37,6 +37,14 @@ pub(super) fn open(url: &str, options: &StoreOptions) -> Result<ThreeLanes<PgCon
         warmers: lanes(1, timeout.max(WARM_TIMEOUT)),
         writers: lanes(options.writers, timeout),
     })
+}
+
+/// What is committed is on disk: a database, or a role, may be set to tell of a commit before that. Who wants more than this,
+/// or less, says so in the URL.
+fn durable(options: PgConnectOptions) -> PgConnectOptions {
+    const SETTING: &str = "synchronous_commit";
+    let is_said = options.get_options().is_some_and(|said| said.contains(SETTING));
+    if is_said { options } else { options.options([(SETTING, "on")]) }
 }
 
 /// PostgreSQL before 14 does not know `client_connection_check_interval` (42704), and on some systems cannot have it (22023).

@@ -81,7 +81,11 @@ impl App {
     }
 
     pub fn connect(&self) -> Client {
-        Client::new(self.address)
+        self.try_connect().expect("the server accepts")
+    }
+
+    pub fn try_connect(&self) -> std::io::Result<Client> {
+        Client::try_new(self.address)
     }
 
     /// Creates a link and returns its code.
@@ -128,10 +132,14 @@ pub struct Reply {
 
 impl Client {
     pub fn new(address: SocketAddr) -> Client {
-        let stream = TcpStream::connect(address).expect("the server accepts");
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Client::try_new(address).expect("the server accepts")
+    }
+
+    pub fn try_new(address: SocketAddr) -> std::io::Result<Client> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         // What is said to bytes that are no request may be said to any request.
-        Client { stream: BufReader::new(stream), asked: ("GET".into(), "/health".into()) }
+        Ok(Client { stream: BufReader::new(stream), asked: ("GET".into(), "/health".into()) })
     }
 
     pub fn ask(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {

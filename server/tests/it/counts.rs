@@ -1,6 +1,7 @@
 //! Clicks are counted once, whatever becomes of their links and of the statements that store them.
 
 use crate::app::App;
+use crate::support::{END_OURS, Postgres};
 use proofload_server::codes::{Codec, Key, PUBLIC_DEFAULT_KEY};
 use sqlx::{ConnectOptions, Executor, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
@@ -47,6 +48,21 @@ async fn clicks_of_links_that_are_gone_are_not_flushed() {
     click(&app, "gone-too", 5);
     until(|| app.metric(FLUSHED) + app.metric(ORPHANED) == 13.0);
     assert_eq!((app.metric(FLUSHED), app.metric(ORPHANED)), (4.0, 9.0));
+}
+
+#[tokio::test]
+async fn the_last_clicks_are_stored_though_their_connection_died_meanwhile() {
+    let postgres = Postgres::start().await;
+    let app = App::start_on(&postgres.database("links").await, &["--drain-grace-ms", "0"]);
+    let code = app.create("https://example.com/");
+    click(&app, &code, 1);
+    until(|| app.metric(FLUSHED) == 1.0);
+    let mut owner = postgres.options("links").connect().await.unwrap();
+    owner.execute(END_OURS).await.unwrap();
+    click(&app, &code, 1);
+    app.stop();
+    let clicks: i64 = sqlx::query_scalar("SELECT clicks FROM links").fetch_one(&mut owner).await.unwrap();
+    assert_eq!(clicks, 2);
 }
 
 #[tokio::test]

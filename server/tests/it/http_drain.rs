@@ -1,5 +1,7 @@
 //! A server that is told to end finishes what it began.
 
+use std::time::Duration;
+
 use crate::app::App;
 
 #[test]
@@ -32,6 +34,21 @@ fn answers_under_way_are_finished_and_idle_connections_closed() {
     let again = App::start_in(app.stop().unwrap(), &[]);
     let created = reply.json()["code"].as_str().unwrap().to_owned();
     assert_eq!(again.get(&format!("/{created}")).status, 302);
+}
+
+#[test]
+fn who_connected_before_the_listener_closed_is_answered() {
+    // The machine may let a client wait for longer than the server waits for it: not each time.
+    assert!((0..5).any(|_| {
+        let mut app = App::start(&["--drain-grace-ms", "100"]);
+        let mut silent = app.connect();
+        app.get("/health");
+        app.begin_to_stop();
+        while app.try_connect().is_ok() {}
+        std::thread::sleep(Duration::from_millis(20));
+        let reply = silent.try_ask("GET", "/health", &[], "");
+        reply.is_some_and(|reply| reply.header("connection") == Some("close"))
+    }));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The server, tried from outside. One program, since each would build the whole server once more.
 
+mod answers;
 mod app;
 mod cache_contract;
 mod counts;

@@ -15,6 +15,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Says what to do where a test's database is not installed: it fails, it is not skipped.
 const REMEDY: &str = "run `make test`, which installs what the tests need";
 
+/// Ends all connections of servers and their kind.
+pub const END_OURS: &str =
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'proofload'";
+
 /// A PostgreSQL cluster of our own on a free loopback port.
 pub struct Postgres {
     directory: TempDir,
