@@ -36,7 +36,13 @@ const MOST_NOTED: usize = 65_536;
 
 /// One read and those who wait for it.
 struct Flight<T> {
-    waiters: Mutex<Vec<oneshot::Sender<T>>>,
+    waiters: Mutex<Waiters<T>>,
+}
+
+/// Those who wait, and how many more did until they hung up.
+struct Waiters<T> {
+    here: Vec<oneshot::Sender<T>>,
+    gone: u64,
 }
 
 /// The duty to read. Dropped without [`Flights::land`], it leaves the waiters with an error, and the code to the next.
@@ -63,10 +69,10 @@ impl<T: Clone> Flights<T> {
         let (sender, receiver) = oneshot::channel();
         let mut open = self.open.lock();
         if let Some(flight) = open.reads.get(code) {
-            flight.waiters.lock().push(sender);
+            flight.waiters.lock().add(sender);
             return Joined::Waiter(receiver);
         }
-        let flight = Arc::new(Flight { waiters: Mutex::new(vec![sender]) });
+        let flight = Arc::new(Flight { waiters: Mutex::new(Waiters { here: vec![sender], gone: 0 }) });
         open.reads.insert(code.into(), flight.clone());
         Joined::First(Ticket { flights: self.clone(), flight, code: code.into() }, receiver)
     }
@@ -80,9 +86,11 @@ impl<T: Clone> Flights<T> {
             keep();
         }
         drop(open);
-        let waiters = std::mem::take(&mut *ticket.flight.waiters.lock());
-        let beside_the_first = waiters.len() as u64 - 1;
-        waiters.into_iter().for_each(|waiter| drop(waiter.send(answer.clone())));
+        let mut waiters = ticket.flight.waiters.lock();
+        let here = std::mem::take(&mut waiters.here);
+        let beside_the_first = waiters.gone + here.len() as u64 - 1;
+        drop(waiters);
+        here.into_iter().for_each(|waiter| drop(waiter.send(answer.clone())));
         beside_the_first
     }
 
@@ -163,7 +171,21 @@ impl<T: Clone> Drop for Ticket<T> {
             open.reads.remove(&self.code);
         }
         drop(open);
-        self.flight.waiters.lock().clear();
+        self.flight.waiters.lock().here.clear();
+    }
+}
+
+impl<T> Waiters<T> {
+    /// Makes room by letting go of those who hung up, so that it grows with those who are there, and not with those who come.
+    fn add(&mut self, waiter: oneshot::Sender<T>) {
+        if self.here.len() == self.here.capacity() {
+            let all = self.here.len();
+            self.here.retain(|waiter| !waiter.is_closed());
+            self.gone += (all - self.here.len()) as u64;
+            // As many are to come before all are looked at again: each costs a look or two, however many there are.
+            self.here.reserve(self.here.len() + 1);
+        }
+        self.here.push(waiter);
     }
 }
 
@@ -195,6 +217,22 @@ mod tests {
         assert_eq!(Flights::land(ticket, 7, || kept = true), 1);
         assert_eq!((mine.try_recv(), other.try_recv(), kept), (Ok(7), Ok(7), true));
         first(flights.join("a"));
+    }
+
+    #[test]
+    fn who_hung_up_is_counted_and_takes_no_room() {
+        let flights = Flights::new();
+        let (ticket, mine) = first(flights.join("a"));
+        drop(mine);
+        let mut here = Vec::new();
+        for n in 0..1_000 {
+            let waiting = waiter(flights.join("a"));
+            here.extend((n % 100 == 0).then_some(waiting));
+        }
+        let room = ticket.flight.waiters.lock().here.capacity();
+        assert!(room <= 4 * here.len(), "room for {room}");
+        assert_eq!(Flights::land(ticket, 7, || {}), 1_000);
+        assert!(here.iter_mut().all(|waiter| waiter.try_recv() == Ok(7)));
     }
 
     #[test]
