@@ -41,6 +41,7 @@ pub const SERVER_FLAGS: &[&str] = &[
     "max-headers",
     "max-bulk",
     "max-connections",
+    "max-reads",
     "max-queue",
     "head-timeout-ms",
     "body-timeout-ms",

@@ -14,6 +14,7 @@ pub mod inserter;
 pub mod keygen;
 pub mod marks;
 pub mod metrics;
+pub mod places;
 pub mod pool;
 mod reader;
 pub mod redis_client;

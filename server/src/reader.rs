@@ -13,6 +13,7 @@ use crate::cache::table::{Entry, Name, Newcomer, Table};
 use crate::codes::{Codec, Key};
 use crate::marks::HighMarks;
 use crate::metrics::{Level, Tally};
+use crate::places::Places;
 use crate::store::{Link, Store, StoreError, unix_now};
 use crate::target::is_safe;
 
@@ -25,10 +26,14 @@ pub enum Followed {
     NotFound,
 }
 
-/// The store could not be asked in time.
+/// The store could not be asked, or not in time.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("the database cannot be reached: {0}")]
-pub struct Unavailable(pub String);
+pub enum Unavailable {
+    #[error("the database cannot be reached: {0}")]
+    Unreachable(String),
+    #[error("too many reads and changes are waiting for the database")]
+    Busy,
+}
 
 pub type Answer = Result<Followed, Unavailable>;
 
@@ -43,6 +48,8 @@ pub struct ReaderParts {
     /// The level behind memory, where replicas share one.
     pub redis: Option<Arc<RedisLevel>>,
     pub store_timeout: Duration,
+    /// For reads under way.
+    pub places: Places,
     /// The most codes that are remembered as unknown.
     pub unknown: usize,
     /// The runtime that the store's connections live on: all reads run there.
@@ -67,7 +74,7 @@ struct Found {
 /// Why nothing was found out, and what that was counted as.
 struct Failure {
     level: Level,
-    why: String,
+    why: Unavailable,
 }
 
 impl Reader {
@@ -98,12 +105,16 @@ impl Reader {
         let answer = match self.memory.join(code) {
             Joined::Waiter(answer) => answer,
             Joined::First(ticket, answer) => {
-                let reader = self.clone();
-                self.parts.home.spawn(async move { reader.read(ticket, key).await });
+                self.begin(ticket, key, tally);
                 answer
             }
         };
-        answer.await.unwrap_or_else(|_| Err(Unavailable("the read was given up".into())))
+        answer.await.unwrap_or_else(|_| Err(Unavailable::Unreachable("the read was given up".into())))
+    }
+
+    /// Whether a link may stand under `key`: false is certain, true is worth a look.
+    pub async fn may_exist(&self, key: &Key) -> Result<bool, StoreError> {
+        self.parts.marks.may_exist(key).await
     }
 
     /// Lets the table have a link that was just created, which nobody can have changed yet.
@@ -135,12 +146,26 @@ impl Reader {
         self.memory.forget_all();
     }
 
+    /// Begins a read where there is room for it. It goes on when the client hangs up.
+    fn begin(self: &Arc<Self>, ticket: Ticket<Answer>, key: Key, tally: &Tally) {
+        match self.parts.places.take() {
+            Ok(place) => {
+                let reader = self.clone();
+                self.parts.home.spawn(async move {
+                    reader.read(ticket, key).await;
+                    drop(place);
+                });
+            }
+            Err(why) => self.fail(ticket, &key, Failure { level: Level::Failed, why }, tally),
+        }
+    }
+
     /// Reads a link for all who wait for it.
     async fn read(&self, ticket: Ticket<Answer>, key: Key) {
         let code = self.parts.codec.text(&key);
         match self.find(&code, &key, Instant::now() + self.parts.store_timeout).await {
             Ok(found) => self.land(ticket, &code, found).await,
-            Err(failure) => self.fail(ticket, &code, failure),
+            Err(failure) => self.fail(ticket, &key, failure, &self.tally),
         }
     }
 
@@ -159,14 +184,14 @@ impl Reader {
         };
         let link = self.parts.store.by(deadline).find(key).await.map_err(|error| Failure {
             level: if error.was_sent() { Level::Store } else { Level::Failed },
-            why: error.to_string(),
+            why: Unavailable::Unreachable(error.to_string()),
         })?;
         Ok(Found { level: Level::Store, link, lease, may_keep })
     }
 
     /// What is known before the store is asked for the link; none where no link can have this code.
     async fn look(&self, code: &str, key: &Key) -> Result<Option<Looked>, StoreError> {
-        if !self.parts.marks.may_exist(key).await? {
+        if !self.may_exist(key).await? {
             return Ok(None);
         }
         Ok(Some(match &self.parts.redis {
@@ -190,17 +215,19 @@ impl Reader {
         }
     }
 
-    fn fail(&self, ticket: Ticket<Answer>, code: &str, failure: Failure) {
-        self.tally.looked_up(failure.level);
-        let waiters = self.memory.land(ticket, code, Err(Unavailable(failure.why)), Keep::Nothing);
+    /// Tells all who wait that nothing was found out. `tally` is this thread's.
+    fn fail(&self, ticket: Ticket<Answer>, key: &Key, failure: Failure, tally: &Tally) {
+        tally.looked_up(failure.level);
+        let code = self.parts.codec.text(key);
+        let waiters = self.memory.land(ticket, &code, Err(failure.why), Keep::Nothing);
         let waited = if failure.level == Level::Store { Level::Waiter } else { Level::Failed };
-        (0..waiters).for_each(|_| self.tally.looked_up(waited));
+        (0..waiters).for_each(|_| tally.looked_up(waited));
     }
 }
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Failure {
-        Failure { level: Level::Failed, why: error.to_string() }
+        Failure { level: Level::Failed, why: Unavailable::Unreachable(error.to_string()) }
     }
 }
 

@@ -146,6 +146,7 @@ async fn build(config: &Config, address: SocketAddr) -> anyhow::Result<Arc<Site>
         changes,
         redis: redis.clone(),
         threads: config.threads,
+        reads: config.limits.reads,
         unknown: config.limits.unknown,
         clicks: ClickLimits { pending: config.limits.pending_clicks, rows: config.limits.click_rows },
         home,

@@ -13,6 +13,7 @@ use crate::codes::{Codec, Key};
 use crate::creator::{CreateError, Created, Creator, NewLink};
 use crate::marks::HighMarks;
 use crate::metrics::{CreateResult, Level, Redirected, Tally, Totals};
+use crate::places::{Place, Places};
 use crate::reader::{Answer, Reader, ReaderParts};
 use crate::store::{Link, Store, StoreError};
 use crate::target::Targets;
@@ -20,6 +21,9 @@ use crate::target::Targets;
 pub use crate::reader::{Followed, Survey, Unavailable};
 
 mod change;
+
+/// Clicks of a report that take about as much memory as a read.
+const CLICKS_A_PLACE: usize = 100;
 
 /// What one thread keeps to itself.
 #[derive(Default)]
@@ -45,6 +49,8 @@ pub struct Parts {
     pub redis: Option<Arc<RedisLevel>>,
     /// How many threads answer HTTP.
     pub threads: usize,
+    /// The most reads and changes that are under way or wait for the store.
+    pub reads: usize,
     /// Codes that are remembered as unknown.
     pub unknown: usize,
     pub clicks: ClickLimits,
@@ -59,6 +65,8 @@ pub struct Shortener {
     pub targets: Targets,
     pub public_base: String,
     pub clicks: Clicks,
+    /// For reads and changes under way.
+    pub places: Places,
     reader: Arc<Reader>,
     store_timeout: Duration,
     changes: Option<Changes>,
@@ -69,12 +77,14 @@ pub struct Shortener {
 
 impl Shortener {
     pub fn new(parts: Parts) -> Arc<Self> {
+        let places = Places::new(parts.reads);
         let reads = ReaderParts {
             store: parts.store.clone(),
             codec: parts.codec.clone(),
             marks: parts.marks,
             redis: parts.redis.clone(),
             store_timeout: parts.store_timeout,
+            places: places.clone(),
             unknown: parts.unknown,
             home: parts.home.clone(),
         };
@@ -86,6 +96,7 @@ impl Shortener {
             creator: parts.creator,
             targets: parts.targets,
             public_base: parts.public_base,
+            places,
             reader: Reader::new(parts.table, reads),
             store_timeout: parts.store_timeout,
             changes: parts.changes,
@@ -153,13 +164,21 @@ impl Shortener {
 
     pub async fn link(self: &Arc<Self>, code: &str) -> Result<Option<Link>, Unavailable> {
         let Some(key) = self.codec.key(code) else { return Ok(None) };
-        self.at_home(move |shortener| async move { shortener.store.find(&key).await }).await
+        let find = move |shortener: Arc<Self>| async move {
+            match shortener.reader.may_exist(&key).await? {
+                true => shortener.store.find(&key).await,
+                false => Ok(None),
+            }
+        };
+        self.at_home_in(self.places.take()?, find).await
     }
 
     /// Takes in redirects that were answered elsewhere.
     pub async fn add_clicks(self: &Arc<Self>, clicks: Vec<(Key, u64)>) -> Result<(), Unavailable> {
-        self.at_home(move |shortener| async move { shortener.store.add_clicks(&clicks).await.map(drop) })
-            .await
+        let place = self.places.take_for(clicks.len() / CLICKS_A_PLACE)?;
+        let add =
+            move |shortener: Arc<Self>| async move { shortener.store.add_clicks(&clicks).await.map(drop) };
+        self.at_home_in(place, add).await
     }
 
     /// Empties this process's cache, and the level that it shares with other replicas; that as soon as it can be, and it is
@@ -196,6 +215,26 @@ impl Shortener {
     {
         let (shortener, work) = (self.clone(), work(self.clone()));
         told(self.home.spawn(async move { shortener.in_time(work).await }).await)
+    }
+
+    /// As [`Shortener::at_home`], with a place that is free again when it is over.
+    async fn at_home_in<T, F>(
+        self: &Arc<Self>,
+        place: Place,
+        work: impl FnOnce(Arc<Self>) -> F,
+    ) -> Result<T, Unavailable>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        self.at_home(|shortener| {
+            let work = work(shortener);
+            async move {
+                let _place = place;
+                work.await
+            }
+        })
+        .await
     }
 
     async fn in_time<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
@@ -262,8 +301,8 @@ impl Followed {
 /// What a task at home came to, as it is told to the client.
 fn told<T>(done: Result<Result<T, StoreError>, JoinError>) -> Result<T, Unavailable> {
     match done {
-        Ok(done) => done.map_err(|error| Unavailable(error.to_string())),
-        Err(_) => Err(Unavailable("the server is shutting down".into())),
+        Ok(done) => done.map_err(|error| Unavailable::Unreachable(error.to_string())),
+        Err(_) => Err(Unavailable::Unreachable("the server is shutting down".into())),
     }
 }
 

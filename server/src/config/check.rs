@@ -323,6 +323,7 @@ mod tests {
             (&["--cache-max-age", "0"], "--cache-max-age 0: give 1"),
             (&["--redis-ttl", "0"], "--redis-ttl 0: give 1"),
             (&["--max-queue", "0"], "--max-queue 0: give 1 to 10000000"),
+            (&["--max-reads", "0"], "--max-reads 0: give 1 to 10000000"),
             (&["--database-writers", "2000"], "--database-writers 2000: give 1 to 1000"),
         ];
         for (flags, said) in cases {

@@ -65,6 +65,10 @@ pub struct Limits {
     /// How long a redirect may wait for Redis before it asks the database, in milliseconds
     #[arg(long = "redis-timeout-ms", default_value_t = 100, value_name = "MS")]
     pub redis_timeout_ms: u64,
+    /// The most reads and changes of links that are under way or wait for the database, click reports among them; more are told
+    /// 503
+    #[arg(long = "max-reads", default_value_t = 10_000, value_name = "N")]
+    pub reads: usize,
     /// The most creates that wait, of any kind, each link of a bulk request among them; more are told 503
     #[arg(long = "max-queue", default_value_t = 20_000, value_name = "ROWS")]
     pub queue: usize,
@@ -164,6 +168,7 @@ impl Limits {
             ("--max-click-items", limits.click_items, 1..=10_000_000),
             ("--database-readers", limits.database_readers, 1..=1_000),
             ("--database-writers", limits.database_writers, 1..=1_000),
+            ("--max-reads", limits.reads, 1..=10_000_000),
             ("--max-queue", limits.queue, 1..=10_000_000),
             ("--max-batch", limits.batch, 1..=100_000),
             ("--max-inserts", limits.inserts, 1..=1_000),

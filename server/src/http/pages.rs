@@ -167,6 +167,14 @@ fn requests(site: &Site, out: &mut Exposition) {
         "Statements that failed or timed out.",
         failures,
     );
+    let places = &site.shortener.places;
+    out.gauge("shortener_reads_waiting", "Reads and changes under way or waiting.", places.taken() as f64);
+    let refused = places.refused();
+    out.counter(
+        "shortener_reads_refused_total",
+        "Reads and changes refused because too many waited.",
+        refused,
+    );
     let flushed = site.shortener.clicks.flushed();
     out.counter("shortener_clicks_flushed_total", "Clicks added to the store.", flushed);
     let orphaned = site.shortener.clicks.orphaned();

@@ -19,6 +19,7 @@ mod marks;
 mod migrations;
 mod process;
 mod proxy;
+mod reads;
 mod retries;
 mod settings;
 mod slow_redis;

@@ -34,6 +34,7 @@ fn shortener(store: &Store) -> Arc<Shortener> {
         changes: None,
         redis: None,
         threads: 1,
+        reads: 100,
         unknown: 1_000,
         clicks: ClickLimits { pending: 1_000, rows: 1_000 },
         home,
