@@ -49,7 +49,7 @@ fn dispatch(cli: Cli) -> Result<u8> {
     let verb = cli.verb.unwrap_or(Verb::Check(cli.check));
     if !matches!(verb, Verb::Serve(_) | Verb::Keygen(_)) {
         interrupt::install();
-        proofload_server::serve::raise_file_limit();
+        proofload_server::descriptors::raise_file_limit();
     }
     match verb {
         Verb::Check(args) => check::check(&args),

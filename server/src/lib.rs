@@ -8,6 +8,7 @@ pub mod clicks;
 pub mod codes;
 pub mod config;
 pub mod creator;
+pub mod descriptors;
 pub mod health;
 pub mod http;
 pub mod inserter;

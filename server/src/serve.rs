@@ -17,6 +17,7 @@ use crate::changes::{Changes, ChangesTask};
 use crate::clicks::ClickLimits;
 use crate::config::{Config, ServeArgs, at_database};
 use crate::creator::Creator;
+use crate::descriptors::{hold_connections, raise_file_limit};
 use crate::health::Health;
 use crate::http::{Crew, Site, Worker};
 use crate::keygen::Leases;
@@ -31,10 +32,10 @@ const CLICK_FLUSH: Duration = Duration::from_secs(1);
 
 /// Runs `proofload serve` until SIGTERM or SIGINT. An error is for the user: one line, with what would help.
 pub fn serve(args: ServeArgs) -> anyhow::Result<()> {
-    let config = args.check()?;
-    raise_file_limit();
+    let mut config = args.check()?;
+    let about_files = hold_connections(&mut config, raise_file_limit())?;
     let listener = bind(config.listen)?;
-    let warnings = [about_replicas(&config), about_its_name(&config)];
+    let warnings = [about_replicas(&config), about_its_name(&config), about_files];
     run(config, listener, ended_by_signal(), |address| {
         // Once it serves: where it cannot, the reason stands alone.
         for warning in warnings.into_iter().flatten() {
@@ -345,18 +346,6 @@ fn bind(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
             )
         }
         Err(error) => bail!("--listen {address}: {error}"),
-    }
-}
-
-/// Each connection takes a file descriptor, and the usual soft limit of 1,024 is below our own limits.
-pub fn raise_file_limit() {
-    // SAFETY: both calls only read or write the struct they are given.
-    unsafe {
-        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 {
-            limit.rlim_cur = limit.rlim_max;
-            libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
-        }
     }
 }
 

@@ -319,6 +319,37 @@ fn until(is_so: impl Fn() -> bool) {
     }
 }
 
+/// More clients than the process may have files.
+#[tokio::test(flavor = "multi_thread")]
+async fn short_of_files_it_keeps_some_for_the_database() {
+    const CLIENTS: usize = 120;
+    let postgres = Postgres::start().await;
+    let database = postgres.database("files").await;
+    let flags = ["--database-url", &database, "--warm", "none"];
+    let (process, said) = Process::start_short_of_files("http_faults::child", &flags, 100);
+    let about: Vec<&str> = said.lines().filter(|line| line.contains("ulimit -n")).collect();
+    assert!(matches!(about[..], [line] if line.contains("--max-connections")), "{said}");
+    let clients: Vec<Client> = (0..CLIENTS).map(|_| process.connect()).collect();
+    let mut taken = Vec::new();
+    for mut client in clients {
+        match client.ask("GET", "/health", &[], "") {
+            reply if reply.status == 200 => taken.push(client),
+            reply => assert!(reply.is_problem(503).header("retry-after").is_some()),
+        }
+    }
+    assert!((10..100).contains(&taken.len()), "{} of {CLIENTS}", taken.len());
+    // Each of them wants a connection to the database, which were not all open before.
+    std::thread::scope(|scope| {
+        for (n, client) in taken.iter_mut().enumerate() {
+            scope.spawn(move || {
+                let body = format!(r#"{{"url":"https://example.com/","code":"custom-{n}"}}"#);
+                assert_eq!(client.ask("POST", "/api/links", &[], &body).status, 201);
+                assert_eq!(client.ask("GET", &format!("/api/links/custom-{n}"), &[], "").status, 200);
+            });
+        }
+    });
+}
+
 #[test]
 fn ten_thousand_idle_connections_cost_little_and_harm_nobody() {
     const IDLE: usize = 10_000;

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use clap::Parser;
@@ -41,14 +42,28 @@ pub struct Process {
 impl Process {
     /// Starts a server on a free port; `child` is the path of the test that calls [`serve_if_child`].
     pub fn start(child: &str, flags: &[&str]) -> Process {
-        let flags = [&["--listen", "127.0.0.1:0", "--threads", "2"], flags].concat().join("\n");
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", child, "--nocapture"])
-            .env(FLAGS, flags)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        Process::spawn(&mut command(child, flags))
+    }
+
+    /// As [`Process::start`], where no more than so many files may be open; returns what it said of itself on stderr, too.
+    pub fn start_short_of_files(child: &str, flags: &[&str], files: u64) -> (Process, String) {
+        let said = tempfile::NamedTempFile::new().expect("a temporary file");
+        let limit = libc::rlimit { rlim_cur: files, rlim_max: files };
+        let mut command = command(child, flags);
+        command.stderr(said.reopen().expect("the same file"));
+        // SAFETY: the child makes one system call, which reads the struct.
+        unsafe {
+            command.pre_exec(move || match libc::setrlimit(libc::RLIMIT_NOFILE, &limit) {
+                0 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            })
+        };
+        let process = Process::spawn(&mut command);
+        (process, std::fs::read_to_string(said.path()).expect("what it said"))
+    }
+
+    fn spawn(command: &mut Command) -> Process {
+        let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
         let address = lines.find_map(|line| line.split_once("listening on http://")?.1.parse().ok());
         Process { address: address.expect("the server starts"), child }
@@ -74,6 +89,14 @@ impl Process {
     pub fn wait(&mut self) -> ExitStatus {
         self.child.wait().unwrap()
     }
+}
+
+fn command(child: &str, flags: &[&str]) -> Command {
+    let flags = [&["--listen", "127.0.0.1:0", "--threads", "2"], flags].concat().join("\n");
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", child, "--nocapture"]).env(FLAGS, flags);
+    command.stdout(Stdio::piped()).stderr(Stdio::null());
+    command
 }
 
 impl Drop for Process {
