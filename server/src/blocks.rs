@@ -156,7 +156,7 @@ impl Blocks {
         if let Some((slot, end)) = furthest
             && !store.hold_lease(stack.as_str(), slot, end).await?
         {
-            self.0.lost.lock().push(slot);
+            self.lose(slot);
             self.0.has_lost.store(true, Relaxed);
             *self.0.state.lock() = State::default();
             self.0.wanted.notify_one();
@@ -167,6 +167,14 @@ impl Blocks {
             self.0.held_at.store(losses, Relaxed);
         }
         Ok(())
+    }
+
+    /// A stack may lose the same slot more than once.
+    fn lose(&self, slot: Slot) {
+        let mut lost = self.0.lost.lock();
+        if !lost.contains(&slot) {
+            lost.push(slot);
+        }
     }
 
     /// Whether the id lies in a slot that is another stack's by now.

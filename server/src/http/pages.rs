@@ -221,7 +221,7 @@ fn creates(site: &Site, out: &mut Exposition) {
         "Blocks of ids leased, by who granted them.",
         sources.into_iter(),
     );
-    out.counter("shortener_allocation_failures_total", "Leases that nobody granted.", blocks.lease_failures);
+    out.counter("shortener_allocation_failures_total", "Leases that came to nothing.", blocks.lease_failures);
     out.counter("shortener_block_waits_total", "Creates that waited for a block.", blocks.waits);
 }
 

@@ -34,6 +34,8 @@ pub enum LeaseError {
     Size(u64),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("keygen leases ids of another database: give it the --database-url of its servers")]
+    Elsewhere,
 }
 
 /// Leases ids in this process.

@@ -39,20 +39,26 @@ impl Client {
         Ok(Client { authority: check_keygen_url(url)?, patience, breaker: Breaker::default() })
     }
 
-    /// A lease, or `None` if keygen gives none in time or was just found not to.
+    /// A lease, or `None` if keygen gives none in time or was just found not to. What it was worth is to be told to
+    /// [`Client::was_of_use`].
     pub(super) async fn lease(&self, stack: &Stack, size: u64) -> Option<Lease> {
         if !self.breaker.allows(Instant::now()) {
             return None;
         }
         match tokio::time::timeout(self.patience, self.allocate(stack, size)).await {
-            Ok(Ok(lease)) => {
-                self.breaker.worked();
-                Some(lease)
-            }
+            Ok(Ok(lease)) => Some(lease),
             Ok(Err(_)) | Err(_) => {
-                self.breaker.failed(Instant::now());
+                self.was_of_use(false);
                 None
             }
+        }
+    }
+
+    /// Leaves keygen alone for a while if it was not.
+    pub(super) fn was_of_use(&self, was: bool) {
+        match was {
+            true => self.breaker.worked(),
+            false => self.breaker.failed(Instant::now()),
         }
     }
 

@@ -43,13 +43,32 @@ impl Leases {
         Ok(Leases(Arc::new(Inner { stack, keygen, allocator })))
     }
 
+    /// A lease that stands in the database of this process, whoever granted it.
+    ///
+    /// # Errors
+    /// [`LeaseError::Elsewhere`] where keygen leases what cannot come from that database: it is left alone then for as long as
+    /// one that fails, and the next lease does without it.
     pub async fn lease(&self, size: u64) -> Result<Lease, LeaseError> {
-        if let Some(keygen) = &self.0.keygen
-            && let Some(lease) = keygen.lease(&self.0.stack, size).await
-        {
-            return Ok(lease);
+        match self.by_keygen(size).await? {
+            Some(lease) => Ok(lease),
+            None => self.0.allocator.allocate(&self.0.stack, size).await,
         }
-        self.0.allocator.allocate(&self.0.stack, size).await
+    }
+
+    /// What keygen leases, committed here as well. It may have been started on another database: our mark would not move, and
+    /// links beyond that are not found. What it leases below the mark as it was before would meet ids of ours, one by one.
+    async fn by_keygen(&self, size: u64) -> Result<Option<Lease>, LeaseError> {
+        let Some(keygen) = &self.0.keygen else { return Ok(None) };
+        let (store, stack) = (self.0.allocator.store(), self.0.stack.as_str());
+        let mark = store.slot_of(stack).await?;
+        let Some(lease) = keygen.lease(&self.0.stack, size).await else { return Ok(None) };
+        let may_be_ours = lease.slot == mark.slot && lease.start >= mark.high;
+        let stands = may_be_ours && store.hold_lease(stack, lease.slot, lease.end).await?;
+        keygen.was_of_use(stands);
+        match stands {
+            true => Ok(Some(lease)),
+            false => Err(LeaseError::Elsewhere),
+        }
     }
 
     /// The slot that `checked` codes are drawn from. It is not the one that blocks are leased from, and it is leased as

@@ -191,7 +191,7 @@ impl From<LeaseError> for Problem {
             LeaseError::Store(StoreError::NoSlotLeft(_) | StoreError::SlotUsedUp(_)) => {
                 Problem::new(StatusCode::CONFLICT, detail)
             }
-            LeaseError::Store(_) => Problem::unavailable(detail),
+            LeaseError::Store(_) | LeaseError::Elsewhere => Problem::unavailable(detail),
         }
     }
 }

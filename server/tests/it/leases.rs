@@ -249,3 +249,59 @@ async fn a_database_that_lost_the_last_leases_is_told_of_them_again() {
         assert_eq!(same.metric("shortener_unique_violations_total"), 0.0, "no id is leased again");
     }
 }
+
+/// How much of a stack's slot keygen has leased.
+async fn leased_by(keygen: &Keygen) -> u64 {
+    let (_, _, metrics) = keygen.ask("GET", "/metrics", "").await;
+    metrics.lines().find_map(|line| line.strip_prefix("keygen_ids_total ")).unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn links_with_ids_from_a_keygen_of_another_database_are_found() {
+    let (theirs, _directory) = sqlite_url().await;
+    let keygen = Keygen::start(&theirs, None, "127.0.0.1:0").await;
+    let url = format!("http://{}", keygen.address);
+    let here = App::start(&["--keygen-url", &url]);
+    let codes: Vec<_> = (0..3).map(|_| here.create("https://example.com/")).collect();
+    assert_eq!(here.metric("shortener_allocations_total{source=\"store\"}"), 0.0);
+    let again = App::start_in(here.stop().unwrap(), &["--warm", "none"]);
+    for code in codes {
+        assert_eq!(again.get(&format!("/{code}")).status, 302, "it does not lie beyond what was leased");
+    }
+    keygen.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_that_a_keygen_of_another_database_leases_again_are_for_no_second_link() {
+    let alone = App::start(&[]);
+    let before = alone.create("https://example.com/before");
+    let (theirs, _directory) = sqlite_url().await;
+    let keygen = Keygen::start(&theirs, None, "127.0.0.1:0").await;
+    let url = format!("http://{}", keygen.address);
+    let here = App::start_in(alone.stop().unwrap(), &["--keygen-url", &url]);
+    here.create("https://example.com/after");
+    assert_eq!(here.metric("shortener_unique_violations_total"), 0.0);
+    assert!(here.metric("shortener_allocation_failures_total") > 0.0);
+    assert_eq!(here.get(&format!("/{before}")).header("location"), Some("https://example.com/before"));
+    keygen.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keygen_that_leases_a_slot_of_another_stack_is_as_good_as_away() {
+    let (theirs, _directory) = sqlite_url().await;
+    let keygen = Keygen::start(&theirs, None, "127.0.0.1:0").await;
+    let url = format!("http://{}", keygen.address);
+    let python = App::start(&["--stack", "python"]);
+    python.create("https://example.com/");
+    let here = App::start_in(python.stop().unwrap(), &["--keygen-url", &url, "--block-ids", "1000"]);
+    let codes: Vec<_> = (0..3).map(|_| here.create("https://example.com/after")).collect();
+    assert_eq!(here.metric("shortener_allocations_total{source=\"keygen\"}"), 0.0);
+    assert!(here.metric("shortener_allocation_failures_total") > 0.0);
+    assert_eq!(here.metric("shortener_unique_violations_total"), 0.0);
+    assert!(leased_by(&keygen).await <= 10_000, "it is not asked again and again");
+    let again = App::start_in(here.stop().unwrap(), &["--warm", "none"]);
+    for code in codes {
+        assert_eq!(again.get(&format!("/{code}")).status, 302, "it does not lie beyond what was leased");
+    }
+    keygen.stop().await;
+}
