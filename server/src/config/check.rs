@@ -1,6 +1,7 @@
 //! Checks that settings are sound and fit together.
 
 use anyhow::{Context, bail, ensure};
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use std::time::Duration;
 
 use super::{Config, Design, ServeArgs, Switch, WarmDesign, Warmth, check_ranges};
@@ -169,7 +170,18 @@ pub(crate) fn check_database_url(url: &str) -> anyhow::Result<()> {
     if !known.iter().any(|scheme| url.starts_with(scheme)) {
         bail!("--database-url: give postgres://USER@HOST/DATABASE or sqlite:PATH");
     }
+    ensure!(
+        url.starts_with("sqlite:") || !asks_for_tls(url),
+        "--database-url: connections to PostgreSQL are in clear, there is no TLS: leave sslmode (or PGSSLMODE) out, and name \
+         a tunnel or a sidecar on loopback"
+    );
     Ok(())
+}
+
+/// As SQLx reads it, which heeds the environment, too. What it cannot read it tells when it connects.
+fn asks_for_tls(url: &str) -> bool {
+    let mode = url.parse::<PgConnectOptions>().map(|options| options.get_ssl_mode());
+    matches!(mode, Ok(PgSslMode::Require | PgSslMode::VerifyCa | PgSslMode::VerifyFull))
 }
 
 /// What was opened at a `--database-url`, or what would help.
@@ -200,11 +212,16 @@ pub(crate) fn at_database<T>(url: &str, opened: Result<T, StoreError>) -> anyhow
 }
 
 pub(crate) fn check_redis_url(url: &str) -> anyhow::Result<()> {
-    let known = ["redis://", "rediss://", "unix://", "redis+unix://"];
+    ensure!(
+        !url.starts_with("rediss://"),
+        "--redis-url: connections to Redis are in clear, there is no TLS: give redis://HOST:PORT of a tunnel or a sidecar on \
+         loopback"
+    );
+    let known = ["redis://", "unix://", "redis+unix://"];
     let is_url = known.iter().any(|scheme| url.len() > scheme.len() && url.starts_with(scheme))
         && redis::Client::open(url).is_ok();
     // It may hold a password, and is not repeated.
-    ensure!(is_url, "--redis-url: give redis://HOST:PORT, rediss://HOST:PORT or unix://PATH");
+    ensure!(is_url, "--redis-url: give redis://HOST:PORT or unix://PATH");
     Ok(())
 }
 
@@ -266,6 +283,15 @@ mod tests {
     }
 
     #[test]
+    fn a_database_that_may_be_spoken_to_in_clear_is() {
+        for url in
+            ["sqlite:x", "postgres://h/d", "postgres://h/d?sslmode=disable", "postgres://h/d?sslmode=prefer"]
+        {
+            check_database_url(url).unwrap();
+        }
+    }
+
+    #[test]
     fn what_is_wrong_with_a_database_is_told_with_the_remedy() {
         let told = |url: &str, error| at_database::<()>(url, Err(error)).unwrap_err().to_string();
         let away = || StoreError::Unreachable("no".into());
@@ -298,7 +324,21 @@ mod tests {
                 "--database-url: give postgres://USER@HOST/DATABASE or sqlite:PATH",
             ),
             (&["--redis-url", "http://x"], "--redis-url: give redis://HOST:PORT"),
-            (&["--redis-url", "redis://h:notaport"], "--redis-url: give redis://HOST:PORT"),
+            (&["--redis-url", "redis://h:notaport"], "--redis-url: give redis://HOST:PORT or unix://PATH"),
+            (&["--redis-url", "rediss://h:1"], "--redis-url: connections to Redis are in clear"),
+            (&["--redis-url", "rediss://h:1/#insecure"], "--redis-url: connections to Redis are in clear"),
+            (
+                &["--database-url", "postgres://me:secret@h/d?sslmode=require"],
+                "--database-url: connections to PostgreSQL are in clear",
+            ),
+            (
+                &["--database-url", "postgresql://h/d?application_name=a&ssl-mode=VERIFY-FULL"],
+                "--database-url: connections to PostgreSQL are in clear",
+            ),
+            (
+                &["--database-url", "postgres://h/d?sslmode=verify-ca"],
+                "--database-url: connections to PostgreSQL are in clear",
+            ),
             (&["--keygen-url", "http://h:99999"], "--keygen-url http://h:99999: give http://HOST:PORT"),
             (&["--keygen-url", "http://h:1/path?x"], "--keygen-url http://h:1/path?x: give http://HOST:PORT"),
             (&["--keygen-url", "https://h:1"], "--keygen-url https://h:1: give http://HOST:PORT"),
