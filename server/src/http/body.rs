@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::StatusCode;
 use hyper::body::{Body, Incoming};
+use hyper::header::{EXPECT, HeaderMap};
 use serde::de::DeserializeOwned;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -85,15 +86,17 @@ impl Deref for Whole<'_> {
 }
 
 /// Reads a body of at most `--max-body` bytes.
-pub async fn read(mut body: Incoming, site: &Site) -> Result<Whole<'_>, Problem> {
+pub async fn read<'a>(headers: &HeaderMap, mut body: Incoming, site: &'a Site) -> Result<Whole<'a>, Problem> {
     let limits = &site.limits;
-    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    let whole = async {
-        match announced <= limits.body {
-            true => collect(&mut body, announced, limits.body, site.room.share()).await,
-            false => Err(Trouble::TooLong),
-        }
+    let too_long = || {
+        let detail = format!("the body may have {} bytes", limits.body);
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
     };
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if announced > limits.body {
+        return Err(refuse(headers, body, too_long()).await);
+    }
+    let whole = collect(&mut body, announced, limits.body, site.room.share());
     let problem = match tokio::time::timeout(limits.body_timeout(), whole).await {
         Ok(Ok(whole)) => return Ok(whole),
         Ok(Err(Trouble::BrokenOff)) => {
@@ -103,10 +106,7 @@ pub async fn read(mut body: Incoming, site: &Site) -> Result<Whole<'_>, Problem>
             let problem = Problem::new(StatusCode::REQUEST_TIMEOUT, "the request's body took too long");
             return Err(problem.closing());
         }
-        Ok(Err(Trouble::TooLong)) => {
-            let detail = format!("the body may have {} bytes", limits.body);
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
-        }
+        Ok(Err(Trouble::TooLong)) => too_long(),
         Ok(Err(Trouble::NoRoom)) => Problem::unavailable("too many request bodies are on their way"),
     };
     discard(&mut body).await;
@@ -149,18 +149,26 @@ async fn collect<'a>(
     Ok(Whole { bytes: whole.into(), _share: share })
 }
 
-/// A refusal before the body was read. Unless there is none, it is read on for a moment, and the connection ends.
-pub async fn refuse(mut body: Incoming, problem: Problem) -> Problem {
+/// A refusal before any of the body was read. Unless there is none, it is read on for a moment, and the connection ends.
+///
+/// Who asks first whether to send it is told at once: reading would have hyper say so (RFC 9110, 10.1.1).
+pub async fn refuse(headers: &HeaderMap, mut body: Incoming, problem: Problem) -> Problem {
     if body.is_end_stream() {
         return problem;
     }
-    discard(&mut body).await;
+    // As hyper reads it.
+    let asks_first =
+        headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    if !asks_first {
+        discard(&mut body).await;
+    }
     problem.closing()
 }
 
 /// This path has other methods.
 pub async fn not_allowed(request: Request, methods: &'static str) -> Problem {
-    refuse(request.into_body(), Problem::method_not_allowed(methods)).await
+    let (head, body) = request.into_parts();
+    refuse(&head.headers, body, Problem::method_not_allowed(methods)).await
 }
 
 async fn discard(body: &mut Incoming) {

@@ -85,7 +85,7 @@ pub async fn create(client: &Client, request: Request) -> Result<Response, Probl
     let shortener = &client.site.shortener;
     let new = async {
         let incoming = admitted(client, &head.headers, incoming).await?;
-        let body = body::read(incoming, &client.site).await?;
+        let body = body::read(&head.headers, incoming, &client.site).await?;
         let idempotency = idempotency(&head.headers, &body)?;
         let asked: CreateBody = body::parse(&body)?;
         new_link(client, asked, idempotency)
@@ -126,20 +126,20 @@ async fn asked_for_many(
     incoming: Incoming,
 ) -> Result<Vec<CreateBody>, Problem> {
     if let Err(problem) = client.site.authorize(headers.get(AUTHORIZATION)) {
-        return Err(body::refuse(incoming, problem).await);
+        return Err(body::refuse(headers, incoming, problem).await);
     }
     if headers.contains_key(IDEMPOTENCY_KEY) {
         let text = "bulk requests have no Idempotency-Key: create the links one by one to retry them safely";
-        return Err(body::refuse(incoming, Problem::bad_request(text)).await);
+        return Err(body::refuse(headers, incoming, Problem::bad_request(text)).await);
     }
-    body::parse(&body::read(incoming, &client.site).await?)
+    body::parse(&body::read(headers, incoming, &client.site).await?)
 }
 
 /// The body of a write of one thing, unless this client may not write now.
 async fn admitted(client: &Client, headers: &HeaderMap, incoming: Incoming) -> Result<Incoming, Problem> {
     match client.site.admit(headers.get(AUTHORIZATION), client.address, 1) {
         Ok(()) => Ok(incoming),
-        Err(problem) => Err(body::refuse(incoming, problem).await),
+        Err(problem) => Err(body::refuse(headers, incoming, problem).await),
     }
 }
 
@@ -164,7 +164,7 @@ pub async fn show(client: &Client, code: &str) -> Result<Response, Problem> {
 pub async fn change(client: &Client, code: &str, request: Request) -> Result<Response, Problem> {
     let (head, incoming) = request.into_parts();
     let incoming = admitted(client, &head.headers, incoming).await?;
-    let body = body::read(incoming, &client.site).await?;
+    let body = body::read(&head.headers, incoming, &client.site).await?;
     let asked: ChangeBody = body::parse(&body)?;
     if asked.url.is_none() && asked.expires_in.is_none() {
         return Err(Problem::unprocessable("name what to change: url, expires_in, or both"));
@@ -189,7 +189,7 @@ pub async fn delete(client: &Client, code: &str, request: &Request) -> Result<Re
 pub async fn add_clicks(client: &Client, request: Request) -> Result<Response, Problem> {
     let (head, incoming) = request.into_parts();
     let incoming = admitted(client, &head.headers, incoming).await?;
-    let body = body::read(incoming, &client.site).await?;
+    let body = body::read(&head.headers, incoming, &client.site).await?;
     let asked: ClicksBody = body::parse(&body)?;
     let accepted = asked.clicks.len();
     let most = client.site.limits.click_items;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::StatusCode;
+use hyper::body::Body;
 use hyper::header::{CONTENT_TYPE, HeaderValue, TRANSFER_ENCODING};
 use serde::Deserialize;
 
@@ -69,7 +70,10 @@ impl Routes {
             ("/health", "GET" | "HEAD") => Ok(self.health().await),
             ("/metrics", "GET" | "HEAD") => Ok(self.metrics().await),
             ("/health" | "/metrics", _) => Err(not_allowed(request, "GET, HEAD").await),
-            _ => Err(body::refuse(request.into_body(), unknown()).await),
+            _ => {
+                let (head, body) = request.into_parts();
+                Err(body::refuse(&head.headers, body, unknown()).await)
+            }
         }
     }
 
@@ -162,12 +166,16 @@ impl Routes {
 
     async fn body(&self, request: Request) -> Result<Bytes, Problem> {
         let longest = self.longest_body;
-        let body = Limited::new(request.into_body(), longest).collect();
+        let too_long =
+            || Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body exceeds {longest} bytes"));
+        let (head, body) = request.into_parts();
+        if body.size_hint().lower() > longest as u64 {
+            return Err(body::refuse(&head.headers, body, too_long()).await);
+        }
+        let body = Limited::new(body, longest).collect();
         match tokio::time::timeout(self.body_timeout, body).await {
             Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-                Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body exceeds {longest} bytes")))
-            }
+            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_long()),
             Ok(Err(error)) => Err(Problem::bad_request(error.to_string())),
             Err(_) => Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the body did not come in time")),
         }

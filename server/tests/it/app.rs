@@ -200,7 +200,8 @@ impl Client {
         Some(Reply { status, headers, body: String::from_utf8(body).unwrap() })
     }
 
-    fn line(&mut self) -> Option<String> {
+    /// A line as it comes, of whatever answer.
+    pub fn line(&mut self) -> Option<String> {
         let mut line = String::new();
         let read = self.stream.read_line(&mut line).ok()?;
         (read > 0).then(|| line.trim_end().to_owned())

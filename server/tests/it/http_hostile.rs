@@ -147,6 +147,39 @@ fn bodies_that_never_come() {
 }
 
 #[test]
+fn who_asks_before_sending_a_body_is_not_invited_to_send_what_is_refused() {
+    let app = App::start(&["--api-key", "secret"]);
+    let length = LINK.len();
+    let ask = |request: &str, length: usize, key: &str| {
+        let mut client = app.connect();
+        client.send(&format!(
+            "{request} HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\
+             Authorization: Bearer {key}\r\n\r\n"
+        ));
+        client
+    };
+    for (request, length, key, status) in [
+        ("POST /api/links", length, "wrong", 401),
+        ("POST /api/links/bulk", length, "wrong", 401),
+        ("PATCH /api/links/abcdefgh", length, "wrong", 401),
+        ("POST /api/links", 300_000_000, "secret", 413),
+        ("PUT /health", length, "secret", 405),
+        ("PUT /abcdefgh", length, "secret", 405),
+    ] {
+        let mut client = ask(request, length, key);
+        let first = client.line().expect("an answer");
+        assert!(first.starts_with(&format!("HTTP/1.1 {status} ")), "{request}: {first}");
+        let head: Vec<_> = std::iter::from_fn(|| client.line().filter(|line| !line.is_empty())).collect();
+        assert!(head.contains(&"connection: close".to_owned()), "{head:?}");
+    }
+    let mut client = ask("POST /api/links", length, "secret");
+    assert_eq!(client.line().as_deref(), Some("HTTP/1.1 100 Continue"));
+    assert_eq!(client.line().as_deref(), Some(""));
+    client.send(LINK);
+    assert_eq!(client.reply().unwrap().status, 201);
+}
+
+#[test]
 fn bodies_on_their_way_share_their_memory() {
     let flags = ["--max-body", "1M", "--max-body-memory", "1M", "--body-timeout-ms", "60000"];
     let app = App::start(&flags);

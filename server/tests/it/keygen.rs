@@ -189,6 +189,25 @@ async fn keygen_says_which_methods_a_path_has() {
 }
 
 #[tokio::test]
+async fn keygen_invites_nobody_to_send_what_it_refuses() {
+    let (url, _directory) = sqlite_url().await;
+    let keygen = Keygen::start(&url, None, "127.0.0.1:0").await;
+    for (request, length, status) in
+        [("PUT /allocate", 2, 405), ("POST /nothing", 2, 404), ("POST /allocate", 300_000_000, 413)]
+    {
+        let mut stream = TcpStream::connect(&keygen.address).await.unwrap();
+        let head = format!(
+            "{request} HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: {length}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    }
+    keygen.stop().await;
+}
+
+#[tokio::test]
 async fn who_asks_and_never_reads_leaves_its_place_to_others() {
     let (url, _directory) = sqlite_url().await;
     let flags = ["--head-timeout-ms", "100", "--max-connections", "1"];
