@@ -35,12 +35,17 @@ pub struct ChangesTask {
 /// What could not be done when links were changed, and is made good for later.
 #[derive(Default)]
 struct Owed {
-    /// A change could not be told of one by one.
-    any: AtomicBool,
-    /// Changes that Redis did not take in, so that it may hold links as they were before.
-    refused: AtomicU64,
-    /// How many of those emptying has made good for.
-    emptied: AtomicU64,
+    /// To tell that any link may have been changed, for changes that could not be told of one by one.
+    any: Debt,
+    /// To empty Redis, for changes that it did not take in, so that it may hold links as they were before.
+    emptying: Debt,
+}
+
+/// Counts what is owed, so that what is added while it is being paid stays owed.
+#[derive(Default)]
+struct Debt {
+    owed: AtomicU64,
+    paid: AtomicU64,
 }
 
 /// What a replica is told.
@@ -106,16 +111,18 @@ impl Changes {
             return;
         }
         if level.is_some() {
-            self.owed.refused.fetch_add(1, Relaxed);
+            self.owed.emptying.owe();
         }
         // In this order: what a replica drops it would find again in Redis.
         let told = (level.is_none() || publish(&self.redis, STALE).await) && publish(&self.redis, code).await;
-        self.owed.any.fetch_or(!told, Relaxed);
+        if !told {
+            self.owed.any.owe();
+        }
     }
 
     /// Says that links may have been changed by others than us, so that nobody believes Redis until it was emptied.
     pub fn owe_emptying(&self) {
-        self.owed.refused.fetch_add(1, Relaxed);
+        self.owed.emptying.owe();
     }
 
     /// Whether changes made elsewhere are heard of now.
@@ -143,19 +150,38 @@ impl Changes {
 impl ChangesTask {
     /// Announces and listens until it is dropped; `heard` is called with each change. Changes are taken out of `level`.
     pub async fn run(self, level: Option<Arc<RedisLevel>>, heard: impl Fn(Change<'_>)) {
-        let announcing = announce(&self.redis, self.created, &self.owed);
+        let level = level.as_deref();
+        let announcing = announce(&self.redis, level, self.created, &self.owed);
         let listening = listen(&self.client, &self.trust, heard);
-        tokio::join!(announcing, listening, empty(level.as_deref(), &self.owed));
+        tokio::join!(announcing, listening, empty(level, &self.owed));
     }
 }
 
-impl Owed {
-    fn is_emptied(&self) -> bool {
-        self.emptied.load(Relaxed) == self.refused.load(Relaxed)
+impl Debt {
+    fn owe(&self) {
+        self.owed.fetch_add(1, Relaxed);
+    }
+
+    /// All that was ever owed, to be handed to [`Debt::pay`] when it was made good for.
+    fn sum(&self) -> u64 {
+        self.owed.load(Relaxed)
+    }
+
+    fn pay(&self, sum: u64) {
+        self.paid.store(sum, Relaxed);
+    }
+
+    fn is_paid(&self) -> bool {
+        self.paid.load(Relaxed) == self.sum()
     }
 }
 
-async fn announce(redis: &RedisClient, mut created: mpsc::Receiver<Box<str>>, owed: &Owed) {
+async fn announce(
+    redis: &RedisClient,
+    level: Option<&RedisLevel>,
+    mut created: mpsc::Receiver<Box<str>>,
+    owed: &Owed,
+) {
     let mut beats = interval(BEAT);
     loop {
         tokio::select! {
@@ -166,17 +192,39 @@ async fn announce(redis: &RedisClient, mut created: mpsc::Receiver<Box<str>>, ow
                     while created.try_recv().is_ok() {}
                 }
             }
-            _ = beats.tick() => beat(redis, owed).await,
+            _ = beats.tick() => {
+                follow(redis, level, owed).await;
+                beat(redis, owed).await;
+            }
         }
+    }
+}
+
+/// Where Redis is another run than it was, replicas that were here before us have not heard what we told on the other, and
+/// may have put links here as they were before it. Each that moves tells them, so that the last one does, too.
+async fn follow(redis: &RedisClient, level: Option<&RedisLevel>, owed: &Owed) {
+    // Both are asked, whatever the first says.
+    if !(redis.take_move() | level.is_some_and(RedisLevel::take_move)) {
+        return;
+    }
+    owed.any.owe();
+    if level.is_some() {
+        owed.emptying.owe();
+    }
+    // One connection that moved takes the others along: what is emptied, told and looked up is to be so on one Redis.
+    redis.leave().await;
+    if let Some(level) = level {
+        level.leave().await;
     }
 }
 
 async fn beat(redis: &RedisClient, owed: &Owed) {
     // In this order: whoever owes that any link was changed owes, if so, the emptying before it.
-    let any = owed.any.swap(false, Relaxed);
-    let said = if owed.is_emptied() { HEARTBEAT } else { STALE };
-    let told = publish(redis, said).await && (!any || publish(redis, ANY).await);
-    owed.any.fetch_or(any && !told, Relaxed);
+    let (any, is_told) = (owed.any.sum(), owed.any.is_paid());
+    let said = if owed.emptying.is_paid() { HEARTBEAT } else { STALE };
+    if publish(redis, said).await && (is_told || publish(redis, ANY).await) {
+        owed.any.pay(any);
+    }
 }
 
 /// Empties Redis whenever it refused a change, beside the heartbeats, since many links take a while.
@@ -186,9 +234,9 @@ async fn empty(level: Option<&RedisLevel>, owed: &Owed) {
     tries.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tries.tick().await;
-        let refused = owed.refused.load(Relaxed);
-        if !owed.is_emptied() && level.empty().await {
-            owed.emptied.store(refused, Relaxed);
+        let sum = owed.emptying.sum();
+        if !owed.emptying.is_paid() && level.empty().await {
+            owed.emptying.pay(sum);
         }
     }
 }
@@ -242,7 +290,10 @@ async fn listen_while_alive(pubsub: redis::aio::PubSub, trust: &Trust, heard: &i
         match message.get_payload::<String>().as_deref() {
             Ok(HEARTBEAT) => {}
             Ok(STALE) => since = Instant::now(),
-            Ok(ANY) | Err(_) => heard(Change::Any),
+            Ok(ANY) | Err(_) => {
+                heard(Change::Any);
+                trust.lost.store(true, Relaxed);
+            }
             Ok(code) => heard(Change::One(code)),
         }
         trust.trusts.store(since.elapsed() >= QUARANTINE, Relaxed);

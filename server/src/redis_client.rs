@@ -1,6 +1,7 @@
 //! A Redis that may be away: every wait is bounded, and one that failed is left alone for a while.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -13,9 +14,18 @@ use crate::breaker::Breaker;
 /// One connection that all share, made when it is first needed and again after it failed.
 pub struct RedisClient {
     client: redis::Client,
-    connected: Mutex<Option<Connected>>,
+    line: Mutex<Line>,
+    moved: AtomicBool,
     breaker: Breaker,
     patience: Duration,
+}
+
+/// The connection, and what the one before led to.
+#[derive(Default)]
+struct Line {
+    connected: Option<Connected>,
+    was_connected: bool,
+    last_run: Option<Run>,
 }
 
 #[derive(Clone)]
@@ -38,7 +48,13 @@ impl RedisClient {
     /// Checks the URL and does not connect yet. `patience` is how long a call may take, connecting included.
     pub fn new(url: &str, patience: Duration) -> anyhow::Result<RedisClient> {
         let client = redis::Client::open(url).with_context(|| format!("Redis URL {url:?}"))?;
-        Ok(RedisClient { client, connected: Mutex::default(), breaker: Breaker::default(), patience })
+        Ok(RedisClient {
+            client,
+            line: Mutex::default(),
+            moved: AtomicBool::default(),
+            breaker: Breaker::default(),
+            patience,
+        })
     }
 
     /// `None` where Redis cannot be reached in time or was just found so; an inner error where it refuses.
@@ -85,6 +101,21 @@ impl RedisClient {
         self.breaker.is_closed()
     }
 
+    /// Whether a connection led to another run than the one before it, or may have, since [`RedisClient::take_move`]: what was
+    /// said there, others may not have heard who were here already.
+    pub fn has_moved(&self) -> bool {
+        self.moved.load(Relaxed)
+    }
+
+    pub fn take_move(&self) -> bool {
+        self.moved.swap(false, Relaxed)
+    }
+
+    /// Gives the connection up; the next is as the first.
+    pub async fn leave(&self) {
+        *self.line.lock().await = Line::default();
+    }
+
     /// Asks whether it is there and lets us in, even where it was just found away.
     pub async fn ping(&self) -> bool {
         let answer = async { redis::cmd("PING").exec_async(&mut self.connected().await?.connection).await };
@@ -101,8 +132,8 @@ impl RedisClient {
             Ok(Err(_)) | Err(_) => {
                 self.breaker.failed(Instant::now());
                 // Where it is locked, someone makes a new connection already.
-                if let Ok(mut connected) = self.connected.try_lock() {
-                    *connected = None;
+                if let Ok(mut line) = self.line.try_lock() {
+                    line.connected = None;
                 }
                 None
             }
@@ -111,8 +142,8 @@ impl RedisClient {
 
     /// Of many that find no connection one makes it, and the others wait for that.
     async fn connected(&self) -> RedisResult<Connected> {
-        let mut connected = self.connected.lock().await;
-        if let Some(connected) = &*connected {
+        let mut line = self.line.lock().await;
+        if let Some(connected) = &line.connected {
             return Ok(connected.clone());
         }
         let config = AsyncConnectionConfig::new()
@@ -124,7 +155,17 @@ impl RedisClient {
             Err(error) if is_answer(&error) => None,
             Err(error) => return Err(error),
         };
-        Ok(connected.insert(Connected { connection, run }).clone())
+        self.moved.fetch_or(line.note(run.as_ref()), Relaxed);
+        Ok(line.connected.insert(Connected { connection, run }).clone())
+    }
+}
+
+impl Line {
+    /// Notes where it leads now; says whether that may be elsewhere than before.
+    fn note(&mut self, run: Option<&Run>) -> bool {
+        let is_the_same = run.is_some() && self.last_run.as_ref() == run;
+        self.last_run = run.cloned();
+        std::mem::replace(&mut self.was_connected, true) && !is_the_same
     }
 }
 
@@ -136,4 +177,19 @@ fn is_answer(error: &redis::RedisError) -> bool {
 fn run_of(info: &str) -> Option<Run> {
     let id = info.lines().find_map(|line| line.strip_prefix("run_id:"))?.trim();
     (!id.is_empty()).then(|| Run(id.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_run_is_a_move_and_so_is_one_that_is_unknown() {
+        let [here, there] = ["a", "b"].map(|id| Run(id.into()));
+        let mut line = Line::default();
+        let led =
+            [Some(&here), Some(&here), Some(&there), Some(&there), None, None, Some(&here), Some(&here)];
+        let moved = led.map(|run| line.note(run));
+        assert_eq!(moved, [false, false, true, false, true, true, true, false]);
+    }
 }

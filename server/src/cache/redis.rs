@@ -199,6 +199,21 @@ impl RedisLevel {
         }
     }
 
+    /// Whether changes may have been told on another Redis than that which they are told on now, since this was asked.
+    pub fn take_move(&self) -> bool {
+        self.changes.take_move()
+    }
+
+    pub fn has_moved(&self) -> bool {
+        self.changes.has_moved()
+    }
+
+    /// Gives its connections up, so that they lead where new ones do.
+    pub async fn leave(&self) {
+        self.changes.leave().await;
+        self.redis.leave().await;
+    }
+
     async fn empty_step(&self, keys: &[String]) -> bool {
         let empty = |_: &Run| {
             let mut empty = redis::cmd("EVAL");

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::app::App;
+use crate::proxy::Proxy;
 use crate::support::Redis;
 use sqlx::{ConnectOptions, Executor, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
@@ -226,6 +227,70 @@ async fn changes_are_told_by_a_redis_whose_run_is_unknown() {
     until_at(&there, Some("https://example.com/old"));
     here.ask("DELETE", "/api/links/shared-link", &[], "");
     until_at(&there, None);
+}
+
+/// What Redis holds of the link, tombstones and leases left out.
+async fn values(redis: &Redis) -> usize {
+    let mut values = 0;
+    for key in redis.ask::<Vec<String>>(&["KEYS", "proofload:link:*:shared-link"]).await {
+        let held: Option<String> = redis.ask(&["GET", &key]).await;
+        values += usize::from(held.is_some_and(|held| held.starts_with('v')));
+    }
+    values
+}
+
+/// Where someone listens on Redis, asks a replica until it has the link from before in its table, and Redis too where it may.
+async fn until_cached_at(app: &App, redis: &Redis, is_shared: bool) {
+    while redis.ask::<Vec<(String, u64)>>(&["PUBSUB", "NUMSUB", "proofload:changed"]).await[0].1 == 0 {}
+    until(|| app.get("/health").json()["status"] == "ok");
+    let begun = Instant::now();
+    while is_shared && values(redis).await == 0 {
+        assert!(begun.elapsed() < SOON, "Redis should have the link by now");
+        app.ask("DELETE", "/api/cache", &[], "");
+        assert_eq!(location(app).as_deref(), Some("https://example.com/old"));
+    }
+    until(|| {
+        let before = app.metric(PROCESS);
+        assert_eq!(location(app).as_deref(), Some("https://example.com/old"));
+        app.metric(PROCESS) > before
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_moves_to_another_redis_last_tells_those_who_moved_before() {
+    for is_shared in [true, false] {
+        let (from, to) = (Redis::start().await, Redis::start().await);
+        let (database, _directory) = database();
+        let start = async |values| {
+            let way = Proxy::start(from.address(), Duration::ZERO).await;
+            let url = format!("redis://{}/", way.address);
+            let flags = ["--redis-url", &url, "--warm", "none", "--redis-values", values];
+            (App::start_on(&database, &flags), way)
+        };
+        let values_are = if is_shared { "on" } else { "off" };
+        let ((here, my_way), (there, other_way)) = (start(values_are).await, start(values_are).await);
+        assert_eq!(here.post("/api/links", LINK).status, 201);
+        other_way.turn_to(to.address());
+        until_cached_at(&there, &to, is_shared).await;
+
+        assert_eq!(here.ask("DELETE", "/api/links/shared-link", &[], "").status, 204);
+        assert_eq!(
+            location(&there).as_deref(),
+            Some("https://example.com/old"),
+            "told where it does not listen"
+        );
+        my_way.turn_to(to.address());
+        until_at(&there, None);
+        let begun = Instant::now();
+        while values(&to).await > 0 {
+            assert!(begun.elapsed() < SOON, "Redis should not have the link any more");
+        }
+        if is_shared {
+            // Trusted again by both, it brings nothing back.
+            until_shared(&here, &there);
+        }
+        assert_eq!(location(&there), None);
+    }
 }
 
 #[test]

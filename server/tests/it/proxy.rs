@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 pub struct Proxy {
     pub address: SocketAddr,
     is_cut: Arc<AtomicBool>,
+    target: watch::Sender<SocketAddr>,
 }
 
 impl Proxy {
@@ -42,16 +44,25 @@ impl Proxy {
         let address = listener.local_addr().expect("its address");
         let is_cut = Arc::<AtomicBool>::default();
         let cut = is_cut.clone();
+        let (target, mut turned) = watch::channel(target);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                let target = *turned.borrow_and_update();
                 let Ok(server) = TcpStream::connect(target).await else { continue };
                 let ((from_client, to_client), (from_server, to_server)) =
                     (client.into_split(), server.into_split());
-                tokio::spawn(carry(from_client, to_server, delay, cut.clone(), change));
-                tokio::spawn(carry(from_server, to_client, delay, cut.clone(), |_| ()));
+                let there = carry(from_client, to_server, delay, cut.clone(), change);
+                let back = carry(from_server, to_client, delay, cut.clone(), |_| ());
+                tokio::spawn(until_turned(there, turned.clone()));
+                tokio::spawn(until_turned(back, turned.clone()));
             }
         });
-        Proxy { address, is_cut }
+        Proxy { address, is_cut, target }
+    }
+
+    /// Leads to another server from now on, and ends what is open, as a failover does.
+    pub fn turn_to(&self, target: SocketAddr) {
+        self.target.send_replace(target);
     }
 
     /// Nothing comes through from now on; what is under way arrives later.
@@ -61,6 +72,19 @@ impl Proxy {
 
     pub fn mend(&self) {
         self.is_cut.store(false, Relaxed);
+    }
+}
+
+/// Who has no proxy any more can turn nothing, and what is open stays so.
+async fn until_turned(carrying: impl Future<Output = ()>, mut turned: watch::Receiver<SocketAddr>) {
+    let turned = async {
+        if turned.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        () = carrying => {}
+        () = turned => {}
     }
 }
 
