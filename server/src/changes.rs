@@ -39,6 +39,8 @@ struct Owed {
     any: Debt,
     /// To empty Redis, for changes that it did not take in, so that it may hold links as they were before.
     emptying: Debt,
+    /// To tell of changes that are under way.
+    telling: Debt,
 }
 
 /// Counts what is owed, so that what is added while it is being paid stays owed.
@@ -47,6 +49,9 @@ struct Debt {
     owed: AtomicU64,
     paid: AtomicU64,
 }
+
+/// A change under way, which is to be told of; held until it was.
+pub struct Telling(Arc<Owed>);
 
 /// What a replica is told.
 #[derive(Debug, PartialEq, Eq)]
@@ -120,6 +125,22 @@ impl Changes {
         }
     }
 
+    /// To be held from before a change until [`Changes::changed`] is done with it.
+    pub fn telling(&self) -> Telling {
+        self.owed.telling.owe();
+        Telling(self.owed.clone())
+    }
+
+    /// Waits until nothing is owed to anybody; false where it still is when `limit` is over.
+    pub async fn settle(&self, level: Option<&RedisLevel>, limit: Duration) -> bool {
+        let settled = async {
+            while !self.owed.is_paid() || self.redis.has_moved() || level.is_some_and(RedisLevel::has_moved) {
+                tokio::time::sleep(BEAT / 4).await;
+            }
+        };
+        tokio::time::timeout(limit, settled).await.is_ok()
+    }
+
     /// Says that links may have been changed by others than us, so that nobody believes Redis until it was emptied.
     pub fn owe_emptying(&self) {
         self.owed.emptying.owe();
@@ -157,6 +178,12 @@ impl ChangesTask {
     }
 }
 
+impl Owed {
+    fn is_paid(&self) -> bool {
+        [&self.any, &self.emptying, &self.telling].into_iter().all(Debt::is_paid)
+    }
+}
+
 impl Debt {
     fn owe(&self) {
         self.owed.fetch_add(1, Relaxed);
@@ -173,6 +200,12 @@ impl Debt {
 
     fn is_paid(&self) -> bool {
         self.paid.load(Relaxed) == self.sum()
+    }
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        self.0.telling.paid.fetch_add(1, Relaxed);
     }
 }
 

@@ -109,7 +109,8 @@ async fn run_at_home(
     accept(&listener, &crew, shutdown).await;
     drain(&config, &site, listener, &mut crew, working).await;
     tasks.iter().for_each(|task| task.abort());
-    finish(&config, &site.shortener).await
+    let (flushed, ()) = tokio::join!(finish(&config, &site.shortener), settle(&config, &site.shortener));
+    flushed
 }
 
 /// Connects to what the server needs, and warms the cache.
@@ -294,6 +295,18 @@ async fn finish(config: &Config, shortener: &Shortener) -> anyhow::Result<()> {
             bail!("the last clicks could not be stored within {} ms: {error}", limit.as_millis())
         }
         (Err(_), None) => bail!("the last clicks could not be stored within {} ms", limit.as_millis()),
+    }
+}
+
+/// Tells the other replicas what they have not been told, which dies with this process.
+async fn settle(config: &Config, shortener: &Shortener) {
+    let limit = config.limits.drain_timeout();
+    if !shortener.settle_changes(limit).await {
+        eprintln!(
+            "proofload: other replicas could not be told within {} ms of links that were changed here, and may serve them as \
+             they were: empty the caches of all (DELETE /api/cache)",
+            limit.as_millis()
+        );
     }
 }
 

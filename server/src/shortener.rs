@@ -257,6 +257,14 @@ impl Shortener {
         self.changes.as_ref().map(Changes::hears)
     }
 
+    /// Waits until the other replicas were told of all changes made here; false where they were not within `limit`.
+    pub async fn settle_changes(&self, limit: Duration) -> bool {
+        match &self.changes {
+            Some(changes) => changes.settle(self.redis.as_deref(), limit).await,
+            None => true,
+        }
+    }
+
     /// Whether the cache was emptied because changes may have been missed, and nothing made up for it yet.
     pub fn lost_track(&self) -> bool {
         self.changes.as_ref().is_some_and(Changes::lost_track)

@@ -5,8 +5,15 @@ use std::time::Instant;
 
 use super::{Shortener, Unavailable, told};
 use crate::cache::redis::CHANGE_PATIENCE;
+use crate::changes::{Changes, Telling};
 use crate::places::Place;
 use crate::store::{Link, Patch, StoreError};
+
+/// What a change holds until all caches were told of it.
+struct UnderWay {
+    _place: Place,
+    _telling: Option<Telling>,
+}
 
 impl Shortener {
     pub async fn update(self: &Arc<Self>, code: &str, patch: Patch) -> Result<Option<Link>, Unavailable> {
@@ -29,7 +36,8 @@ impl Shortener {
         T: Send + 'static,
         F: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
-        let place = self.places.take()?;
+        let telling = self.changes.as_ref().map(Changes::telling);
+        let under_way = UnderWay { _place: self.places.take()?, _telling: telling };
         let (shortener, code) = (self.clone(), Box::<str>::from(code));
         let task = self.home.spawn(async move {
             let start = Instant::now();
@@ -41,15 +49,15 @@ impl Shortener {
             let changed = shortener.in_time(work(shortener.clone())).await;
             shortener.reader.forget(&code);
             // Told in a task of its own, so that it is told even where the client has waited for Redis for long enough.
-            let telling = shortener.clone().tell(code, begun, !may_be_under_way(&changed), place);
-            drop(tokio::time::timeout(left, shortener.home.spawn(telling)).await);
+            let tell = shortener.clone().tell(code, begun, !may_be_under_way(&changed), under_way);
+            drop(tokio::time::timeout(left, shortener.home.spawn(tell)).await);
             changed
         });
         told(task.await)
     }
 
-    /// Tells all caches of a change that is over, or was given up, which keeps its place until all is told.
-    async fn tell(self: Arc<Self>, code: Box<str>, begun: bool, is_over: bool, _place: Place) {
+    /// Tells all caches of a change that is over, or was given up.
+    async fn tell(self: Arc<Self>, code: Box<str>, begun: bool, is_over: bool, _under_way: UnderWay) {
         self.announce(&code, begun && is_over).await;
         if !is_over {
             // The tombstone stays until the database has certainly given the statement up; then all is told once more.

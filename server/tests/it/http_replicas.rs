@@ -293,6 +293,42 @@ async fn who_moves_to_another_redis_last_tells_those_who_moved_before() {
     }
 }
 
+#[tokio::test]
+async fn who_ends_tells_first_what_could_not_be_told_before() {
+    let redis = Redis::start().await;
+    let rules = async |rules: &[&str]| {
+        redis.ask::<()>(&[&["ACL", "SETUSER", "leaver"], rules].concat()).await;
+    };
+    rules(&["on", ">word", "~*", "&*", "+@all"]).await;
+    let (database, _directory) = database();
+    let there = App::start_on(&database, &["--redis-url", &redis.url(), "--warm", "none"]);
+    let leavers = redis.url().replace("//", "//leaver:word@");
+    let mut here = App::start_on(&database, &["--redis-url", &leavers, "--warm", "none"]);
+    assert_eq!(there.post("/api/links", LINK).status, 201);
+    until_cached_at(&there, &redis, false).await;
+
+    rules(&["-publish", "-eval"]).await;
+    assert_eq!(here.ask("DELETE", "/api/links/shared-link", &[], "").status, 204);
+    here.begin_to_stop();
+    until(|| std::net::TcpStream::connect(here.address).is_err());
+    assert_eq!(location(&there).as_deref(), Some("https://example.com/old"), "nobody could tell");
+    rules(&["+publish", "+eval"]).await;
+    here.stop();
+    until_at(&there, None);
+}
+
+#[tokio::test]
+async fn who_cannot_tell_ends_all_the_same() {
+    let redis = Redis::start().await;
+    let (database, _directory) = database();
+    let flags = ["--redis-url", &redis.url(), "--drain-timeout-ms", "300"];
+    let app = App::start_on(&database, &flags);
+    assert_eq!(app.post("/api/links", LINK).status, 201);
+    drop(redis);
+    assert_eq!(app.ask("DELETE", "/api/links/shared-link", &[], "").status, 204);
+    app.stop();
+}
+
 #[test]
 fn without_redis_what_is_cached_has_an_age() {
     let (database, _directory) = database();
