@@ -88,13 +88,16 @@ fn search(told: impl Fn(f64, f64) -> f64) -> Found {
 /// The rate found is one that holds with confidence: below the true knee, but not by a sixth.
 fn tells_the_knee(found: &Found) -> bool {
     eprintln!("true knee {:.0} /s, found {:?}", true_knee(), found.knee);
-    match found.knee {
-        Knee::Found { holds_at, not_at } => {
-            let close = holds_at > true_knee() / 1.2 && holds_at < true_knee() * 1.03;
-            close && not_at > holds_at && not_at / holds_at <= 1.05
+    let (holds_at, above) = match found.knee {
+        Knee::Found { holds_at, not_at } => (holds_at, not_at),
+        // Close to the knee a minute does not always settle it: a rate further up then fails.
+        Knee::Unsettled { holds_at: Some(holds_at), unsettled_at, not_at: Some(_) } => {
+            (holds_at, unsettled_at)
         }
-        _ => false,
-    }
+        _ => return false,
+    };
+    let close = holds_at > true_knee() / 1.2 && holds_at < true_knee() * 1.03;
+    close && above > holds_at && above / holds_at <= 1.05
 }
 
 #[test]

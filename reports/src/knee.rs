@@ -50,21 +50,25 @@ pub struct Probe {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Knee {
-    /// The objective holds at `holds_at`, shown by two probes, and was not shown to at `not_at`.
+    /// The objective holds at `holds_at`, shown by two probes, and fails at `not_at`.
     Found { holds_at: f64, not_at: f64 },
+    /// Two probes at `unsettled_at`, the next rate above `holds_at` or the lowest of the search, settled nothing. It fails
+    /// at `not_at`, further up; none where no probe failed.
+    Unsettled { holds_at: Option<f64>, unsettled_at: f64, not_at: Option<f64> },
     /// It holds at the highest rate of the search: the knee lies beyond.
     Beyond { holds_at: f64 },
     /// Not even at the lowest rate.
     Nowhere { not_at: f64 },
     /// The probes were used up first; what is known so far.
-    Unfinished { holds_at: Option<f64>, not_at: Option<f64> },
+    Unfinished { holds_at: Option<f64>, unsettled_at: Option<f64>, not_at: Option<f64> },
 }
 
 /// The search. Ask for the `next` rate, try it, `observe` what happened, until there is none.
 ///
 /// It doubles or halves the rate until one holds and one does not, then halves the ratio between them.
 /// Only a rate whose confidence bound meets the objective holds. One probe in twenty may hold by luck, so
-/// the rate found must hold twice, and a rate that is not settled is tried once more.
+/// the rate found must hold twice, and a rate that is not settled is tried once more. One that two probes did not settle
+/// turns the search downwards as a failure does, but is never told as one.
 #[derive(Debug, Clone)]
 pub struct Search {
     limits: Limits,
@@ -92,7 +96,7 @@ impl Search {
             Some(_) => {}
         }
         let Limits { lowest, highest, precision, .. } = self.limits;
-        match (self.holds_at(), self.not_at()) {
+        match (self.holds_at(), self.limit()) {
             (None, None) => Some(self.start),
             (Some(holds), None) if holds >= highest => self.unconfirmed(holds),
             (Some(holds), None) => Some((holds * 2.0).min(highest)),
@@ -119,49 +123,69 @@ impl Search {
     }
 
     pub fn knee(&self) -> Knee {
-        let (holds_at, not_at) = (self.holds_at(), self.not_at());
-        match (holds_at, not_at) {
-            _ if self.next().is_some() => Knee::Unfinished { holds_at, not_at },
-            (Some(holds_at), _) if self.unconfirmed(holds_at).is_some() => {
-                Knee::Unfinished { holds_at: Some(holds_at), not_at }
-            }
-            (Some(holds_at), Some(not_at)) if not_at / holds_at <= self.limits.precision => {
-                Knee::Found { holds_at, not_at }
-            }
-            (Some(holds_at), None) if holds_at >= self.limits.highest => Knee::Beyond { holds_at },
-            (None, Some(not_at)) if not_at <= self.limits.lowest => Knee::Nowhere { not_at },
-            _ => Knee::Unfinished { holds_at, not_at },
+        let (holds_at, unsettled_at, not_at) = (self.holds_at(), self.unsettled_at(), self.not_at());
+        let unfinished = Knee::Unfinished { holds_at, unsettled_at, not_at };
+        if self.next().is_some() || holds_at.is_some_and(|rate| self.unconfirmed(rate).is_some()) {
+            return unfinished;
+        }
+        let Limits { lowest, highest, precision, .. } = self.limits;
+        let narrow = match (holds_at, self.limit()) {
+            (Some(holds), Some(limit)) => limit / holds <= precision,
+            (Some(holds_at), None) if holds_at >= highest => return Knee::Beyond { holds_at },
+            (None, Some(limit)) => limit <= lowest,
+            _ => false,
+        };
+        match (holds_at, unsettled_at, not_at) {
+            _ if !narrow => unfinished,
+            (_, Some(unsettled_at), _) => Knee::Unsettled { holds_at, unsettled_at, not_at },
+            (Some(holds_at), None, Some(not_at)) => Knee::Found { holds_at, not_at },
+            (None, None, Some(not_at)) => Knee::Nowhere { not_at },
+            (_, None, None) => unfinished,
         }
     }
 
     /// The highest rate that holds below every rate that does not: a probe that held by luck above one
     /// that failed does not count.
     fn holds_at(&self) -> Option<f64> {
-        let not_at = self.not_at().unwrap_or(f64::INFINITY);
-        let below = self.curve.iter().map(|probe| probe.rate).filter(|rate| *rate < not_at);
-        below.filter(|rate| self.kept(*rate) == Some(true)).max_by(f64::total_cmp)
+        let limit = self.limit().unwrap_or(f64::INFINITY);
+        let below = self.curve.iter().map(|probe| probe.rate).filter(|rate| *rate < limit);
+        below.filter(|rate| self.standing(*rate) == Some(Verdict::Holds)).max_by(f64::total_cmp)
+    }
+
+    /// The lowest rate at which it was not shown to hold: it fails there, or is not settled.
+    fn limit(&self) -> Option<f64> {
+        self.lowest(&[Verdict::Fails, Verdict::Inconclusive])
     }
 
     fn not_at(&self) -> Option<f64> {
-        let rates = self.curve.iter().map(|probe| probe.rate);
-        rates.filter(|rate| self.kept(*rate) == Some(false)).min_by(f64::total_cmp)
+        self.lowest(&[Verdict::Fails])
     }
 
-    /// Whether the objective is kept at a rate, by all its probes: one that fails outweighs those that
-    /// hold, and what two probes did not settle was not shown to hold.
-    fn kept(&self, rate: f64) -> Option<bool> {
+    /// The lowest rate that two probes did not settle, where none failed at it or below.
+    fn unsettled_at(&self) -> Option<f64> {
+        self.limit().filter(|limit| Some(*limit) != self.not_at())
+    }
+
+    fn lowest(&self, standings: &[Verdict]) -> Option<f64> {
+        let rates = self.curve.iter().map(|probe| probe.rate);
+        let standing = |rate: &f64| self.standing(*rate).is_some_and(|it| standings.contains(&it));
+        rates.filter(standing).min_by(f64::total_cmp)
+    }
+
+    /// What all the probes at a rate say: one that fails outweighs those that hold, and two that settle nothing leave it
+    /// inconclusive. None where it is to be tried once more.
+    fn standing(&self, rate: f64) -> Option<Verdict> {
         let verdicts: Vec<Verdict> = self.at(rate).map(|probe| probe.verdict).collect();
         let unsettled = verdicts.iter().filter(|it| matches!(it, Verdict::Inconclusive | Verdict::Invalid));
         match unsettled.count() {
-            _ if verdicts.contains(&Verdict::Fails) => Some(false),
-            0 => (!verdicts.is_empty()).then_some(true),
-            1 => verdicts.contains(&Verdict::Holds).then_some(true),
-            _ => Some(false),
+            _ if verdicts.contains(&Verdict::Fails) => Some(Verdict::Fails),
+            0 | 1 => verdicts.contains(&Verdict::Holds).then_some(Verdict::Holds),
+            _ => Some(Verdict::Inconclusive),
         }
     }
 
     fn is_open(&self, rate: f64) -> bool {
-        self.kept(rate).is_none()
+        self.standing(rate).is_none()
     }
 
     /// The rate itself while it has held but once.
@@ -291,15 +315,33 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_settled_is_tried_again_and_then_does_not_hold() {
+    fn what_is_not_settled_is_tried_again_and_then_told_apart_from_what_fails() {
         let verdict = |rate: f64, _| match rate {
             rate if rate <= 1_000.0 => Verdict::Holds,
             rate if rate <= 2_000.0 => Verdict::Inconclusive,
             _ => Verdict::Invalid,
         };
         let found = search(100.0, LIMITS, verdict);
-        let Knee::Found { holds_at, .. } = found.knee() else { panic!("{:?}", found.knee()) };
+        let Knee::Unsettled { holds_at: Some(holds_at), unsettled_at, not_at: None } = found.knee() else {
+            panic!("{:?}", found.knee())
+        };
         assert!(holds_at <= 1_000.0 && holds_at > 900.0);
+        assert!(unsettled_at > 1_000.0 && unsettled_at / holds_at <= 1.05, "{unsettled_at}");
+    }
+
+    #[test]
+    fn a_failure_above_what_is_not_settled_is_told_beside_it() {
+        let found = search(100.0, LIMITS, |rate, _| match rate {
+            rate if rate <= 1_000.0 => Verdict::Holds,
+            rate if rate <= 1_500.0 => Verdict::Inconclusive,
+            _ => Verdict::Fails,
+        });
+        let Knee::Unsettled { holds_at: Some(_), unsettled_at, not_at: Some(not_at) } = found.knee() else {
+            panic!("{:?}", found.knee())
+        };
+        assert!(unsettled_at <= 1_500.0 && not_at > 1_500.0, "{unsettled_at} {not_at}");
+        let nothing = search(100.0, LIMITS, |_, _| Verdict::Inconclusive).knee();
+        assert_eq!(nothing, Knee::Unsettled { holds_at: None, unsettled_at: 10.0, not_at: None });
     }
 
     /// The first probe above the knee holds by luck; confirming it does not.
@@ -326,7 +368,10 @@ mod tests {
     fn ends_when_the_probes_are_used_up() {
         let found = search(100.0, Limits { probes: 3, ..LIMITS }, up_to(7_777.0));
         assert_eq!(found.curve().len(), 3);
-        assert_eq!(found.knee(), Knee::Unfinished { holds_at: Some(400.0), not_at: None });
+        assert_eq!(
+            found.knee(),
+            Knee::Unfinished { holds_at: Some(400.0), unsettled_at: None, not_at: None }
+        );
     }
 
     /// A service that answers at random still ends the search.

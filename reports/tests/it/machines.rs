@@ -191,6 +191,8 @@ fn the_curve_of_a_knee_is_drawn_with_its_objective() {
         knee.table.rows.iter().map(|row| row[0].replace(',', "").parse().unwrap()).collect();
     assert_eq!(rates.len(), 4);
     assert!(rates.is_sorted(), "{rates:?}");
+    let said = ["holds", "fails", "inconclusive", "invalid"];
+    assert!(knee.table.rows.iter().all(|row| said.contains(&row[5].as_str())), "{:?}", knee.table.rows);
     assert!(knee.svg().unwrap().contains("p99 &lt;= 5 ms"));
     assert!(!knee.caption.contains("not to be trusted"));
 }

@@ -13,14 +13,14 @@ const QUANTILES: [(&str, f64); 3] = [("p50", 0.5), ("p99", 0.99), ("p99.9", 0.99
 
 /// Every rate that was probed, the objective as a level.
 pub fn plots(points: &[Point]) -> Vec<Plot> {
-    let mut probes: Vec<Probe> = points.iter().filter_map(probe).collect();
+    let objective: Option<Slo> =
+        points.first().and_then(|it| it.measurement.settings.get("objective")?.parse().ok());
+    let mut probes: Vec<Probe> = points.iter().filter_map(|point| probe(point, objective)).collect();
     if probes.len() < 2 {
         return Vec::new();
     }
     probes.sort_by(|a, b| a.rate.total_cmp(&b.rate));
     let (trusted, doubtful): (Vec<_>, Vec<_>) = probes.iter().partition(|probe| probe.doubt.is_none());
-    let objective: Option<Slo> =
-        points[0].measurement.settings.get("objective").and_then(|text| text.parse().ok());
     let level = objective.map(|slo| (slo.to_string(), slo.at_most_us));
     let times = probes.iter().flat_map(|probe| probe.times_us).chain(level.iter().map(|(_, us)| *us));
     let x = Axis::log("requests sent per second", Reading::Number, probes.iter().map(|probe| probe.rate));
@@ -44,11 +44,12 @@ pub fn plots(points: &[Point]) -> Vec<Plot> {
         let points = doubtful.iter().map(dot).collect();
         layers.push(Layer::Dots { name: name.to_owned(), look: Ink::Muted.look(), points });
     }
-    let mut table = Table::new(["requests sent per second", "p50", "p99", "p99.9", "valid"]);
+    let mut table = Table::new(["requests sent per second", "p50", "p99", "p99.9", "valid", "objective"]);
     for probe in &probes {
         let cells = probe.times_us.map(figure::time_us);
         let valid = probe.doubt.as_ref().map_or("yes".to_owned(), |reason| format!("no: {reason}"));
-        let row = [figure::significant(probe.rate)].into_iter().chain(cells).chain([valid]);
+        let row =
+            [figure::significant(probe.rate)].into_iter().chain(cells).chain([valid, probe.verdict.clone()]);
         table.rows.push(row.collect());
     }
     let of_doubtful = match doubtful.is_empty() {
@@ -74,13 +75,17 @@ struct Probe {
     times_us: [f64; 3],
     /// Why it is not to be trusted.
     doubt: Option<String>,
+    /// What it says of the objective: `inconclusive` is not `fails`.
+    verdict: String,
 }
 
-fn probe(point: &Point) -> Option<Probe> {
+fn probe(point: &Point, objective: Option<Slo>) -> Option<Probe> {
     let measurement = point.measurement;
     let series = measurement.series.first()?;
     let response = series.times.get("response")?;
     let [p50, p99, p999] = QUANTILES.map(|(_, q)| response.quantile_us(q));
     let doubt = measurement.invalid.iter().chain(&measurement.invalid_latency).next().cloned();
-    Some(Probe { rate: sent_per_second(series), times_us: [p50?, p99?, p999?], doubt })
+    let rate = sent_per_second(series);
+    let verdict = objective.map_or("–".to_owned(), |slo| slo.probe(rate, measurement).verdict.to_string());
+    Some(Probe { rate, times_us: [p50?, p99?, p999?], doubt, verdict })
 }
