@@ -63,7 +63,10 @@ impl Spool {
     /// When there was no room for all of it.
     pub fn whole(&self) -> io::Result<()> {
         match &self.broken {
-            Some(error) => Err(io::Error::new(error.kind(), error.to_string())),
+            Some(error) => Err(match error.raw_os_error() {
+                Some(code) => io::Error::from_raw_os_error(code),
+                None => io::Error::new(error.kind(), error.to_string()),
+            }),
             None => Ok(()),
         }
     }

@@ -135,7 +135,7 @@ impl Collector {
     /// When there was no room for the slices.
     pub fn conclude(self, drive: &Drive, results: Vec<WorkerResult>) -> Result<Recording, DriveError> {
         if let Some(error) = self.broken {
-            return Err(error.into());
+            return Err(DriveError::of_file(error));
         }
         let mut times = Times::new(self.kinds.len());
         let [mut created, mut deleted, mut indeterminate] = [const { Spools::none() }; 3];
@@ -143,9 +143,9 @@ impl Collector {
         let (mut ended_early, mut next_operation, mut until) = (None, 0, None);
         for result in results {
             times.merge(&result.times);
-            created.add(result.created)?;
-            deleted.add(result.deleted)?;
-            indeterminate.add(result.indeterminate)?;
+            created.add(result.created).map_err(DriveError::of_file)?;
+            deleted.add(result.deleted).map_err(DriveError::of_file)?;
+            indeterminate.add(result.indeterminate).map_err(DriveError::of_file)?;
             samples.extend(
                 result.samples.into_iter().filter(|sample| !samples.contains(sample)).collect::<Vec<_>>(),
             );

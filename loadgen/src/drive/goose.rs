@@ -85,7 +85,8 @@ pub fn drive_journeys(
     };
     let collector = match begun.recv() {
         Ok(timeline) => {
-            let mut collector = Collector::new(1, &journeys.kinds(), timeline)?;
+            let mut collector =
+                Collector::new(1, &journeys.kinds(), timeline).map_err(DriveError::of_file)?;
             collector.follow(slices, &mut without_what_goose_hides);
             Some(collector)
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proofload_scenarios::scenario::HttpOptions;
 
-use super::DriveError;
+use super::{DriveError, files};
 use crate::connect::Target;
 
 /// Makes the same sequence anew for every worker; each then takes its share of it.
@@ -104,7 +104,7 @@ impl Drive {
             _ if self.measurement.is_zero() => complain("a measurement of no length measures nothing"),
             _ if self.slice.is_zero() => complain("a slice must have a length"),
             _ if self.timeout.is_zero() => complain("a timeout of zero lets nothing succeed"),
-            _ => Ok(()),
+            _ => files::suffice(self.load.connections(), self.workers()).map_err(DriveError::Misconfigured),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod closed;
 mod collect;
+mod files;
 mod goose;
 mod lane;
 mod load;
@@ -43,7 +44,21 @@ pub enum DriveError {
     #[error(
         "slices cannot be kept on disk: {0}; make room for temporary files, or name another place in TMPDIR"
     )]
-    NoRoom(#[from] io::Error),
+    NoRoom(io::Error),
+    #[error(
+        "no file can be opened to keep slices in: {0}; give fewer connections, or raise the limit (`ulimit -n`)"
+    )]
+    NoFile(io::Error),
+}
+
+impl DriveError {
+    /// Why a temporary file cannot be had.
+    fn of_file(error: io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(libc::EMFILE | libc::ENFILE) => Self::NoFile(error),
+            _ => Self::NoRoom(error),
+        }
+    }
 }
 
 /// Sends `workload` as `drive` says and checks every answer. Blocks until the last answer is
@@ -93,7 +108,7 @@ pub fn drive(
     for order in orders {
         let _ = order.send(if outcome.is_ok() { Order::Go(timeline) } else { Order::Cancel });
     }
-    let mut collector = Collector::new(workers, exchange.kinds(), timeline)?;
+    let mut collector = Collector::new(workers, exchange.kinds(), timeline).map_err(DriveError::of_file)?;
     if outcome.is_ok() {
         collector.follow(slices, observe);
     }
@@ -161,4 +176,23 @@ fn describe(panic: &(dyn std::any::Any + Send)) -> String {
 /// Whether the caller asked the drive to end.
 fn stopped(drive: &Drive) -> bool {
     drive.stop.load(Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As `main` prints it, with its causes.
+    fn said(code: i32) -> String {
+        format!("{:#}", anyhow::Error::from(DriveError::of_file(io::Error::from_raw_os_error(code))))
+    }
+
+    #[test]
+    fn only_a_lack_of_room_is_told_as_one_and_once() {
+        let full = said(libc::ENOSPC);
+        assert!(full.contains("make room") && full.matches("No space left").count() == 1, "{full}");
+        let files = said(libc::EMFILE);
+        assert!(files.contains("ulimit -n") && !files.contains("make room"), "{files}");
+        assert_eq!(files.matches("Too many open files").count(), 1, "{files}");
+    }
 }

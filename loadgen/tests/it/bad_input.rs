@@ -133,6 +133,21 @@ fn options_that_would_do_nothing() {
     refused(&["run", "--url", url, "--body-file", "missing"], &["--body-file missing"]);
 }
 
+/// Found out before the load, and not by files that cannot be opened after it.
+#[test]
+fn more_connections_than_files_that_may_be_opened() {
+    let directory = TempDir::new().unwrap();
+    let url = "http://127.0.0.1:1/";
+    let limited = format!("ulimit -n 256; exec {} run --url {url} -c 256", env!("CARGO_BIN_EXE_proofload"));
+    let output = Command::new("sh").args(["-c", &limited]).current_dir(directory.path()).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    let lines: Vec<&str> = error.lines().filter(|line| line.starts_with("proofload: ")).collect();
+    assert!(output.status.code() == Some(2) && lines.len() == 1, "{error}");
+    for word in ["--connections", "`ulimit -n`", "256 connections"] {
+        assert!(lines[0].contains(word), "{word}: {error}");
+    }
+}
+
 #[test]
 fn a_password_in_a_url_that_is_none() {
     let directory = TempDir::new().unwrap();
