@@ -82,7 +82,7 @@ pub struct Phases {
 }
 
 /// Times in microseconds. Requests that failed, and have no time, are the slowest of all: a quantile that lies among them is
-/// infinite, which JSON calls null. The mean is of those that have one.
+/// infinite, which JSON calls null. The mean is of those that have one; of none it is null, too.
 #[derive(Debug, Clone, Serialize)]
 pub struct Quantiles {
     pub mean: f64,
@@ -96,10 +96,11 @@ pub struct Quantiles {
 
 impl Quantiles {
     fn of(distribution: Option<&Distribution>, untimed: u64) -> Option<Self> {
-        let distribution = distribution.filter(|distribution| distribution.count() > 0)?;
+        let distribution = distribution.filter(|distribution| distribution.count() + untimed > 0)?;
         let at = |q: f64| distribution.quantile_of_all_us(q, untimed).unwrap_or(f64::INFINITY);
         let (p50, p90, p99, p999, max) = (at(0.5), at(0.9), at(0.99), at(0.999), at(1.0));
-        Some(Self { mean: distribution.0.mean() / 1_000.0, p50, p90, p99, p999, max })
+        let mean = if distribution.count() > 0 { distribution.0.mean() / 1_000.0 } else { f64::INFINITY };
+        Some(Self { mean, p50, p90, p99, p999, max })
     }
 }
 
@@ -386,5 +387,33 @@ mod tests {
         assert!(found.p999.is_infinite() && found.max.is_infinite(), "{found:?}");
         assert_eq!(serde_json::to_value(&found).unwrap()["max"], serde_json::Value::Null);
         assert!(Quantiles::of(Some(&times), 0).unwrap().max.is_finite());
+    }
+
+    /// Times that nobody kept are none; those of requests that all failed are beyond all times.
+    #[test]
+    fn where_all_failed_each_quantile_is_never() {
+        let none = Distribution::default();
+        let found = serde_json::to_value(Quantiles::of(Some(&none), 10)).unwrap();
+        for name in ["mean", "p50", "p90", "p99", "p99.9", "max"] {
+            assert_eq!(found.get(name), Some(&serde_json::Value::Null), "{name}: {found}");
+        }
+        assert!(Quantiles::of(Some(&none), 0).is_none(), "no request at all");
+        assert!(Quantiles::of(None, 10).is_none(), "a closed run has no response time");
+    }
+
+    #[test]
+    fn the_rows_of_requests_that_all_failed_stand() {
+        let totals = BTreeMap::from([("client.wrong".to_owned(), 10), ("client.sent".to_owned(), 10)]);
+        let times = ["response", "service"].map(|name| (name.to_owned(), Distribution::default())).into();
+        let summary = Summary::counted(Model::Open, &totals, (1.0, 1.0), &times, true);
+        let said = summary.to_string();
+        for row in ["response", "service"] {
+            let row = said.lines().find(|line| line.trim_start().starts_with(row));
+            assert_eq!(row.map(|row| row.matches("never").count()), Some(5), "{said}");
+        }
+        let json = serde_json::to_value(&summary).unwrap();
+        for times in ["response_us", "service_us"] {
+            assert!(json[times].is_object() && json[times]["p50"].is_null(), "{times}: {json}");
+        }
     }
 }

@@ -85,8 +85,9 @@ impl Symptoms {
             lag: JUDGED
                 .map(|(name, q, harmless)| Lateness {
                     name,
-                    lag: quantile_us(&times.lag, q),
-                    latency: quantile_us(&totals.latency, q),
+                    lag: quantile_us(&times.lag, q).unwrap_or(0.0),
+                    // Where nothing was answered rightly there is no latency that could be the generator's.
+                    latency: quantile_us(&totals.latency, q).unwrap_or(f64::INFINITY),
                     harmless,
                 })
                 .into(),
@@ -133,15 +134,21 @@ pub fn reasons(symptoms: &Symptoms) -> Vec<String> {
     reasons
 }
 
-fn quantile_us(histogram: &Histogram<u64>, q: f64) -> f64 {
-    if histogram.is_empty() { 0.0 } else { histogram.value_at_quantile(q) as f64 / 1_000.0 }
+fn quantile_us(histogram: &Histogram<u64>, q: f64) -> Option<f64> {
+    (!histogram.is_empty()).then(|| histogram.value_at_quantile(q) as f64 / 1_000.0)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
     use proofload_reports::run::Slice;
 
     use super::*;
+    use crate::connect::Target;
+    use crate::drive::Load;
+    use crate::record::{Counts, histogram};
 
     fn late(lag: f64, latency: f64) -> Vec<Lateness> {
         vec![Lateness { name: "p99", lag, latency, harmless: 500.0 }]
@@ -190,6 +197,16 @@ mod tests {
         let found = reasons(&Symptoms { dropped: 180, stolen: 0.2, worst, ..healthy() });
         assert!(found[0].ends_with("unknown, most of all from 0.0 s"), "{found:?}");
         assert!(found[1].ends_with("20.0 % of the time, most of all from 0.5 s"), "{found:?}");
+    }
+
+    #[test]
+    fn where_no_request_succeeded_there_is_no_latency_to_be_late_by() {
+        let load = Load::Open { arrivals: Arc::new(|| Box::new(std::iter::empty())), connections: 1 };
+        let drive = Drive::new(Target::at(([127, 0, 0, 1], 1).into()), load, Duration::from_secs(1));
+        let totals = Totals { counts: Counts::default(), latency: histogram() };
+        let mut times = Times::new(1);
+        times.lag.record(5_226_000).unwrap();
+        assert!(reasons(&Symptoms::of(&drive, &totals, &times, &Slices::new().unwrap())).is_empty());
     }
 
     #[test]
