@@ -62,7 +62,7 @@ pub struct Summary {
     /// Why latencies cannot be trusted.
     pub invalid_latency: Vec<String>,
     pub ended_early: Option<String>,
-    /// The first errors in words.
+    /// The first errors in words, with how many were alike.
     pub samples: Vec<String>,
 }
 

@@ -68,7 +68,7 @@ fn record(seconds: usize) -> Recording {
         created: Default::default(),
         deleted: Default::default(),
         indeterminate: Default::default(),
-        samples: Vec::new(),
+        samples: Default::default(),
         ended_early: None,
         next_operation: 0,
         scheduled_until: None,

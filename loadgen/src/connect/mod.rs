@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::http::uri::Scheme;
+use proofload_reports::figure;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
@@ -44,20 +45,32 @@ enum Protocol {
 pub struct DialError {
     pub failure: Failure,
     pub detail: String,
+    /// How long was waited, where nothing came.
+    pub waited: Option<Duration>,
 }
 
 impl DialError {
     pub fn of_io(error: &std::io::Error) -> Self {
-        Self { failure: Failure::of_io(error), detail: error.to_string() }
+        Self::new(Failure::of_io(error), error.to_string())
     }
 
     pub fn timeout(after: Duration) -> Self {
-        Self { failure: Failure::Timeout, detail: format!("nothing came for {after:?}") }
+        Self { waited: Some(after), ..Self::new(Failure::Timeout, "nothing came".to_owned()) }
     }
 
     /// The wait had to end.
     pub fn ended(failure: Failure) -> Self {
-        Self { failure, detail: failure.to_string() }
+        Self::new(failure, failure.to_string())
+    }
+
+    fn new(failure: Failure, detail: String) -> Self {
+        Self { failure, detail, waited: None }
+    }
+
+    /// `, after 1 s`, where nothing came. Apart from the rest: waits that are alike are seldom equal.
+    pub fn after(&self) -> String {
+        let told = |waited: Duration| format!(", after {}", figure::time_us(waited.as_secs_f64() * 1e6));
+        self.waited.map_or_else(String::new, told)
     }
 }
 
@@ -146,7 +159,7 @@ async fn secure(
     }
     if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
         let detail = "the target does not offer HTTP/2".to_owned();
-        return Err(DialError { failure: Failure::Tls, detail });
+        return Err(DialError::new(Failure::Tls, detail));
     }
     let authority = target.host.parse().expect("it was part of a URL");
     let begun = Http2::begin(stream, stamps, Scheme::HTTPS, authority).await;
@@ -154,5 +167,5 @@ async fn secure(
 }
 
 fn of_hyper(error: &hyper::Error) -> DialError {
-    DialError { failure: Failure::of_hyper(error), detail: error.to_string() }
+    DialError::new(Failure::of_hyper(error), error.to_string())
 }

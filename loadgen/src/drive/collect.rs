@@ -10,6 +10,7 @@ use proofload_reports::{Distribution, Packed};
 
 use super::recording::Recording;
 use super::slices::Slices;
+use super::surprises::Surprises;
 use super::trust::{self, Symptoms};
 use super::worker::WorkerResult;
 use super::{Drive, DriveError, Mutation};
@@ -139,16 +140,14 @@ impl Collector {
         }
         let mut times = Times::new(self.kinds.len());
         let [mut created, mut deleted, mut indeterminate] = [const { Spools::none() }; 3];
-        let mut samples = Vec::new();
+        let mut samples = Surprises::default();
         let (mut ended_early, mut next_operation, mut until) = (None, 0, None);
         for result in results {
             times.merge(&result.times);
             created.add(result.created).map_err(DriveError::of_file)?;
             deleted.add(result.deleted).map_err(DriveError::of_file)?;
             indeterminate.add(result.indeterminate).map_err(DriveError::of_file)?;
-            samples.extend(
-                result.samples.into_iter().filter(|sample| !samples.contains(sample)).collect::<Vec<_>>(),
-            );
+            samples.merge(result.samples);
             ended_early = ended_early.or(result.ended_early);
             next_operation = next_operation.max(result.next_operation);
             until = until.max(result.scheduled_until);
@@ -170,7 +169,7 @@ impl Collector {
             created,
             deleted,
             indeterminate,
-            samples,
+            samples: samples.told(),
             invalid_latency,
             ended_early,
             next_operation,

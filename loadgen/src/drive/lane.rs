@@ -159,7 +159,7 @@ impl Lane {
             Operation::Http { row, .. } => format!(", row {row}"),
             _ => String::new(),
         };
-        self.shared.surprise(&exchange.kinds()[exchange.kind(operation)], &row, how);
+        self.shared.samples.borrow_mut().note(&exchange.kinds()[exchange.kind(operation)], &row, how);
     }
 
     fn indeterminate(&self, operation: Operation) {
@@ -202,7 +202,7 @@ impl Lane {
         let dialled = self.dial().await;
         let connection = dialled.map_err(|error| {
             self.refusals += 1;
-            shared.surprise("no connection", "", &error.detail);
+            shared.samples.borrow_mut().note("no connection", &error.after(), &error.detail);
             error.failure
         })?;
         self.refusals = 0;

@@ -9,6 +9,7 @@ mod load;
 mod open;
 mod recording;
 mod slices;
+mod surprises;
 mod trust;
 mod worker;
 
@@ -35,7 +36,7 @@ use worker::{Order, Worker};
 /// Why a drive could not begin or came to nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum DriveError {
-    #[error("no connection to {target}: {failure} ({detail})", failure = .error.failure, detail = .error.detail)]
+    #[error("no connection to {target}{}: {} ({})", .error.after(), .error.failure, .error.detail)]
     Unreachable { target: String, error: DialError },
     #[error("{0}")]
     Misconfigured(String),

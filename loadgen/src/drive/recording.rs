@@ -25,7 +25,7 @@ pub struct Recording {
     pub deleted: Spools,
     /// The numbers of creates that may or may not be stored: no answer came, or a wrong one.
     pub indeterminate: Spools,
-    /// The first wrong answers and failures in words.
+    /// The first wrong answers and failures in words, those of the warm-up too, with how many were alike.
     pub samples: Vec<String>,
     /// Why the latencies cannot be trusted.
     pub invalid_latency: Vec<String>,

@@ -1,6 +1,7 @@
 //! Whether the generator kept up: the reasons not to trust a drive's latencies.
 
 use hdrhistogram::Histogram;
+use proofload_reports::figure;
 use proofload_reports::lag::{JUDGED, OWN_SHARE};
 
 use super::{Drive, Slices, Totals};
@@ -105,14 +106,16 @@ pub fn reasons(symptoms: &Symptoms) -> Vec<String> {
     if symptoms.open && symptoms.dropped > 0 {
         reasons.push(format!(
             "{} arrivals found no connection within the bound and were dropped: their latency is unknown{}",
-            symptoms.dropped,
+            figure::count(symptoms.dropped),
             told(symptoms.worst.dropped)
         ));
     }
     for Lateness { name, lag, latency, harmless } in symptoms.lag.iter().filter(|_| symptoms.open) {
         if lag > harmless && *lag > latency * OWN_SHARE {
             reasons.push(format!(
-                "the generator noticed arrivals late: {name} {lag:.0} µs of a response {name} of {latency:.0} µs{}",
+                "the generator noticed arrivals late: {name} {} of a response {name} of {}{}",
+                figure::time_us(*lag),
+                figure::time_us(*latency),
                 told(symptoms.worst.lag)
             ));
         }
@@ -175,7 +178,11 @@ mod tests {
     #[test]
     fn each_symptom_is_a_reason() {
         let late = Symptoms { lag: late(600.0, 5_000.0), ..healthy() };
-        assert!(reasons(&late)[0].contains("late"));
+        assert!(
+            reasons(&late)[0].contains("late: p99 600 µs of a response p99 of 5 ms"),
+            "{:?}",
+            reasons(&late)
+        );
         assert!(reasons(&Symptoms { dropped: 1, ..healthy() })[0].contains("dropped"));
         assert!(reasons(&Symptoms { waited: 0.2, ..healthy() })[0].contains("20.0 %"));
         assert!(reasons(&Symptoms { stolen: 0.2, ..healthy() })[0].contains("hypervisor"));

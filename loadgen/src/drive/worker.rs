@@ -14,6 +14,7 @@ use tokio::task::{JoinSet, LocalSet};
 use super::closed::ClosedFeed;
 use super::lane::{Feed, Lane};
 use super::open::{self, Arrival, OpenFeed};
+use super::surprises::Surprises;
 use super::{Drive, Load, Source, stopped};
 use crate::connect::{Connection, DialError, dial_within};
 use crate::cores;
@@ -46,7 +47,7 @@ pub struct WorkerResult {
     pub created: Spool,
     pub deleted: Spool,
     pub indeterminate: Spool,
-    pub samples: Vec<String>,
+    pub samples: Surprises,
     pub ended_early: Option<String>,
     pub next_operation: u64,
     /// When the last arrival was due, where all operations were used before the schedule ended.
@@ -63,7 +64,7 @@ pub struct Shared {
     pub lanes: Vec<LaneState>,
     pub created: RefCell<Spool>,
     pub indeterminate: RefCell<Spool>,
-    pub samples: RefCell<Vec<String>>,
+    pub samples: RefCell<Surprises>,
     /// Operations taken from this worker's share of the workload.
     pub used: Cell<u64>,
     /// As in the worker's result.
@@ -93,21 +94,6 @@ impl LaneState {
     pub fn wake(&self) {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
-        }
-    }
-}
-
-impl Shared {
-    /// Keeps the first few surprises in words: of what many have in common, one, and which it was.
-    pub fn surprise(&self, what: &str, which: &str, how: &dyn std::fmt::Display) {
-        const KEPT: usize = 8;
-        let mut samples = self.samples.borrow_mut();
-        if samples.len() == KEPT {
-            return;
-        }
-        let how = format!(": {how}");
-        if !samples.iter().any(|sample| sample.starts_with(what) && sample.ends_with(&how)) {
-            samples.push(format!("{what}{which}{how}"));
         }
     }
 }

@@ -274,8 +274,10 @@ impl Exchange for Templates {
         for (name, expected) in &template.answer_headers {
             let found = answer.headers.get(name.as_str());
             if found != Some(expected.as_bytes()) {
-                let found = found.map(String::from_utf8_lossy);
-                return Judgement::Wrong(format!("header {name} is {found:?}, not {expected:?}"));
+                return Judgement::Wrong(match found.map(String::from_utf8_lossy) {
+                    Some(found) => format!("header {name} is {found:?}, not {expected:?}"),
+                    None => format!("there is no header {name}, where {expected:?} was expected"),
+                });
             }
         }
         match &template.answer_contains {
@@ -387,5 +389,9 @@ mod tests {
         assert!(matches!(judge(500, "yes", b"needle"), Judgement::Wrong(how) if how.contains("500")));
         assert!(matches!(judge(200, "no", b"needle"), Judgement::Wrong(how) if how.contains("x-mark")));
         assert!(matches!(judge(200, "yes", b"hay"), Judgement::Wrong(how) if how.contains("needle")));
+        let bare = Answer { status: StatusCode::OK, headers: Headers::Lines(&[]), body: b"needle" };
+        let missing = "there is no header x-mark, where \"yes\" was expected";
+        let found = templates.check(Operation::Http { template: 0, row: 0 }, &bare);
+        assert_eq!(found, Judgement::Wrong(missing.to_owned()));
     }
 }

@@ -259,7 +259,7 @@ fn a_trace_times_the_arrivals_of_any_service() {
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(found[0]["requests"], 40, "{found}");
     assert_eq!(found[0]["offered"], 100.0, "40 arrivals in the 0.4 s that are measured");
-    assert_eq!(found[0]["samples"], serde_json::json!(["GET /abc, row 0: status 302 Found"]));
+    assert_eq!(found[0]["samples"], serde_json::json!(["GET /abc, row 0: status 302 Found (40 times)"]));
 
     fs::remove_file(place.path().join("times.txt")).unwrap();
     let output = proofload(place.path(), &["run", "visits.toml", "--target", &url]);

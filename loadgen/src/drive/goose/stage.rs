@@ -14,6 +14,7 @@ use rustls::ClientConfig;
 use tokio::sync::Notify;
 
 use super::super::Drive;
+use super::super::surprises::Surprises;
 use super::super::worker::WorkerResult;
 use super::Journeys;
 use super::visitor::Own;
@@ -21,9 +22,6 @@ use crate::exchange::{Answer, Failure, Headers, Judgement, KEPT_BODY};
 use crate::pace::Clock;
 use crate::record::{Outcome, Recorder, Sample, Timeline, Times, WorkerSlice};
 use crate::spool::Spool;
-
-/// How many surprises are kept in words.
-const KEPT_SAMPLES: usize = 8;
 
 /// What all visitors share.
 pub struct Stage {
@@ -59,7 +57,7 @@ struct Findings {
     /// Those of them that a user deleted again, or may have.
     deleted: Spool,
     indeterminate: Spool,
-    samples: Vec<String>,
+    samples: Surprises,
 }
 
 /// An answer, read to its last byte.
@@ -159,7 +157,7 @@ impl Stage {
     pub fn conclude(&self, ended_early: Option<String>) -> WorkerResult {
         let mut findings = std::mem::take(&mut *lock(&self.findings));
         if self.exhausted() {
-            findings.samples.insert(0, self.journeys.templates.ended());
+            findings.samples.begin_with(self.journeys.templates.ended());
         }
         let times = self.live.get().and_then(|live| lock(&live.times).take());
         WorkerResult {
@@ -192,11 +190,7 @@ impl Stage {
     }
 
     fn surprise(&self, kind: usize, how: &dyn std::fmt::Display) {
-        let sample = format!("{}: {how}", self.kinds[kind]);
-        let samples = &mut lock(&self.findings).samples;
-        if samples.len() < KEPT_SAMPLES && !samples.contains(&sample) {
-            samples.push(sample);
-        }
+        lock(&self.findings).samples.note(&self.kinds[kind], "", how);
     }
 
     /// Sends a request, reads its answer to the end, and records what `check` makes of it.
