@@ -48,7 +48,7 @@ pub fn planned(args: &AdhocArgs, drive: &Drive) -> Duration {
 /// The drive, at the rate that the options name or at none.
 ///
 /// # Errors
-/// When a rate is none, no stage has one, or a core cannot be had.
+/// When a rate is none, no stage has one, a core cannot be had, or nothing could come of the load.
 pub fn drive(args: &AdhocArgs, target: Target) -> Result<Drive> {
     let connections = args.connections as usize;
     let load = match spec(args)? {
@@ -60,6 +60,7 @@ pub fn drive(args: &AdhocArgs, target: Target) -> Result<Drive> {
     drive.timeout = args.timeout;
     drive.cores = cores_of(args)?;
     drive.slice = Duration::from_secs(1).min(drive.measurement);
+    drive.validate()?;
     Ok(drive)
 }
 

@@ -1,5 +1,7 @@
 //! The files that a process may open: each connection is one.
 
+use proofload_reports::figure;
+
 /// What is not a connection: sockets to a target's metrics, libraries, certificates, a report.
 const RESERVE: u64 = 64;
 /// A worker's: its runtime's, and the temporary files that it keeps.
@@ -19,8 +21,11 @@ fn within(limit: u64, connections: u64, workers: u64) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "{connections} connections are more than the {limit} files that this process may open (`ulimit -n`) leave room for: \
-         give at most {room} (--connections, or `connections` in the scenario), or raise the limit"
+        "{} connections are more than the {} files that this process may open (`ulimit -n`) leave room for: give at most \
+         {} (--connections, or `connections` in the scenario), or raise the limit",
+        figure::count(connections),
+        figure::count(limit),
+        figure::count(room)
     ))
 }
 
@@ -41,7 +46,7 @@ mod tests {
         assert_eq!(within(1_024, 64, 1), Ok(()));
         assert_eq!(within(1_024, 952, 1), Ok(()));
         let refused = within(1_024, 953, 1).unwrap_err();
-        for word in ["953 connections", "1024 files", "`ulimit -n`", "at most 952", "--connections"] {
+        for word in ["953 connections", "1,024 files", "`ulimit -n`", "at most 952", "--connections"] {
             assert!(refused.contains(word), "{word}: {refused}");
         }
         assert!(within(1_024, 952, 2).is_err(), "a second worker has files of its own");

@@ -97,7 +97,9 @@ impl Drive {
         self.cores.len().clamp(1, self.load.connections())
     }
 
-    pub(super) fn validate(&self) -> Result<(), DriveError> {
+    /// # Errors
+    /// When nothing could come of it.
+    pub fn validate(&self) -> Result<(), DriveError> {
         let complain = |text: &str| Err(DriveError::Misconfigured(text.to_owned()));
         match self {
             _ if self.load.connections() == 0 => complain("a drive needs at least one connection"),

@@ -141,7 +141,7 @@ fn more_connections_than_files_that_may_be_opened() {
     let limited = format!("ulimit -n 256; exec {} run --url {url} -c 256", env!("CARGO_BIN_EXE_proofload"));
     let output = Command::new("sh").args(["-c", &limited]).current_dir(directory.path()).output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
-    let lines: Vec<&str> = error.lines().filter(|line| line.starts_with("proofload: ")).collect();
+    let lines: Vec<&str> = error.lines().collect();
     assert!(output.status.code() == Some(2) && lines.len() == 1, "{error}");
     for word in ["--connections", "`ulimit -n`", "256 connections"] {
         assert!(lines[0].contains(word), "{word}: {error}");
