@@ -1,6 +1,6 @@
 //! A claim in one row, as it is read in ten seconds: by the check that decides it.
 
-use proofload_scenarios::Kind;
+use proofload_scenarios::{Kind, Metric};
 
 use crate::render::{figure, rests, table};
 use crate::verdict::{CheckVerdict, ClaimVerdict, Verdict};
@@ -51,6 +51,18 @@ pub fn why(check: &CheckVerdict) -> String {
     let said = format!("{} misses {}", figure::measured(check), figure::bound(&check.check));
     let first = check.reasons.iter().find(|reason| **reason != said);
     first.filter(|_| check.verdict != Verdict::Holds).cloned().unwrap_or_default()
+}
+
+/// How the value was found, as far as there is something to say: an invalid check has none, and what is counted or computed
+/// is no sample.
+pub fn method(check: &CheckVerdict) -> String {
+    let single = matches!(check.check.metric, Metric::Count { .. } | Metric::Fact { .. });
+    if single || check.method.is_empty() {
+        return check.method.clone();
+    }
+    let samples = figure::grouped(check.samples as f64);
+    let plural = if check.samples == 1 { "" } else { "s" };
+    format!("{}; {samples} effective sample{plural}; confidence {}", check.method, check.check.confidence)
 }
 
 /// The first of those with the worst verdict: it is the claim's.

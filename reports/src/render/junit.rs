@@ -5,7 +5,7 @@ use std::time::Duration;
 use proofload_scenarios::Kind;
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
 
-use crate::render::{figure, means, table};
+use crate::render::{claims, figure, means, table};
 use crate::run::{Measurement, Run};
 use crate::verdict::{CheckVerdict, ClaimVerdict, Verdict, untrusted};
 
@@ -103,13 +103,9 @@ fn in_short(check: &CheckVerdict) -> String {
 }
 
 fn evidence(check: &CheckVerdict) -> String {
-    let mut lines = vec![
-        format!("{} {}", table::kind(check), in_short(check)),
-        format!(
-            "  confidence {}, {} effective samples, {}",
-            check.check.confidence, check.samples, check.method
-        ),
-    ];
+    let mut lines = vec![format!("{} {}", table::kind(check), in_short(check))];
+    let method = claims::method(check);
+    lines.extend((!method.is_empty()).then(|| format!("  {method}")));
     lines.extend(check.reasons.iter().map(|it| format!("  because {it}")));
     lines.extend(check.rests_on.iter().map(|it| format!("  rests on {it}")));
     lines.join("\n")

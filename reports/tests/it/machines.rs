@@ -5,8 +5,9 @@ use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::Deserializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
-use proofload_reports::{Distribution, figure, file, html, plot, render};
-use proofload_scenarios::Check;
+use proofload_reports::verdict::CheckVerdict;
+use proofload_reports::{Distribution, figure, file, html, junit, plot, render};
+use proofload_scenarios::{Check, Metric};
 use quick_xml::events::Event;
 use serde_json::Value;
 
@@ -286,6 +287,33 @@ fn plain(page: &str) -> String {
     let marks = marks.into_iter().chain([("&#60;", "<"), ("&#62;", ">"), ("&#34;", "\""), ("&#39;", "'")]);
     let text = marks.fold(page.to_owned(), |text, (mark, sign)| text.replace(mark, sign));
     text.replace("&amp;", "&").replace("&#38;", "&")
+}
+
+#[test]
+fn evidence_tells_of_samples_only_where_there_are_some() {
+    let run = crate::synthetic::quick_run();
+    let told = |change: fn(&mut CheckVerdict)| {
+        let mut verdicts = crate::synthetic::verdicts();
+        verdicts.truncate(1);
+        verdicts[0].checks.truncate(1);
+        change(&mut verdicts[0].checks[0]);
+        [html(&run, &verdicts).unwrap(), junit(&run, &verdicts)]
+    };
+    let each = |change: fn(&mut CheckVerdict), words: &str| {
+        told(change).iter().for_each(|text| assert!(text.contains(words), "{words}"));
+    };
+    each(|_| {}, "10,000 resamples; 38,400 effective samples; confidence 0.95");
+    each(|check| check.samples = 1, "10,000 resamples; 1 effective sample; confidence 0.95");
+    let fact = |check: &mut CheckVerdict| {
+        check.check.metric = Metric::Fact { name: "codes".to_owned() };
+        check.method = "a single value without an interval".to_owned();
+    };
+    each(fact, "a single value without an interval");
+    for text in told(fact).into_iter().chain(told(|check| check.method.clear())) {
+        assert!(!text.contains("effective sample") && !text.contains("; confidence"), "{text}");
+    }
+    let [page, _] = told(|check| check.method.clear());
+    assert!(!page.contains("<dt>method</dt>"));
 }
 
 #[test]
