@@ -48,4 +48,5 @@ pub mod snapshot;
 pub mod spool;
 pub mod subject;
 pub mod summary;
+mod terminal;
 pub mod witness;

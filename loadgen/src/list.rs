@@ -4,6 +4,7 @@ use anyhow::{Result, bail};
 use proofload_scenarios::{Check, Claim, Kind, Profile, Scenario, catalogue};
 
 use crate::plan::load_time;
+use crate::terminal;
 
 /// Prints the claims with their bounds, then the scenarios; of those that are named, the files with every parameter.
 ///
@@ -13,15 +14,19 @@ pub fn list(names: &[String]) -> Result<u8> {
     if !names.is_empty() {
         return files(names);
     }
-    println!("CLAIMS (proofload check CLAIM…; proofload list CLAIM… prints every parameter)\n");
+    say("CLAIMS (proofload check CLAIM…; proofload list CLAIM… prints every parameter)\n");
     print(catalogue::claims());
-    println!("FURTHER CLAIMS, which need PostgreSQL and Redis (proofload check --backends spawn)\n");
+    say("FURTHER CLAIMS, which need PostgreSQL and Redis (proofload check --backends spawn)\n");
     print(catalogue::further_claims());
     println!("SCENARIOS (proofload run SCENARIO)\n");
     for scenario in catalogue::scenarios() {
-        println!("{}  ({})\n    {}", scenario.name, times(scenario), scenario.about);
+        say(&format!("{}  ({})\n    {}", scenario.name, times(scenario), scenario.about));
     }
     Ok(0)
+}
+
+fn say(text: &str) {
+    println!("{}", terminal::folded(text));
 }
 
 fn files(names: &[String]) -> Result<u8> {
@@ -51,13 +56,13 @@ fn times(scenario: &Scenario) -> String {
 
 fn print(claims: &[Claim]) {
     for claim in claims {
-        println!("{}\n    {}", claim.id, claim.statement);
+        say(&format!("{}\n    {}", claim.id, claim.statement));
         for check in &claim.checks {
             let kind = match check.kind {
                 Kind::Stated => "stated",
                 Kind::Upheld => "upheld",
             };
-            println!("    {kind}  {}  ({}, scenario {})", check.title, bound(check), check.scenario);
+            say(&format!("    {kind}  {}  ({}, scenario {})", check.title, bound(check), check.scenario));
         }
         println!();
     }

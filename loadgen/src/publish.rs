@@ -1,11 +1,11 @@
 //! Where a report goes, and the last thing that the terminal shows.
 
+use std::fs;
 use std::fs::Permissions;
 use std::io::{IsTerminal, Write, stdout};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
-use std::{env, fs};
 
 use anyhow::{Context, Result};
 use proofload_reports::file::Recorded;
@@ -14,6 +14,7 @@ use proofload_reports::{Run, exit_code, judge_all, render};
 
 use crate::cli::Output;
 use crate::summary::Summary;
+use crate::terminal;
 
 const HOME: &str = "proofload-report";
 
@@ -68,9 +69,13 @@ impl Destination {
     fn show(&self, run: &Run, verdicts: &[ClaimVerdict], json: bool) -> Result<u8> {
         match (verdicts.is_empty(), json) {
             (true, true) => println!("{}", serde_json::to_string_pretty(&Summary::of_run(run))?),
-            (true, false) => Summary::of_run(run).iter().for_each(|summary| println!("{summary}")),
+            (true, false) => Summary::of_run(run)
+                .iter()
+                .for_each(|summary| println!("{}", terminal::folded(&summary.to_string()))),
             (false, true) => println!("{}", serde_json::to_string(verdicts)?),
-            (false, false) => println!("{}", render::table(verdicts, width(), stdout().is_terminal())),
+            (false, false) => {
+                println!("{}", render::table(verdicts, terminal::width(), stdout().is_terminal()))
+            }
         }
         if !json {
             println!("report: {}", self.report().display());
@@ -127,10 +132,6 @@ fn free(directory: PathBuf) -> PathBuf {
         return directory;
     }
     (2..).map(numbered).find(|path| !path.exists()).expect("numbers do not run out")
-}
-
-fn width() -> usize {
-    env::var("COLUMNS").ok().and_then(|text| text.parse().ok()).unwrap_or(120)
 }
 
 /// `20261123T005812Z`: sorts by time, and needs no quoting.

@@ -27,7 +27,7 @@ pub use hdr::{hgrm, hlog};
 pub use html::html;
 pub use junit::junit;
 pub use markdown::markdown;
-pub use table::table;
+pub use table::{table, wrapped};
 pub use trackers::{bencher, bigger_is_better, smaller_is_better};
 
 use crate::file::{self, Recorded, ReportError};

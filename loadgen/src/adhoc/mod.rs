@@ -22,7 +22,7 @@ use crate::exchange::{Templates, Values, authorized};
 use crate::live::{Live, grouped};
 use crate::selftest;
 use crate::summary::Summary;
-use crate::{interrupt, knee};
+use crate::{interrupt, knee, terminal};
 
 /// Slices of a probe of the knee: the confidence in it rests on how much they differ.
 pub const PROBE_SLICES: u32 = 50;
@@ -73,7 +73,7 @@ pub fn show<T: Serialize + Display>(result: &T, json: bool) -> Result<()> {
     if json {
         println!("{}", serde_json::to_string_pretty(result)?);
     } else {
-        print!("{result}");
+        print!("{}", terminal::folded(&result.to_string()));
     }
     Ok(())
 }

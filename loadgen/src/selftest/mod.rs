@@ -9,11 +9,14 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 use clap::Args;
+use proofload_reports::render::wrapped;
 use proofload_reports::run::GeneratorError;
 use serde::Serialize;
 
 pub use memory::last_known;
 use trials::{Bench, Finding};
+
+use crate::terminal;
 
 #[derive(Debug, Clone, Args)]
 pub struct SelftestArgs {
@@ -118,28 +121,39 @@ fn settled(findings: &[Finding]) -> bool {
     findings.iter().all(|finding| finding.doubt.is_none())
 }
 
+/// Columns of the trial's name, the figures and the gaps.
+const FIGURES: usize = 11 + 12 + 12 + 9 + 4;
+
 fn print(findings: &[Finding], error: &GeneratorError) {
-    println!("{:<11} {:<46} {:>12} {:>12} {:>9}", "trial", "", "truth/limit", "reported", "error");
+    // What was tried has the columns that the figures leave.
+    let named = terminal::width().saturating_sub(FIGURES).clamp(20, 46);
+    println!("{:<11} {:<named$} {:>12} {:>12} {:>9}", "trial", "", "truth/limit", "reported", "error");
     for Finding { trial, what, unit, truth, reported, error, passed, doubt, .. } in findings {
         let error = error.map_or_else(String::new, |error| format!("{:.2} %", error * 100.0));
         let value = |number: f64| format!("{number:.1} {unit}");
-        let verdict = match (passed, doubt) {
-            (true, _) => String::new(),
-            (false, None) => "  FAILED".to_owned(),
-            (false, Some(reason)) => format!("  INVALID: {reason}"),
-        };
-        println!("{trial:<11} {what:<46} {:>12} {:>12} {error:>9}{verdict}", value(*truth), value(*reported));
+        let mut names = wrapped(what, named).into_iter();
+        let name = names.next().unwrap_or_default();
+        println!("{trial:<11} {name:<named$} {:>12} {:>12} {error:>9}", value(*truth), value(*reported));
+        names.for_each(|name| println!("{:<11} {name}", ""));
+        match (passed, doubt) {
+            (true, _) => {}
+            (false, None) => println!("{:<11} FAILED", ""),
+            (false, Some(reason)) => {
+                println!("{}", terminal::folded(&format!("{:<11} INVALID: {reason}", "")))
+            }
+        }
     }
-    if !settled(findings) {
-        println!(
-            "\nUnsettled, and not kept: this machine was busy with something else. Try again when it is idle."
-        );
-        return;
-    }
-    println!(
-        "\nThis machine's error bound: quantiles within {:.2} %, send delay p50 {:.1} µs, p99 {:.1} µs.",
-        error.quantile_error * 100.0,
-        error.send_delay_p50_us,
-        error.send_delay_p99_us
-    );
+    let end = match settled(findings) {
+        true => format!(
+            "This machine's error bound: quantiles within {:.2} %, send delay p50 {:.1} µs, p99 {:.1} µs.",
+            error.quantile_error * 100.0,
+            error.send_delay_p50_us,
+            error.send_delay_p99_us
+        ),
+        false => {
+            "Unsettled, and not kept: this machine was busy with something else. Try again when it is idle."
+                .to_owned()
+        }
+    };
+    println!("\n{}", terminal::folded(&end));
 }

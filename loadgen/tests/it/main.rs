@@ -14,5 +14,6 @@ mod planted;
 mod run;
 mod secure;
 mod services;
+mod terminal;
 mod verdicts;
 mod witnesses;

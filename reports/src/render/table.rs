@@ -181,7 +181,8 @@ fn columns(text: &str) -> usize {
     text.chars().count()
 }
 
-fn wrapped(text: &str, width: usize) -> Vec<String> {
+/// The words in lines of at most so many columns; one that is longer has a line of its own.
+pub fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
         match lines.last_mut() {
