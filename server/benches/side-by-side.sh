@@ -276,6 +276,10 @@ all() {
 
 case $what in
     redirects | creates | statements | codes | warming | gone | all) "$what" ;;
-    *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    *)
+        sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
+        [ -z "$what" ] || printf "\nThere is no bar '%s': name one of those above.\n" "$what" >&2
+        exit 2
+        ;;
 esac
 [ "$missed" = 0 ]
