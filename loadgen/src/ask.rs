@@ -40,6 +40,9 @@ pub fn claims(names: &[String], profile: Profile, lab: &Lab) -> Result<Asked> {
             "no claim of the catalogue can be checked here; name one of your own: proofload check my-claim.toml"
         );
     }
+    if let Some(twice) = named_twice(names) {
+        bail!("{twice} is named twice: name it once");
+    }
     for name in names {
         let (claim, beside) = match is_file_name(name) {
             true => (Claim::parse(&read(name)?, name)?, Path::new(name).parent()),
@@ -57,6 +60,10 @@ pub fn claims(names: &[String], profile: Profile, lab: &Lab) -> Result<Asked> {
     asked.scenarios =
         asked.scenarios.iter().map(|scenario| scenario.for_profile(profile.of_scenarios())).collect();
     Ok(asked)
+}
+
+fn named_twice(names: &[String]) -> Option<&String> {
+    names.iter().enumerate().find(|(index, name)| names[..*index].contains(name)).map(|(_, name)| name)
 }
 
 /// The scenario of that name in the catalogue, or in that file.
@@ -82,7 +89,7 @@ pub fn scenario(name: &str) -> Result<Scenario> {
 impl Asked {
     fn add(&mut self, claim: Claim, scenarios: Vec<Scenario>) -> Result<()> {
         if self.claims.iter().any(|known| known.id == claim.id) {
-            bail!("the claim '{}' is named twice; give each an id of its own", claim.id);
+            bail!("two claims are called '{}'; give each an id of its own", claim.id);
         }
         for scenario in scenarios {
             match self.scenarios.iter().find(|known| known.name == scenario.name) {
@@ -131,16 +138,22 @@ fn needed(claim: &Claim, beside: Option<&Path>) -> Result<Vec<Scenario>> {
         }
         let own = beside.map(|directory| directory.join(format!("{}.toml", check.scenario)));
         let found = match own.filter(|path| path.is_file()) {
-            Some(path) => scenario(&path.to_string_lossy())?,
+            Some(path) => scenario_called(&check.scenario, &path)?,
             None => scenario(&check.scenario).with_context(|| format!("claim '{}'", claim.id))?,
         };
-        if found.name != check.scenario {
-            bail!("{0}.toml calls itself '{1}'; name it '{0}'", check.scenario, found.name);
-        }
         claim.fits(&found).map_err(Error::msg)?;
         scenarios.push(found);
     }
     Ok(scenarios)
+}
+
+/// The scenario in a file, which must be called as the file is: by that name a claim asks for it.
+fn scenario_called(name: &str, path: &Path) -> Result<Scenario> {
+    let found = scenario(&path.to_string_lossy())?;
+    if found.name != name {
+        bail!("{} calls itself '{}'; write name = \"{name}\" there", path.display(), found.name);
+    }
+    Ok(found)
 }
 
 /// Files that a scenario names are looked for beside it, wherever the command is given.

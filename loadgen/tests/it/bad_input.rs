@@ -96,9 +96,53 @@ fn two_scenarios_of_one_name() {
     refused_with(
         &[("mine.toml", of.as_bytes()), ("load.toml", scenario.as_bytes())],
         &["check", "mine.toml"],
-        &["load.toml calls itself 'creates-before-after'", "name it 'load'"],
+        &["load.toml calls itself 'creates-before-after'", "name = \"load\""],
     );
-    refused(&["check", "pool", "pool"], &["'pool' is named twice"]);
+}
+
+#[test]
+fn a_claim_that_is_named_twice() {
+    refused(&["check", "pool", "pool"], &["pool is named twice: name it once"]);
+    let claim = |title: &str| {
+        format!(
+            "id = \"mine\"\nstatement = \"s\"\n[[check]]\nkind = \"upheld\"\ntitle = \"{title}\"\n\
+             scenario = \"gate-redirects\"\nmetric.count = {{ sum = [\"client.wrong\"] }}\nbound.at-most = 0\n"
+        )
+    };
+    refused_with(
+        &[("one.toml", claim("one").as_bytes()), ("other.toml", claim("other").as_bytes())],
+        &["check", "one.toml", "other.toml"],
+        &["'mine'", "an id of its own"],
+    );
+}
+
+#[test]
+fn a_scenario_beside_its_claim_that_has_another_name() {
+    let directory = TempDir::new().unwrap();
+    let (scenario, claim) = readme();
+    fs::create_dir(directory.path().join("claims")).unwrap();
+    fs::write(directory.path().join("claims/shop.toml"), claim).unwrap();
+    let check = |scenario: &str| {
+        fs::write(directory.path().join("claims/shop-load.toml"), scenario).unwrap();
+        proofload(
+            directory.path(),
+            &["check", "claims/shop.toml", "--target", "http://localhost:8080", "--plan"],
+        )
+    };
+    let followed = check(scenario);
+    assert_eq!(followed.status.code(), Some(0), "as the README tells: {followed:?}");
+
+    let misnamed = check(&scenario.replace("\"shop-load\"", "\"shop\""));
+    let said = String::from_utf8_lossy(&misnamed.stderr);
+    assert_eq!(misnamed.status.code(), Some(2), "{said}");
+    assert!(said.contains("claims/shop-load.toml calls itself 'shop'"), "{said}");
+}
+
+/// The scenario and the claim that the README shows.
+fn readme() -> (&'static str, &'static str) {
+    let mut blocks = include_str!("../../../README.md").split("```toml\n").skip(1);
+    let mut next = || blocks.next().and_then(|block| block.split("```").next()).expect("a block of TOML");
+    (next(), next())
 }
 
 #[test]
