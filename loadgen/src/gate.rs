@@ -42,6 +42,7 @@ pub fn gate(args: &GateArgs) -> Result<u8> {
     }
     let lab = Lab::open(&place)?;
     let scenario = ask::scenario(&args.scenario)?;
+    refuse_unless_fit(&scenario, lab.target.is_some())?;
     lab.refuse_unless_able(std::slice::from_ref(&scenario))?;
     let settings = the_settings(&scenario)?;
     let destination = Destination::prepare(&args.output, VERB)?;
@@ -99,6 +100,21 @@ impl Build {
                 Subject::prepare(scenario, lab, lab.start(self.name, scenario, settings, program)?)
             }
         }
+    }
+}
+
+/// What the lab would answer by `--target`, which the gate does not have.
+fn refuse_unless_fit(scenario: &Scenario, running: bool) -> Result<()> {
+    let name = &scenario.name;
+    match (running, scenario.is_for_any_service()) {
+        (false, true) => {
+            bail!("scenario '{name}' is for services that already run: give --base and --head as URLs")
+        }
+        (true, false) => bail!(
+            "scenario '{name}' asks for the links of proofload's own server; of other services, name a scenario file \
+             whose operations, or steps, are all HTTP requests: `proofload list example-http-service` prints one"
+        ),
+        _ => Ok(()),
     }
 }
 

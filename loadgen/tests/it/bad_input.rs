@@ -146,6 +146,21 @@ fn readme() -> (&'static str, &'static str) {
 }
 
 #[test]
+fn a_gate_names_its_own_options() {
+    let (this, url) = (env!("CARGO_BIN_EXE_proofload"), "http://127.0.0.1:1");
+    let scenario = readme().0.as_bytes();
+    refused_with(
+        &[("mine.toml", scenario)],
+        &["gate", "mine.toml", "--base", this, "--head", this],
+        &["'shop-load'", "give --base and --head as URLs"],
+    );
+    refused(
+        &["gate", "--base", url, "--head", url],
+        &["'gate-redirects'", "name a scenario file", "proofload list example-http-service"],
+    );
+}
+
+#[test]
 fn a_misspelt_field() {
     let text =
         b"name = \"mine\"\nabuot = \"x\"\n[load.closed]\nconnections = 1\n[phases]\nmeasurement_s = 1.0\n";
