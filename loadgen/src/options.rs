@@ -116,7 +116,17 @@ fn refuse_idle_of_run(run: &ArgMatches) -> Result<()> {
             bail!("{} does nothing without {}", shown(option), needed.join(" or "));
         }
     }
+    refuse_idle_of_tls(run)?;
     refuse_idle_of_target(run)
+}
+
+/// Without TLS no certificate is shown.
+fn refuse_idle_of_tls(run: &ArgMatches) -> Result<()> {
+    let plain = run.get_one::<String>("url").is_some_and(|url| url.starts_with("http://"));
+    if plain && let Some(option) = ["cacert", "insecure"].into_iter().find(|it| given(run, it)) {
+        bail!("{} does nothing for http://, where no certificate is shown", shown(option));
+    }
+    Ok(())
 }
 
 fn refuse_idle_of_check(check: &ArgMatches) -> Result<()> {
@@ -177,6 +187,16 @@ mod tests {
     }
 
     #[test]
+    fn a_status_has_three_digits_that_http_knows() {
+        let taken = |status| {
+            let line = ["proofload", "run", "--url", "http://h", "--expect-status", status];
+            Cli::command().try_get_matches_from(line).is_ok()
+        };
+        assert!(taken("100") && taken("599"));
+        assert!(!taken("99") && !taken("600") && !taken("999"));
+    }
+
+    #[test]
     fn what_applies_is_taken() {
         for line in [
             "run mine.toml --target http://h --json --out x --profile full",
@@ -185,6 +205,7 @@ mod tests {
             "run --access-log a.log --speed 2",
             "run --url http://h -c 1 -d 1s -r 5 --arrivals constant -n 7 -H a:b",
             "run --url http://h --warm-up 1s",
+            "run --url https://h --insecure",
             "run --url http://h --stages 10s:5 --rate 1",
             "check --plan --target http://h",
             "gate --base a --head b --backends spawn",
@@ -222,6 +243,8 @@ mod tests {
             ("run --url http://h --slo p99<=5ms -n 5", "--requests does not go with --slo"),
             ("run --url http://h -n 5 --warm-up 1s", "--warm-up does not go with --requests"),
             ("run --url http://h --body a --body-file b", "one body"),
+            ("run --url http://h --insecure", "no certificate"),
+            ("run --url http://h --cacert a.pem", "no certificate"),
             ("check --plan --json", "--json does not go with --plan"),
             ("--plan --json", "--json does not go with --plan"),
             ("check --target http://h --server x", "--server does not go with --target"),

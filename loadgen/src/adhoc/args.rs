@@ -58,7 +58,7 @@ pub struct AdhocArgs {
     #[arg(long, value_name = "FILE")]
     pub body_file: Option<PathBuf>,
     /// The one status that is right; any 2xx or 3xx where nothing is said.
-    #[arg(long, value_name = "CODE")]
+    #[arg(long, value_name = "CODE", value_parser = clap::value_parser!(u16).range(100..=599))]
     pub expect_status: Option<u16>,
     /// Cores that the generator is bound to, as `1` or `2,3`; a worker each. Without it there is one worker, not bound.
     #[arg(long, value_name = "CORES", value_delimiter = ',')]

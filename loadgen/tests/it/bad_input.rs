@@ -190,6 +190,7 @@ fn options_that_would_do_nothing() {
     refused(&["run", "--url", url, "--generator-cores", "0,0"], &["core 0 twice"]);
     refused(&["run", "--url", url, "--stages", "1s:0"], &["--stages", "above 0"]);
     refused(&["run", "--url", url, "--body-file", "missing"], &["--body-file missing"]);
+    refused(&["run", "--url", url, "--insecure"], &["--insecure", "certificate"]);
 }
 
 /// Found out before the load, and not by files that cannot be opened after it.
