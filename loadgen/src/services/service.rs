@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use super::guard::{Child, children, kill_all};
 
 /// How long a service may take to end in good order.
-const END_WITHIN: Duration = Duration::from_secs(20);
+const END_WITHIN: Duration = Duration::from_secs(30);
 
 type Recipe = Box<dyn Fn() -> Command + Send>;
 type Ready = Box<dyn Fn(&str) -> bool + Send>;

@@ -14,6 +14,9 @@ use tokio::time::{Instant, timeout_at};
 /// all while they do not.
 const HUMBLE: libc::c_int = 10;
 
+/// SQLite waits for no lock while a file is made ready for readers beside its writer, as several may do who open a new one.
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
 pub(super) struct Lanes<C: Connection> {
     options: C::Options,
     /// With what a connection is opened that was refused like this.
@@ -87,11 +90,17 @@ where
     }
 
     async fn open(&self) -> sqlx::Result<C> {
-        match (self.open_with(&self.options).await, &self.instead) {
-            (Err(error), Some(instead)) if (instead.applies)(&error) => {
-                self.open_with(&instead.options).await
+        loop {
+            let opened = match (self.open_with(&self.options).await, &self.instead) {
+                (Err(error), Some(instead)) if (instead.applies)(&error) => {
+                    self.open_with(&instead.options).await
+                }
+                (opened, _) => opened,
+            };
+            match opened {
+                Err(error) if is_locked(&error) => tokio::time::sleep(LOCK_PAUSE).await,
+                opened => return opened,
             }
-            (opened, _) => opened,
         }
     }
 
@@ -118,6 +127,11 @@ impl<C: Connection> Loan<'_, C> {
     pub(super) fn keep(self) {
         self.lanes.idle.lock().push(self.connection);
     }
+}
+
+fn is_locked(error: &sqlx::Error) -> bool {
+    const SQLITE_BUSY: &str = "5";
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == SQLITE_BUSY)
 }
 
 async fn open_humbly<C, O>(options: O) -> sqlx::Result<C>
