@@ -30,6 +30,9 @@ use crate::warmer::Warmer;
 /// How often click counts are stored.
 const CLICK_FLUSH: Duration = Duration::from_secs(1);
 
+/// Connections that the kernel has made and that wait to be taken in, at most.
+const BACKLOG: i32 = 4_096;
+
 /// Runs `proofload serve` until SIGTERM or SIGINT. An error is for the user: one line, with what would help.
 pub fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let mut config = args.check()?;
@@ -251,11 +254,11 @@ async fn drain(
         () = accept_until_empty(&listener, crew) => {}
     }
     // Whoever connected before now is answered; closing the listener resets those that were not taken in.
-    while let Ok(accepted) = tokio::time::timeout(Duration::ZERO, listener.accept()).await {
-        if accepted.is_err() {
-            break;
+    for _ in 0..BACKLOG {
+        match tokio::time::timeout(Duration::ZERO, listener.accept()).await {
+            Ok(accepted @ Ok(_)) => deal(crew, accepted).await,
+            Ok(Err(_)) | Err(_) => break,
         }
-        deal(crew, accepted).await;
     }
     drop(listener);
     crew.close();
@@ -350,7 +353,7 @@ fn runtime() -> anyhow::Result<Runtime> {
 fn bind(address: SocketAddr) -> anyhow::Result<std::net::TcpListener> {
     let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
-    let bound = socket.bind(&address.into()).and_then(|()| socket.listen(4_096));
+    let bound = socket.bind(&address.into()).and_then(|()| socket.listen(BACKLOG));
     match bound {
         Ok(()) => Ok(socket.into()),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
